@@ -1,0 +1,123 @@
+"""decompose-distill: split reasoning into decompose and solve, and distil the decomposing.
+
+```python
+import decompose_distill as dd
+
+teacher = dd.load_backend("openai:gpt-4.1-mini")
+pipeline = dd.Pipeline(dd.Decomposer(teacher), dd.Solver(teacher))
+dd.collect(pipeline, dd.load_questions("questions.jsonl"), "traces.jsonl")
+```
+
+The method is that of "Divide-or-Conquer? Which Part Should You Distill Your LLM?"
+(arXiv 2402.15000). Importing this package imports neither torch nor transformers.
+"""
+
+import importlib
+import typing
+
+from decompose_distill import filters, prompts, scores
+from decompose_distill.backend import Backend, load_backend
+from decompose_distill.decomposer import Decomposer
+from decompose_distill.errors import (
+    BackendError,
+    BackendUnavailable,
+    BudgetExceeded,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DecomposeDistillError,
+    MissingExtraError,
+    ParseError,
+    TrainingError,
+)
+from decompose_distill.journal import read_traces, write_traces
+from decompose_distill.pipeline import Pipeline
+from decompose_distill.solver import Solver
+from decompose_distill.types import (
+    Completion,
+    Decomposition,
+    Failure,
+    Message,
+    Question,
+    Request,
+    Sampling,
+    Solution,
+    Subquestion,
+    Trace,
+    Usage,
+)
+
+if typing.TYPE_CHECKING:
+    from decompose_distill import testing
+    from decompose_distill.collection import Collected, collect
+    from decompose_distill.evaluation.datasets import load_questions
+    from decompose_distill.evaluation.harness import Comparison, Report, evaluate
+    from decompose_distill.training.config import DistillConfig
+    from decompose_distill.training.recipe import distill
+
+__all__ = [
+    "Backend",
+    "BackendError",
+    "BackendUnavailable",
+    "BudgetExceeded",
+    "CheckpointError",
+    "Collected",
+    "Comparison",
+    "Completion",
+    "ConfigError",
+    "DataError",
+    "DecomposeDistillError",
+    "Decomposer",
+    "Decomposition",
+    "DistillConfig",
+    "Failure",
+    "Message",
+    "MissingExtraError",
+    "ParseError",
+    "Pipeline",
+    "Question",
+    "Report",
+    "Request",
+    "Sampling",
+    "Solution",
+    "Solver",
+    "Subquestion",
+    "Trace",
+    "TrainingError",
+    "Usage",
+    "collect",
+    "distill",
+    "evaluate",
+    "filters",
+    "load_backend",
+    "load_questions",
+    "prompts",
+    "read_traces",
+    "scores",
+    "testing",
+    "write_traces",
+]
+
+# Reached on first use, as they import numpy, torch or tqdm.
+_LAZY = {
+    "Collected": "decompose_distill.collection",
+    "Comparison": "decompose_distill.evaluation.harness",
+    "DistillConfig": "decompose_distill.training.config",
+    "Report": "decompose_distill.evaluation.harness",
+    "collect": "decompose_distill.collection",
+    "distill": "decompose_distill.training.recipe",
+    "evaluate": "decompose_distill.evaluation.harness",
+    "load_questions": "decompose_distill.evaluation.datasets",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name == "testing":
+        return importlib.import_module("decompose_distill.testing")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'decompose_distill' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

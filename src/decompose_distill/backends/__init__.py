@@ -1,0 +1,1 @@
+"""Backends that come with the library; `load_backend` finds them by scheme."""

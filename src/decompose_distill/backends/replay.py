@@ -1,0 +1,82 @@
+"""Recorded traces as a backend: the same answers again, without a model."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from decompose_distill.errors import DataError
+from decompose_distill.journal import read_traces
+from decompose_distill.types import Completion, Request, Trace
+
+
+class ReplayBackend:
+    """Gives a `Decomposer` or `Solver` the words recorded for the same question and sample.
+
+    What was not recorded comes back as an error, and so does a solution recorded for other
+    subquestions than the request lists.
+
+    Raises:
+        DataError: The file is missing, malformed, or holds no trace.
+
+    Example:
+        ```python
+        recorded = ReplayBackend("traces.jsonl")
+        pipeline = dd.Pipeline(dd.Decomposer(recorded), dd.Solver(recorded))
+        ```
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._traces = {(each.question.id, each.sample): each for each in read_traces(self.path)}
+        if not self._traces:
+            raise DataError(f"{self.path}: holds no trace to replay")
+
+    def __repr__(self) -> str:
+        return f"ReplayBackend({str(self.path)!r})"
+
+    @property
+    def identity(self) -> str:
+        """The file's name, for keys."""
+        return f"replay:{self.path}"
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Look each request up, in order."""
+        for request in requests:
+            stage, name, sample, *_ = (*request.id.split("/"), "", "", "")
+            trace = self._traces.get((name, int(sample) if sample.isdecimal() else 0))
+            if trace is None:
+                yield _missing(request, f"{self.path} holds no trace of question {name!r}")
+            else:
+                yield (
+                    _decomposed(request, trace) if stage == "decompose" else _solved(request, trace)
+                )
+
+
+def _decomposed(request: Request, trace: Trace) -> Completion:
+    if trace.decomposition is None:
+        return _failed(request, trace)
+    decomposition = trace.decomposition
+    return Completion(request.id, decomposition.text, "stop", decomposition.usage)
+
+
+def _solved(request: Request, trace: Trace) -> Completion:
+    if trace.solution is None:
+        return _failed(request, trace)
+    subquestions = trace.solution.decomposition.subquestions
+    if not all(each.text in request.messages[-1].content for each in subquestions):
+        return _missing(request, "the recorded solution is for other subquestions")
+    return Completion(request.id, trace.solution.text, "stop", trace.solution.usage)
+
+
+def _failed(request: Request, trace: Trace) -> Completion:
+    """Repeat a recorded failure: the reader fails on the same words again."""
+    failure = trace.failure
+    assert failure is not None
+    if failure.reason == "length":
+        return Completion(request.id, failure.text, "length", failure.usage)
+    if failure.reason == "error":
+        return Completion(request.id, failure.text, "error", failure.usage, failure.message)
+    return Completion(request.id, failure.text, "stop", failure.usage)
+
+
+def _missing(request: Request, message: str) -> Completion:
+    return Completion(request.id, "", "error", error=message)

@@ -1,0 +1,136 @@
+"""A local model as a backend: batched, left-padded, bfloat16 where the hardware has it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from decompose_distill.chat import prompt_ids
+from decompose_distill.errors import ConfigError
+from decompose_distill.pretrained import context_window, load_model, load_tokenizer
+from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
+
+WINDOW_BATCHES = 4
+"""Batches read ahead, so that prompts of like length share a batch."""
+
+
+class TransformersBackend:
+    """Runs a model from the hub, a directory or a `.gguf` file in this process.
+
+    Args:
+        name: Hub id, local directory, or path of a `.gguf` file.
+        batch_size: Requests completed together.
+
+    Raises:
+        BackendError: The model cannot be loaded; the message says why.
+        MissingExtraError: A `.gguf` file without the packages that read it.
+
+    Example:
+        ```python
+        backend = TransformersBackend("HuggingFaceTB/SmolLM2-135M-Instruct")
+        decomposer = dd.Decomposer(backend)
+        ```
+    """
+
+    def __init__(self, name: str | Path, *, batch_size: int = 32) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be 1 or more, not {batch_size}")
+        self.name = str(name)
+        self.batch_size = batch_size
+        self.tokenizer = load_tokenizer(name)
+        self.model = load_model(name)
+
+    def __repr__(self) -> str:
+        return f"TransformersBackend({self.name!r}, batch_size={self.batch_size})"
+
+    @property
+    def identity(self) -> str:
+        """Model and number type, for keys."""
+        return f"hf:{self.name} {self.model.dtype}"
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Complete requests in batches of like sampling and length.
+
+        A prompt that leaves no room in the model's context window comes back as an error.
+        """
+        stream = iter(requests)
+        while window := list(islice(stream, self.batch_size * WINDOW_BATCHES)):
+            prompts = {each.id: prompt_ids(self.tokenizer, each.messages) for each in window}
+            fitting = [each for each in window if self._fits(each, prompts[each.id])]
+            for request in window:
+                if request not in fitting:
+                    yield self._too_long(request, prompts[request.id])
+            for batch in _batches(fitting, prompts, self.batch_size):
+                yield from self._complete(batch, [prompts[each.id] for each in batch])
+
+    def _fits(self, request: Request, prompt: Sequence[int]) -> bool:
+        return len(prompt) + request.sampling.max_new_tokens <= context_window(self.model)
+
+    def _too_long(self, request: Request, prompt: Sequence[int]) -> Completion:
+        message = (
+            f"prompt of {len(prompt)} tokens and max_new_tokens={request.sampling.max_new_tokens} "
+            f"exceed the {context_window(self.model)} tokens that {self.name} takes"
+        )
+        return Completion(request.id, "", "error", Usage(len(prompt), 0), message)
+
+    @torch.inference_mode()
+    def _complete(
+        self, batch: Sequence[Request], prompts: Sequence[Sequence[int]]
+    ) -> list[Completion]:
+        width = max(map(len, prompts))
+        pad = self.tokenizer.pad_token_id
+        rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
+        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        sampling = batch[0].sampling
+        torch.manual_seed(sampling.seed)
+        output = self.model.generate(
+            input_ids=torch.tensor(rows, device=self.model.device),
+            attention_mask=torch.tensor(mask, device=self.model.device),
+            generation_config=self._generation_config(sampling),
+        )
+        written = output[:, width:].tolist()
+        return [
+            self._read(request, len(prompt), ids)
+            for request, prompt, ids in zip(batch, prompts, written, strict=True)
+        ]
+
+    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
+        sampled = sampling.temperature > 0
+        return GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens,
+            do_sample=sampled,
+            temperature=sampling.temperature if sampled else None,
+            top_p=sampling.top_p if sampled else None,
+            top_k=0 if sampled else None,
+            eos_token_id=sorted(self._ends),
+            pad_token_id=self.tokenizer.pad_token_id,
+        )
+
+    @property
+    def _ends(self) -> set[int]:
+        configured = self.model.generation_config.eos_token_id
+        listed = configured if isinstance(configured, list) else [configured]
+        return {self.tokenizer.eos_token_id, *(end for end in listed if end is not None)}
+
+    def _read(self, request: Request, prompt_tokens: int, ids: list[int]) -> Completion:
+        end = next((place for place, token in enumerate(ids) if token in self._ends), None)
+        finish: Finish = "length" if end is None else "stop"
+        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        written = len(ids) if end is None else end + 1
+        return Completion(request.id, text.strip(), finish, Usage(prompt_tokens, written))
+
+
+def _batches(
+    requests: Sequence[Request], prompts: dict[str, list[int]], size: int
+) -> Iterator[list[Request]]:
+    """Group by sampling, sort by prompt length, cut into batches."""
+    groups: dict[Any, list[Request]] = {}
+    for request in requests:
+        groups.setdefault(request.sampling, []).append(request)
+    for group in groups.values():
+        group.sort(key=lambda request: len(prompts[request.id]))
+        for start in range(0, len(group), size):
+            yield group[start : start + size]

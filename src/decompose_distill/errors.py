@@ -1,0 +1,57 @@
+"""Every exception this library raises, in one tree.
+
+```
+DecomposeDistillError
+├── ConfigError(ValueError)         fix the call; names the argument
+├── MissingExtraError(ImportError)  prints the exact pip command
+├── BackendError(RuntimeError)      refused for good: key, model name, request
+│   └── BackendUnavailable          may work later: rate limit, timeout, 5xx
+├── BudgetExceeded(RuntimeError)    raised before the money is spent
+├── ParseError(ValueError)          carries the model's words
+├── DataError(ValueError)           names the file, line and field
+└── TrainingError(RuntimeError)     non-finite loss, no trainable token, nothing kept
+    └── CheckpointError             missing, partial, tampered, other format version
+```
+
+All take one message, so all survive pickling.
+"""
+
+
+class DecomposeDistillError(Exception):
+    """Root of every error this library raises on purpose."""
+
+
+class ConfigError(DecomposeDistillError, ValueError):
+    """An argument is wrong; the message names it and says what would be right."""
+
+
+class MissingExtraError(DecomposeDistillError, ImportError):
+    """An optional package is missing; the message holds the pip command that adds it."""
+
+
+class BackendError(DecomposeDistillError, RuntimeError):
+    """A backend refused for good: wrong key, unknown model, malformed request."""
+
+
+class BackendUnavailable(BackendError):
+    """A backend may work later: rate limit, timeout, server error. The only error retried."""
+
+
+class BudgetExceeded(DecomposeDistillError, RuntimeError):
+    """The next request would cost more than the budget holds; nothing was sent."""
+
+
+class ParseError(DecomposeDistillError, ValueError):
+    """A model's words could not be read; never leaves a Decomposer or Solver."""
+
+
+class DataError(DecomposeDistillError, ValueError):
+    """A question, trace or file is malformed; the message names file, line and field."""
+
+
+class TrainingError(DecomposeDistillError, RuntimeError):
+    """Training cannot start or go on; the message says why."""
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint is missing, incomplete, altered or of another format version."""

@@ -1,0 +1,243 @@
+"""evaluate(): a pipeline over held-out questions, as a report with intervals."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tqdm import tqdm
+
+from decompose_distill import scores
+from decompose_distill.errors import ConfigError
+from decompose_distill.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    mcnemar,
+    paired_bootstrap,
+    wilson,
+)
+from decompose_distill.pipeline import Pipeline
+from decompose_distill.types import Question, Trace, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One question's outcome."""
+
+    trace: Trace
+    score: float | None
+    """Between 0 and 1; `None` where it could not be scored, and is left out of the mean."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pipeline scored on a set of questions.
+
+    A failure of the model (cut off, unreadable) counts as wrong and is shown apart; a question
+    without gold answer, or one the backend could not serve, is left out and counted.
+
+    Example:
+        >>> print(Report("teacher", "exact", ()))
+        teacher: no question could be scored (n = 0)
+    """
+
+    name: str
+    score_name: str
+    results: tuple[Result, ...]
+
+    @cached_property
+    def values(self) -> Mapping[str, float]:
+        """Score by question id, of the questions that could be scored."""
+        return {
+            result.trace.question.id: result.score
+            for result in self.results
+            if result.score is not None
+        }
+
+    @property
+    def n(self) -> int:
+        """Number of questions scored."""
+        return len(self.values)
+
+    @property
+    def unscored(self) -> int:
+        """Number of questions left out."""
+        return len(self.results) - self.n
+
+    @property
+    def mean(self) -> float:
+        """Mean score; with scores of 0 and 1, the accuracy. NaN where nothing was scored."""
+        return sum(self.values.values()) / self.n if self.n else float("nan")
+
+    @cached_property
+    def interval(self) -> Interval:
+        """95 % interval of the mean: Wilson for right and wrong, bootstrap for partial scores."""
+        values = list(self.values.values())
+        if all(value in (0, 1) for value in values):
+            return wilson(int(sum(values)), self.n)
+        return bootstrap_mean(values)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Questions without an answer, by `stage: reason`."""
+        failed = (result.trace.failure for result in self.results)
+        return Counter(f"{failure.stage}: {failure.reason}" for failure in failed if failure)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all questions."""
+        return sum((result.trace.usage for result in self.results), Usage())
+
+    def compare(self, baseline: "Report") -> "Comparison":
+        """Test this report against another on the same questions.
+
+        Raises:
+            ConfigError: The two have no scored question in common, or other scores.
+        """
+        if self.score_name != baseline.score_name:
+            raise ConfigError(f"cannot compare {self.score_name} with {baseline.score_name} scores")
+        common = self.values.keys() & baseline.values.keys()
+        if not common:
+            raise ConfigError(f"{self.name} and {baseline.name} have no question in common")
+        pairs = [(self.values[name], baseline.values[name]) for name in sorted(common)]
+        return Comparison(self.name, baseline.name, tuple(pairs))
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain data."""
+        low, high = self.interval
+        figures = {"name": self.name, "score": self.score_name, "accuracy": self.mean}
+        figures |= {"ci_low": low, "ci_high": high, "n": self.n, "unscored": self.unscored}
+        return figures | {"failures": dict(self.failures)}
+
+    def __str__(self) -> str:
+        if not self.n:
+            return f"{self.name}: no question could be scored (n = 0)"
+        low, high = (100 * bound for bound in self.interval)
+        line = f"{self.name}: {self.score_name} {100 * self.mean:.1f} % [{low:.1f}, {high:.1f}]"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.failures.most_common())
+        return (
+            f"{line} (n = {self.n}"
+            + (f", failed: {reasons}" if reasons else "")
+            + (f", left out: {self.unscored}" if self.unscored else "")
+            + ")"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two reports on the same questions, tested in pairs.
+
+    Example:
+        >>> print(Comparison("a", "b", ((1.0, 0.0),) * 6))
+        a − b: +100.0 points, 6 against 0 questions, p = 0.031 (n = 6)
+    """
+
+    name: str
+    baseline: str
+    pairs: tuple[tuple[float, float], ...]
+
+    @property
+    def difference(self) -> float:
+        """Mean of the differences, first minus baseline."""
+        return sum(first - second for first, second in self.pairs) / len(self.pairs)
+
+    @property
+    def better(self) -> int:
+        """Questions on which the first scored higher."""
+        return sum(first > second for first, second in self.pairs)
+
+    @property
+    def worse(self) -> int:
+        """Questions on which the baseline scored higher."""
+        return sum(first < second for first, second in self.pairs)
+
+    @property
+    def p_value(self) -> float:
+        """Exact McNemar test for right and wrong, paired bootstrap for partial scores."""
+        if all(value in (0, 1) for pair in self.pairs for value in pair):
+            return mcnemar(self.better, self.worse)
+        return paired_bootstrap([first - second for first, second in self.pairs])
+
+    def __str__(self) -> str:
+        p = f"p = {self.p_value:.3f}" if self.p_value >= 0.001 else "p < 0.001"
+        return (
+            f"{self.name} − {self.baseline}: {100 * self.difference:+.1f} points, "
+            f"{self.better} against {self.worse} questions, {p} (n = {len(self.pairs)})"
+        )
+
+
+def evaluate(
+    pipeline: Pipeline,
+    questions: Iterable[Question],
+    *,
+    score: scores.Score = scores.exact,
+    name: str = "pipeline",
+    progress: bool = True,
+) -> Report:
+    """Run a pipeline over questions with gold answers and score what it says.
+
+    Args:
+        pipeline: Such as a student decomposer with the teacher as solver.
+        questions: Held-out ones; a repeated question counts once.
+        score: `scores.exact`, `scores.f1`, `scores.gsm8k` or any function like them.
+        name: Of the row in tables.
+        progress: Show a progress bar on stderr.
+
+    Raises:
+        BackendError: The backend refused for good.
+
+    Example:
+        >>> from decompose_distill import Solver
+        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> pipeline = Pipeline(None, Solver(ScriptedBackend(lambda text: "42")))
+        >>> questions = [Question("What is 6 times 7?", answer="42")]
+        >>> print(evaluate(pipeline, questions, progress=False))
+        pipeline: exact 100.0 % [20.7, 100.0] (n = 1)
+    """
+    unique = {question.id: question for question in questions}
+    traces = pipeline.run(unique.values())
+    bar = tqdm(traces, desc=name, total=len(unique), unit="question", disable=not progress)
+    results = tuple(Result(trace, _score(trace, score)) for trace in bar)
+    return Report(name, getattr(score, "__name__", "score"), results)
+
+
+def _score(trace: Trace, score: scores.Score) -> float | None:
+    if trace.failure is None:
+        return score(trace.answer or "", trace.question.golds)
+    if trace.failure.reason == "error" or not trace.question.golds:
+        return None
+    return 0.0
+
+
+def to_table(reports: Iterable[Report]) -> str:
+    """Reports as aligned text, a row each.
+
+    Example:
+        >>> print(to_table([Report("teacher", "exact", ())]))
+        name     score  accuracy  95 % interval  n  failed
+        teacher  exact  –         –              0  0
+    """
+    rows = [("name", "score", "accuracy", "95 % interval", "n", "failed")]
+    rows += [_cells(report) for report in reports]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _cells(report: Report) -> tuple[str, str, str, str, str, str]:
+    failed = str(report.failures.total())
+    if not report.n:
+        return (report.name, report.score_name, "–", "–", "0", failed)
+    low, high = (100 * bound for bound in report.interval)
+    mean, interval = f"{100 * report.mean:.1f} %", f"[{low:.1f}, {high:.1f}]"
+    return (report.name, report.score_name, mean, interval, str(report.n), failed)
+
+
+def save_reports(reports: Iterable[Report], path: Any) -> None:
+    """Write the figures of reports as a JSON list."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump([report.to_json() for report in reports], file, indent=2)

@@ -1,0 +1,123 @@
+"""Reading what models write: subquestions and final answers, and writing them back.
+
+Tolerant of numbering, bullets, labels, bold, code fences, one-line lists, preambles and
+epilogues. Total: any text gives a value or a `ParseError`, nothing else.
+"""
+
+import re
+from collections.abc import Sequence
+
+from decompose_distill.errors import ParseError
+from decompose_distill.types import Subquestion
+
+NO_DECOMPOSITION = "No decomposition"
+
+_LABEL = r"(?:sub[- ]?questions?|questions?|steps?|sq|q)"
+# "1." "1)" "(1)" "Q1:" "Step 2 -" "Subquestion 3:" — a number with something around it.
+_NUMBER = rf"(?:{_LABEL}\s*#?\(?(\d{{1,3}})\)?\s*[.:)\-–]*|\(?(\d{{1,3}})[.:)])"
+_NUMBERED = re.compile(rf"^\s*(?:[-*•+]\s+)?{_NUMBER}(?:\s+|$)", re.IGNORECASE)
+_BULLET = re.compile(r"^\s*[-*•+–]\s+")
+_INLINE = re.compile(rf"(?:(?<=\s)|^){_NUMBER}\s+", re.IGNORECASE)
+_HEADING = re.compile(rf"^(?:the\s+|main\s+)?{_LABEL}\s*:?\s*$", re.IGNORECASE)
+_MAIN_QUESTION = re.compile(r"^(?:the\s+)?(?:main|original)\s+question\b", re.IGNORECASE)
+_DECLINED = re.compile(r"^\W*no\s+decomposition\b", re.IGNORECASE)
+_THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_EMPHASIS = re.compile(r"\*\*|__|`")
+_ANSWER = re.compile(
+    r"(?:the\s+(?:final\s+)?answer\s+is|final\s+answer|(?:^|\n)\s*answer)\s*[:=]?\s*([^\n]*)",
+    re.IGNORECASE,
+)
+
+
+def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
+    """Read the subquestions out of a model's words; empty where it declined to decompose.
+
+    Raises:
+        ParseError: There is nothing to read; the message says why.
+
+    Example:
+        >>> [s.text for s in parse_subquestions("Sure:\\n1. How old is Ada?\\n2) Is #1 > 9?")]
+        ['How old is Ada?', 'Is #1 > 9?']
+    """
+    lines = _clean_lines(text)
+    if not lines:
+        raise ParseError("empty completion")
+    items = _marked_items(lines) or _question_lines(lines)
+    items = [item for item in items if not _MAIN_QUESTION.match(item)]
+    if any(_DECLINED.match(line) for line in items or lines):
+        return ()
+    if not items:
+        raise ParseError("no subquestions found")
+    return tuple(Subquestion(item) for item in items)
+
+
+def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
+    """Write subquestions as the numbered lines that students are trained to produce.
+
+    Example:
+        >>> print(format_subquestions([Subquestion("How old is Ada?"), Subquestion("Is #1 > 9?")]))
+        1. How old is Ada?
+        2. Is #1 > 9?
+    """
+    if not subquestions:
+        return NO_DECOMPOSITION
+    return "\n".join(f"{number}. {each.text}" for number, each in enumerate(subquestions, start=1))
+
+
+def parse_answer(text: str) -> str:
+    """Read the final answer: what follows the last "The answer is", else the last line.
+
+    Raises:
+        ParseError: The text is empty.
+
+    Example:
+        >>> parse_answer("48 / 2 = 24, so 48 + 24 = 72.\\nThe answer is: **72**.")
+        '72'
+    """
+    lines = _clean_lines(text)
+    if not lines:
+        raise ParseError("empty completion")
+    marked = [found.strip() for found in _ANSWER.findall("\n".join(lines)) if found.strip()]
+    answer = marked[-1] if marked else lines[-1]
+    return re.sub(r"(?<=\S)\.$", "", answer.strip()).strip() or answer
+
+
+def _clean_lines(text: str) -> list[str]:
+    """Non-empty lines without reasoning blocks, code fences and emphasis."""
+    text = _THINKING.sub("", text)
+    lines = [line for line in text.splitlines() if not line.lstrip().startswith("```")]
+    return [line for line in (_EMPHASIS.sub("", line).strip() for line in lines) if line]
+
+
+def _marked_items(lines: Sequence[str]) -> list[str]:
+    """Items that carry a number or, where there is none, a bullet."""
+    lines = [piece for line in lines for piece in _split_inline(line)]
+    numbered = any(_NUMBERED.match(line) for line in lines)
+    marker = _NUMBERED if numbered else _BULLET
+    items: list[str] = []
+    for line in lines:
+        if match := marker.match(line):
+            items.append(line[match.end() :].strip())
+        elif items and not items[-1].endswith(("?", ".", "!")):
+            items[-1] = f"{items[-1]} {line}".strip()  # a wrapped line goes on
+    return [item for item in items if item and not _HEADING.match(item)]
+
+
+def _split_inline(line: str) -> list[str]:
+    """Split "1. A? 2. B?" at its numbers, where they count up from 1."""
+    starts: list[int] = []
+    for match in _INLINE.finditer(line):
+        if int(match[1] or match[2]) == len(starts) + 1:
+            starts.append(match.start())
+    if len(starts) < 2:
+        return [line]
+    ends = [*starts[1:], len(line)]
+    pieces = [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
+    before = line[: starts[0]].strip()
+    return [before, *pieces] if before else pieces
+
+
+def _question_lines(lines: Sequence[str]) -> list[str]:
+    """Questions of an unmarked text, one a line or several on one."""
+    found = [piece for line in lines for piece in re.findall(r"[^?]*\?", line)]
+    return [piece.strip() for piece in found if len(piece.strip()) > 1]

@@ -1,0 +1,130 @@
+"""Prompts: the object that samples is the object that trains.
+
+The instruction is the system turn; question, context and subquestions are data and stay in
+the user turn. The wording is ours; the setting (at most three subquestions, the option "No
+decomposition", the last line "The answer is: ") is that of arXiv 2402.15000, section 3.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from decompose_distill.errors import ConfigError
+from decompose_distill.parsing import NO_DECOMPOSITION, format_subquestions
+from decompose_distill.types import Message, Question, Subquestion
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_KNOWN = ("context", "question", "subquestions")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A system instruction and a user template.
+
+    The template may hold `{question}` (required), `{context}` and `{subquestions}`; the last
+    two stand for a labelled block, or for nothing where there is none.
+
+    Raises:
+        ConfigError: The template lacks `{question}` or names an unknown placeholder.
+
+    Example:
+        >>> prompt = Prompt("Split the question.", "{question}")
+        >>> prompt.render(Question("Who is older?"))[1].content
+        'Who is older?'
+    """
+
+    system: str
+    """The instruction; empty for no system turn."""
+    user: str = "{context}Question: {question}{subquestions}"
+
+    def __post_init__(self) -> None:
+        names = _PLACEHOLDER.findall(self.user)
+        if "question" not in names:
+            raise ConfigError("prompt user template must hold the placeholder {question}")
+        for name in names:
+            if name not in _KNOWN:
+                raise ConfigError(
+                    f"prompt user template holds unknown placeholder {{{name}}}; "
+                    f"known: {', '.join(_KNOWN)}"
+                )
+
+    def render(
+        self, question: Question, subquestions: Sequence[Subquestion] = ()
+    ) -> tuple[Message, ...]:
+        """Build the chat for one question.
+
+        Example:
+            >>> [message.role for message in JOINT.render(Question("Who is older?"))]
+            ['system', 'user']
+        """
+        blocks = {
+            "question": question.text,
+            "context": f"Context: {question.context}\n\n" if question.context else "",
+            "subquestions": f"\n\nSubquestions:\n{format_subquestions(subquestions)}"
+            if subquestions
+            else "",
+        }
+        # One pass, so that braces inside the data stay data.
+        user = Message("user", _PLACEHOLDER.sub(lambda found: blocks[found[1]], self.user))
+        return (Message("system", self.system), user) if self.system else (user,)
+
+    def to_json(self) -> dict[str, str]:
+        """The prompt as plain data, as a checkpoint stores it.
+
+        Example:
+            >>> Prompt.from_json(JOINT.to_json()) == JOINT
+            True
+        """
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Prompt":
+        """Rebuild a prompt from `to_json`.
+
+        Raises:
+            ConfigError: A field is missing or unknown.
+        """
+        if set(data) != {"system", "user"}:
+            raise ConfigError(f"a prompt holds exactly 'system' and 'user', not {sorted(data)}")
+        return cls(str(data["system"]), str(data["user"]))
+
+
+def decompose(max_subquestions: int = 3) -> Prompt:
+    """The default decomposer prompt, with its cap on the number of subquestions.
+
+    Raises:
+        ConfigError: The cap is below 1.
+
+    Example:
+        >>> "at most 3" in decompose().system
+        True
+    """
+    if max_subquestions < 1:
+        raise ConfigError(f"max_subquestions must be 1 or more, not {max_subquestions}")
+    return Prompt(
+        f"You split a complex question into at most {max_subquestions} simpler subquestions "
+        "whose answers directly help to answer it. Write only the subquestions, one a line, "
+        "numbered from 1, and answer none of them. If the question needs no splitting, write "
+        f'"{NO_DECOMPOSITION}".'
+    )
+
+
+JOINT = Prompt(
+    "You answer a complex question with the help of its subquestions. Answer each subquestion "
+    "in order, then use what you found to answer the question itself. "
+    'End with a line "The answer is: " followed by the final answer alone.'
+)
+"""Answer all subquestions, then the question, in one completion (the paper's solver)."""
+
+DIRECT = Prompt(
+    "Answer the question in as few words as possible, without explanation. "
+    'Write one line, "The answer is: " followed by the answer alone.'
+)
+"""Answer only, without working."""
+
+COT = Prompt(
+    "Think step by step, then answer the question. "
+    'End with a line "The answer is: " followed by the final answer alone.'
+)
+"""Zero-shot chain of thought in one completion, the baseline the paper lacks."""

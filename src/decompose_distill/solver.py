@@ -1,0 +1,109 @@
+"""Solver: question and subquestions → answer, over any backend."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from decompose_distill import prompts
+from decompose_distill.backend import Backend, complete, identity
+from decompose_distill.errors import ConfigError, ParseError
+from decompose_distill.parsing import parse_answer
+from decompose_distill.types import Completion, Decomposition, Failure, Request, Sampling, Solution
+
+Mode = Literal["joint", "direct", "cot"]
+_PROMPTS = {"joint": prompts.JOINT, "direct": prompts.DIRECT, "cot": prompts.COT}
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """The second role: answers questions with a backend and a prompt.
+
+    Modes: `joint` answers all subquestions and then the question in one completion (the
+    paper's solver); `direct` and `cot` ignore subquestions and answer in one call, without
+    and with working.
+
+    Raises:
+        ConfigError: The mode is unknown.
+
+    Example:
+        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> solver = Solver(ScriptedBackend(lambda text: "The answer is: 42"), mode="direct")
+        >>> next(solver.solve([Decomposition(Question("What is 6 times 7?"), ())])).answer
+        '42'
+    """
+
+    backend: Backend
+    mode: Mode = field(default="joint", kw_only=True)
+    prompt: prompts.Prompt | None = field(default=None, kw_only=True)
+    """The prompt; by default the mode's own."""
+    sampling: Sampling = field(default_factory=Sampling, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.mode not in _PROMPTS:
+            raise ConfigError(
+                f"solver mode must be one of {', '.join(_PROMPTS)}, not {self.mode!r}"
+            )
+
+    @classmethod
+    def from_pretrained(cls, checkpoint: str | Path) -> "Solver":
+        """Load a student that `distill` trained as solver, with the prompt it trained on.
+
+        Raises:
+            CheckpointError: The directory is no complete solver checkpoint.
+        """
+        from decompose_distill.backends.transformers import TransformersBackend
+        from decompose_distill.training.checkpoint import load_manifest
+
+        manifest = load_manifest(checkpoint, role="solver")
+        return cls(
+            TransformersBackend(checkpoint), prompt=manifest.prompt, sampling=manifest.sampling
+        )
+
+    @property
+    def identity(self) -> str:
+        """Backend, prompt and sampling in one line, for keys."""
+        prompt = self.prompt or _PROMPTS[self.mode]
+        return f"{identity(self.backend)} {self.mode} {prompt} {self.sampling}"
+
+    def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
+        """Answer each decomposed question once; answers come as they finish.
+
+        Args:
+            decompositions: Any iterable; taken only as fast as the backend works. The seed of
+                a request is the solver's plus the decomposition's sample number.
+        """
+        for decomposition, completion in complete(self.backend, decompositions, self._request):
+            yield _read(completion, decomposition)
+
+    def _request(self, name: str, decomposition: Decomposition) -> Request:
+        prompt = self.prompt or _PROMPTS[self.mode]
+        question, sample = decomposition.question, decomposition.sample
+        subquestions = decomposition.subquestions if self.mode == "joint" else ()
+        messages = prompt.render(question, subquestions)
+        sampling = replace(self.sampling, seed=self.sampling.seed + sample)
+        return Request(f"solve/{question.id}/{sample}/{name}", messages, sampling)
+
+
+def _read(completion: Completion, decomposition: Decomposition) -> Solution | Failure:
+    def failed(reason: str, message: str) -> Failure:
+        return Failure(
+            decomposition.question,
+            "solve",
+            reason,
+            message,
+            completion.text,
+            decomposition,
+            decomposition.sample,
+            completion.usage,
+        )
+
+    if completion.finish == "error":
+        return failed("error", completion.error)
+    if completion.finish == "length":
+        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
+    try:
+        answer = parse_answer(completion.text)
+    except ParseError as error:
+        return failed(str(error), str(error))
+    return Solution(decomposition, answer, completion.text, completion.usage)

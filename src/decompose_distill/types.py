@@ -1,0 +1,272 @@
+"""The values that flow through the library, in the order the data flows.
+
+Question → Decomposition → Solution → Trace, with Request → Completion below them.
+All are frozen. A failed item is a value (`Failure`), never an exception.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from decompose_distill.errors import ConfigError, DataError
+
+Finish = Literal["stop", "length", "error"]
+Stage = Literal["decompose", "solve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One question to answer, with its gold answer where it is known.
+
+    Raises:
+        DataError: The text is empty.
+
+    Example:
+        >>> Question("What is 48 + 24?", answer="72").golds
+        ('72',)
+    """
+
+    text: str
+    """The question itself."""
+    answer: str | None = None
+    """Gold answer; `None` where it is not known."""
+    context: str | None = None
+    """Passage the question is about, as in DROP; rendered before the question."""
+    aliases: tuple[str, ...] = ()
+    """Other answers that count as right."""
+    id: str = ""
+    """Stable name; by default a hash of text and context."""
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise DataError("question text is empty: give the question in 'text'")
+        if not self.id:
+            words = f"{self.context or ''}\x1f{self.text}".encode("utf-8", "surrogatepass")
+            object.__setattr__(self, "id", hashlib.sha256(words).hexdigest()[:16])
+
+    @property
+    def golds(self) -> tuple[str, ...]:
+        """Every accepted answer; empty where none is known."""
+        return () if self.answer is None else (self.answer, *self.aliases)
+
+
+@dataclass(frozen=True, slots=True)
+class Subquestion:
+    """One step of a decomposition; `#1` in it stands for the answer to the first step.
+
+    Example:
+        >>> Subquestion("How old is #1?").references
+        (1,)
+    """
+
+    text: str
+
+    @property
+    def references(self) -> tuple[int, ...]:
+        """Numbers (from 1) of the earlier subquestions this one builds on."""
+        return tuple(int(number) for number in re.findall(r"#(\d{1,6})\b", self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one or more completions; add two with `+`.
+
+    Example:
+        >>> Usage(10, 5) + Usage(1, 2)
+        Usage(input_tokens=11, output_tokens=7)
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposition:
+    """A question with its subquestions; none means the model declined to decompose.
+
+    Example:
+        >>> question = Question("Who is older, Ada or Bob?")
+        >>> Decomposition(question, (Subquestion("How old is Ada?"),)).declined
+        False
+    """
+
+    question: Question
+    subquestions: tuple[Subquestion, ...]
+    text: str = ""
+    """The model's own words."""
+    sample: int = 0
+    """Which of the k samples of this question this is, from 0."""
+    usage: Usage = Usage()
+
+    @property
+    def declined(self) -> bool:
+        """Whether the model said "No decomposition"."""
+        return not self.subquestions
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """The final answer to a decomposed question.
+
+    Example:
+        >>> question = Question("What is 6 times 7?")
+        >>> Solution(Decomposition(question, ()), answer="42").answer
+        '42'
+    """
+
+    decomposition: Decomposition
+    answer: str
+    """The final answer, extracted from `text`."""
+    text: str = ""
+    """The solver's own words."""
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An item that could not be finished: which stage, why, and the model's words.
+
+    Example:
+        >>> question = Question("Why?")
+        >>> Failure(question, "decompose", "length", "stopped at 512 tokens").reason
+        'length'
+    """
+
+    question: Question
+    stage: Stage
+    reason: str
+    """Short and stable, for counting: `length`, `error`, `no subquestions`, …"""
+    message: str = ""
+    """What happened, for a person."""
+    text: str = ""
+    """The model's own words, where there are any."""
+    decomposition: Decomposition | None = None
+    """What was decomposed before solving failed."""
+    sample: int = 0
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One pass of one question through a pipeline: a solution or a failure.
+
+    Example:
+        >>> question = Question("What is 6 times 7?", answer="42")
+        >>> solution = Solution(Decomposition(question, ()), "42")
+        >>> Trace(question, solution).answer
+        '42'
+    """
+
+    question: Question
+    outcome: Solution | Failure
+    sample: int = 0
+    key: str = ""
+    """Identity of the pipeline that made it; empty outside `collect`."""
+
+    @property
+    def decomposition(self) -> Decomposition | None:
+        """The decomposition, also where only solving failed."""
+        return self.outcome.decomposition
+
+    @property
+    def failure(self) -> Failure | None:
+        """The failure, or `None` where the question was answered."""
+        return self.outcome if isinstance(self.outcome, Failure) else None
+
+    @property
+    def solution(self) -> Solution | None:
+        """The solution, or `None` where a stage failed."""
+        return self.outcome if isinstance(self.outcome, Solution) else None
+
+    @property
+    def answer(self) -> str | None:
+        """The final answer, or `None` where a stage failed."""
+        return self.outcome.answer if isinstance(self.outcome, Solution) else None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of both stages."""
+        if isinstance(self.outcome, Failure) and self.outcome.stage == "decompose":
+            return self.outcome.usage
+        before = self.decomposition.usage if self.decomposition else Usage()
+        return before + self.outcome.usage
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a chat.
+
+    Example:
+        >>> Message("user", "Hello").role
+        'user'
+    """
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a model is sampled. Temperature 0 is greedy.
+
+    Raises:
+        ConfigError: A value is out of range; the message names the field.
+
+    Example:
+        >>> Sampling(temperature=0.7, seed=3).max_new_tokens
+        512
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 512
+    """Longest completion, in tokens; one that reaches it is a failure, not an answer."""
+    seed: int = 0
+    """Sample i of a question is drawn with `seed + i`."""
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ConfigError(f"temperature must be 0 or more, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p must be above 0 and at most 1, not {self.top_p}")
+        if self.max_new_tokens < 1:
+            raise ConfigError(f"max_new_tokens must be 1 or more, not {self.max_new_tokens}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One chat to complete; the completion carries the same id.
+
+    Example:
+        >>> Request("0", (Message("user", "Hello"),)).sampling.temperature
+        0.0
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model wrote for one request.
+
+    Example:
+        >>> Completion("0", "Hi!").finish
+        'stop'
+    """
+
+    id: str
+    """The request's id."""
+    text: str
+    finish: Finish = "stop"
+    """`length` where the text was cut off, `error` where the request failed for good."""
+    usage: Usage = Usage()
+    error: str = ""
+    """Why, where `finish` is `error`."""

