@@ -1,0 +1,124 @@
+"""The command line: each command a few lines over the public API.
+
+Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 130 stopped by Ctrl-C.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from decompose_distill.errors import ConfigError, DataError, DecomposeDistillError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+Questions = Annotated[Path, typer.Argument(help="Questions, JSON lines with 'question', 'answer'.")]
+Traces = Annotated[Path, typer.Argument(help="Traces, as collect writes them.")]
+Model = Annotated[str, typer.Option(help="Backend, as 'openai:gpt-4.1-mini' or 'hf:path'.")]
+BaseUrl = Annotated[str | None, typer.Option(help="Endpoint of an openai: server.")]
+Score = Annotated[Literal["exact", "f1", "gsm8k"], typer.Option(help="How answers are scored.")]
+
+
+@app.callback()
+def _root() -> None:
+    """Split reasoning into decompose and solve, and distil the decomposing."""
+
+
+@app.command()
+def demo(
+    output_dir: Annotated[Path, typer.Option(help="A new or empty directory.")],
+    student: Annotated[str, typer.Option(help="'auto', 'tiny', or a model.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of the world and the training.")] = 0,
+) -> None:
+    """Run the whole path on a small controlled world, with a real student."""
+    from decompose_distill.demo.run import run_demo
+
+    run_demo(output_dir, student=student, seed=seed, say=_say)
+
+
+@app.command()
+def collect(
+    questions: Questions,
+    teacher: Model,
+    output: Annotated[Path, typer.Option(help="File of traces, created or continued.")],
+    solver: Annotated[str | None, typer.Option(help="Backend; by default the teacher.")] = None,
+    base_url: BaseUrl = None,
+    samples: Annotated[int, typer.Option(min=1, help="Traces a question.")] = 1,
+    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+) -> None:
+    """Ask a teacher and keep its traces; run again to go on where it stopped."""
+    import decompose_distill as dd
+
+    asked = dd.load_questions(questions)
+    sampling = dd.Sampling(temperature=temperature)
+    expert = dd.load_backend(teacher, base_url=base_url)
+    answers = dd.load_backend(solver, base_url=base_url) if solver else expert
+    pipeline = dd.Pipeline(
+        dd.Decomposer(expert, sampling=sampling), dd.Solver(answers, sampling=sampling)
+    )
+    _say(str(dd.collect(pipeline, asked, output, samples=samples)))
+
+
+@app.command()
+def distill(
+    traces: Traces,
+    student: Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")],
+    output_dir: Annotated[Path, typer.Option(help="A new or empty directory.")],
+    role: Annotated[Literal["decomposer", "solver"], typer.Option()] = "decomposer",
+    keep: Annotated[Literal["complete", "correct"], typer.Option()] = "correct",
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    seed: Annotated[int, typer.Option()] = 0,
+) -> None:
+    """Fine-tune a student on kept traces."""
+    import decompose_distill as dd
+
+    config = dd.DistillConfig(epochs=epochs, seed=seed)
+    chosen = getattr(dd.filters, keep)
+    checkpoint = dd.distill(
+        dd.read_traces(traces),
+        student=student,
+        output_dir=output_dir,
+        role=role,
+        keep=chosen,
+        config=config,
+    )
+    _say(str(checkpoint))
+
+
+@app.command()
+def evaluate(
+    questions: Questions,
+    decomposer: Annotated[str, typer.Option(help="Checkpoint directory, or a backend.")],
+    solver: Model,
+    base_url: BaseUrl = None,
+    score: Score = "exact",
+    output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
+) -> None:
+    """Score a pipeline on held-out questions, with a 95 % interval."""
+    import decompose_distill as dd
+
+    asked = dd.load_questions(questions)
+    if Path(decomposer).is_dir():
+        first = dd.Decomposer.from_pretrained(decomposer)
+    else:
+        first = dd.Decomposer(dd.load_backend(decomposer, base_url=base_url))
+    pipeline = dd.Pipeline(first, dd.Solver(dd.load_backend(solver, base_url=base_url)))
+    report = dd.evaluate(pipeline, asked, score=getattr(dd.scores, score), name=decomposer)
+    _say(str(report))
+    if output:
+        output.write_text(json.dumps([report.to_json()], indent=2), encoding="utf-8")
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line, not a traceback."""
+    try:
+        app()
+    except DecomposeDistillError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError | DataError) else 1)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

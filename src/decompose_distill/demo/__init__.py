@@ -1,0 +1,1 @@
+"""A small controlled world with a scripted teacher and a database as solver, for the demo."""

