@@ -24,7 +24,8 @@ def wilson(right: int, n: int) -> Interval:
     share, spread = right / n, Z95**2 / n
     center = (share + spread / 2) / (1 + spread)
     half = Z95 / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
-    return (max(0.0, center - half), min(1.0, center + half))
+    # Exact at the ends, where rounding would leave the share just outside.
+    return (center - half if right else 0.0, center + half if right < n else 1.0)
 
 
 def bootstrap_mean(values: Sequence[float]) -> Interval:

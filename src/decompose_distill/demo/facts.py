@@ -1,0 +1,220 @@
+"""What can be known in the controlled world: relations, measures, collections and their facts.
+
+Each carries the one form of question the database answers, such as `How old is {}?`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from decompose_distill.demo import names
+
+Kind = Literal["person", "place", "work"]
+Facts = Mapping[tuple[str, str], str]
+"""The database: (name of a relation, name of an entity) to what is recorded of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A hop from one entity to another, such as from a person to their boss.
+
+    Example:
+        >>> RELATIONS["boss"].step.format("Emma")
+        "Who is Emma's boss?"
+    """
+
+    name: str
+    source: Kind
+    target: Kind
+    step: str
+    """The atomic subquestion."""
+    phrases: tuple[str, ...]
+    """How a question names the entity the hop leads to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number recorded of every entity of one kind, with the words questions need for it.
+
+    Example:
+        >>> MEASURES["person"].compare.format("Emma or Jack")
+        'Who is older, Emma or Jack?'
+    """
+
+    name: str
+    plural: str
+    which: str
+    more: str
+    most: str
+    step: str
+    low: int
+    high: int
+    unit: int = 1
+
+    @property
+    def compare(self) -> str:
+        """The atomic comparison of two."""
+        return f"{self.which} is {self.more}, {{}}?"
+
+    @property
+    def rank(self) -> str:
+        """The atomic superlative over three."""
+        return f"{self.which} is the {self.most} of {{}}?"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A list recorded of every entity of one kind, such as the languages a person speaks.
+
+    Example:
+        >>> COLLECTIONS["person"].step.format("Emma")
+        'Which languages does Emma speak?'
+    """
+
+    name: str
+    verb: str
+    """How a question counts it: `How many languages {verb} Emma?`."""
+    members: str
+    """How a question names it: `Count the {members} Emma.`"""
+    step: str
+    values: tuple[str, ...]
+
+
+_RELATIONS = (
+    Relation(
+        "mother", "person", "person", "Who is {}'s mother?", ("{}'s mother", "the mother of {}")
+    ),
+    Relation("boss", "person", "person", "Who is {}'s boss?", ("{}'s boss", "the boss of {}")),
+    Relation("coach", "person", "person", "Who is {}'s coach?", ("{}'s coach", "the coach of {}")),
+    Relation(
+        "doctor", "person", "person", "Who is {}'s doctor?", ("{}'s doctor", "the doctor of {}")
+    ),
+    Relation("mayor", "place", "person", "Who is {}'s mayor?", ("{}'s mayor", "the mayor of {}")),
+    Relation("author", "work", "person", "Who wrote {}?", ("the author of {}", "the writer of {}")),
+    Relation(
+        "home", "person", "place", "Where does {} live?", ("{}'s home town", "the home of {}")
+    ),
+    Relation(
+        "birth",
+        "person",
+        "place",
+        "Where was {} born?",
+        ("{}'s birthplace", "the birthplace of {}"),
+    ),
+    Relation(
+        "favorite",
+        "person",
+        "work",
+        "Which book does {} love?",
+        ("{}'s favorite book", "the favorite book of {}"),
+    ),
+)
+RELATIONS: Mapping[str, Relation] = {relation.name: relation for relation in _RELATIONS}
+
+MEASURES: Mapping[Kind, Measure] = {
+    "person": Measure("age", "ages", "Who", "older", "oldest", "How old is {}?", 18, 90),
+    "place": Measure(
+        "population", "populations", "Which", "larger", "largest",
+        "What is {}'s population?", 12, 900, 1000,
+    ),
+    "work": Measure(
+        "page count", "page counts", "Which", "longer", "longest",
+        "How many pages has {}?", 80, 900,
+    ),
+}  # fmt: skip
+DECOYS: Mapping[Kind, Measure] = {
+    "person": Measure("height", "heights", "Who", "taller", "tallest", "How tall is {}?", 150, 199),
+    "place": Measure("area", "areas", "Which", "wider", "widest", "What is {}'s area?", 20, 800),
+    "work": Measure("price", "prices", "Which", "dearer", "dearest", "What is {}'s price?", 5, 60),
+}
+"""Recorded too, but no question asks for them: a teacher that mixes relations up does."""
+
+COLLECTIONS: Mapping[Kind, Collection] = {
+    "person": Collection(
+        "languages", "are spoken by", "languages spoken by",
+        "Which languages does {} speak?", names.LANGUAGES,
+    ),
+    "place": Collection(
+        "rivers", "flow through", "rivers flowing through",
+        "Which rivers cross {}?", names.WATERS,
+    ),
+    "work": Collection(
+        "prizes", "were won by", "prizes won by",
+        "Which prizes did {} win?", names.PRIZES,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """The entities of one part of the world; nobody in it is related to another part.
+
+    Example:
+        >>> Population(("Emma",), ("Jack",), ("York",), ("Dust",)).of("person")
+        ('Emma', 'Jack')
+    """
+
+    women: tuple[str, ...]
+    men: tuple[str, ...]
+    places: tuple[str, ...]
+    works: tuple[str, ...]
+
+    def of(self, kind: Kind) -> tuple[str, ...]:
+        """Every entity of one kind."""
+        if kind == "person":
+            return self.women + self.men
+        return self.places if kind == "place" else self.works
+
+
+def divide(rng: Random, share: float = 0.6) -> tuple[Population, Population]:
+    """Two populations without a name in common, the first with `share` of the names.
+
+    Example:
+        >>> train, heldout = divide(Random(0))
+        >>> set(train.of("place")) & set(heldout.of("place"))
+        set()
+    """
+    parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    for everyone in (names.WOMEN, names.MEN, names.PLACES, names.WORKS):
+        shuffled = rng.sample(everyone, len(everyone))
+        cut = round(share * len(shuffled))
+        parts.append((tuple(shuffled[:cut]), tuple(shuffled[cut:])))
+    return Population(*(first for first, _ in parts)), Population(*(rest for _, rest in parts))
+
+
+def record(population: Population, rng: Random) -> dict[tuple[str, str], str]:
+    """Everything the database knows of one population.
+
+    Example:
+        >>> facts = record(divide(Random(0))[0], Random(0))
+        >>> facts["mayor", facts["home", facts["author", "Dust"]]] in names.WOMEN + names.MEN
+        True
+    """
+    facts: dict[tuple[str, str], str] = {}
+    for kind in ("person", "place", "work"):
+        for entity in population.of(kind):
+            for measure in (MEASURES[kind], DECOYS[kind]):
+                number = rng.randint(measure.low, measure.high) * measure.unit
+                facts[measure.name, entity] = str(number)
+            values = COLLECTIONS[kind].values
+            members = sorted(rng.sample(values, rng.randint(1, 5)))
+            facts[COLLECTIONS[kind].name, entity] = ", ".join(members)
+    for relation in _RELATIONS:
+        facts.update(_related(relation, population, facts, rng))
+    return facts
+
+
+def _related(
+    relation: Relation, population: Population, facts: Facts, rng: Random
+) -> dict[tuple[str, str], str]:
+    """One hop for every entity that has one; the oldest have no mother in the records."""
+    related: dict[tuple[str, str], str] = {}
+    for entity in population.of(relation.source):
+        others = [other for other in population.of(relation.target) if other != entity]
+        if relation.name == "mother":
+            youngest = int(facts["age", entity]) + 18
+            others = [name for name in population.women if int(facts["age", name]) >= youngest]
+        if others:
+            related[relation.name, entity] = rng.choice(others)
+    return related

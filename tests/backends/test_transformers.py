@@ -1,0 +1,153 @@
+"""The local backend: batched as if alone, seeded, with errors of ours."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from decompose_distill import (
+    BackendError,
+    ConfigError,
+    Decomposer,
+    Failure,
+    Message,
+    MissingExtraError,
+    Question,
+    Request,
+    Sampling,
+    load_backend,
+    prompts,
+)
+from decompose_distill.backends.transformers import TransformersBackend
+
+
+@pytest.fixture(scope="module")
+def backend(tiny_dir: Path) -> TransformersBackend:
+    return TransformersBackend(tiny_dir, batch_size=3)
+
+
+def _requests(count: int, sampling: Sampling) -> list[Request]:
+    return [
+        Request(str(number), (Message("user", "Ada " * (number + 1)),), sampling)
+        for number in range(count)
+    ]
+
+
+def test_every_request_is_answered_once(backend: TransformersBackend) -> None:
+    requests = _requests(8, Sampling(max_new_tokens=4))
+    answered = sorted(completion.id for completion in backend.generate(requests))
+
+    assert answered == [request.id for request in requests]
+
+
+def test_a_batch_gives_the_greedy_text_of_each_prompt_alone(backend: TransformersBackend) -> None:
+    requests = _requests(5, Sampling(max_new_tokens=8))
+    together = {each.id: each.text for each in backend.generate(requests)}
+    alone = {each.id: each.text for one in requests for each in backend.generate([one])}
+
+    assert together == alone
+
+
+def test_a_seed_repeats_a_sample_and_another_seed_does_not(backend: TransformersBackend) -> None:
+    def draw(seed: int) -> str:
+        sampling = Sampling(temperature=1.0, max_new_tokens=12, seed=seed)
+        [completion] = backend.generate(_requests(1, sampling))
+        return completion.text
+
+    assert draw(1) == draw(1)
+    assert draw(1) != draw(2)
+
+
+def test_a_completion_that_reaches_its_limit_says_so(backend: TransformersBackend) -> None:
+    [completion] = backend.generate(_requests(1, Sampling(max_new_tokens=1)))
+
+    assert completion.finish == "length"
+    assert completion.usage.output_tokens == 1
+
+
+def test_a_question_longer_than_the_context_window_fails_alone(
+    backend: TransformersBackend,
+) -> None:
+    decomposer = Decomposer(
+        backend, prompt=prompts.Prompt("", "{question}"), sampling=Sampling(max_new_tokens=8)
+    )
+    questions = [Question("Why? " * 500, id="long"), Question("Why?", id="short")]
+    outcomes = {outcome.question.id: outcome for outcome in decomposer.decompose(questions)}
+    long = outcomes["long"]
+
+    assert isinstance(long, Failure)
+    assert "exceed the 512 tokens" in long.message
+    assert "short" in outcomes
+
+
+def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+
+    with pytest.raises(BackendError, match=r"holds no \*\.safetensors weights"):
+        load_backend(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize("name", ["/no/such/model", "/no/such/model.gguf"])
+def test_a_path_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(BackendError, match="no such"):
+        load_backend(f"hf:{name}")
+
+
+def test_a_directory_of_pickled_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
+
+    with pytest.raises(BackendError, match=r"no \*\.safetensors"):
+        load_backend(f"hf:{tmp_path}")
+
+
+def test_a_gguf_file_without_its_packages_names_the_pip_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "gguf" else find(name)
+    )
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'decompose-distill\[gguf\]'"):
+        load_backend(f"hf:{tmp_path / 'model.gguf'}")
+
+
+def test_a_damaged_gguf_file_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    (tmp_path / "model.gguf").write_bytes(b"GGUF, but no more")
+
+    with pytest.raises(BackendError, match="cannot load"):
+        load_backend(f"hf:{tmp_path / 'model.gguf'}")
+
+
+def test_a_batch_size_below_one_is_refused(tiny_dir: Path) -> None:
+    with pytest.raises(ConfigError, match="batch_size"):
+        TransformersBackend(tiny_dir, batch_size=0)
+
+
+@pytest.mark.smollm2
+def test_smollm2_is_loaded_from_gguf_trained_saved_and_sampled(
+    smollm2_dir: Path, tmp_path: Path
+) -> None:
+    from conftest import QUESTIONS, make_trace
+    from decompose_distill import DistillConfig, distill
+
+    traces = [make_trace(question, "1") for question in QUESTIONS]
+    place = distill(
+        traces,
+        student=smollm2_dir,
+        output_dir=tmp_path / "student",
+        prompt=prompts.Prompt("Split the question.", "{question}"),
+        config=DistillConfig(epochs=4, batch_size=4, learning_rate=5e-4),
+        progress=False,
+    )
+    student = Decomposer.from_pretrained(place)
+    [outcome] = student.decompose([Question("How old are Gus and Hal together?")])
+
+    assert not isinstance(outcome, Failure)
+    assert [each.text for each in outcome.subquestions] == [
+        "How old is Gus?",
+        "How old is Hal?",
+        "What is #1 plus #2?",
+    ]

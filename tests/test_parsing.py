@@ -1,0 +1,155 @@
+"""Parsing is tolerant of layouts and total over all text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decompose_distill import ParseError, Subquestion
+from decompose_distill.parsing import format_subquestions, parse_answer, parse_subquestions
+
+TWO = ["How old is Ada?", "Is #1 above 9?"]
+
+LAYOUTS = {
+    "numbers": "1. How old is Ada?\n2. Is #1 above 9?",
+    "brackets": "1) How old is Ada?\n(2) Is #1 above 9?",
+    "Q labels": "Q1: How old is Ada?\nQ2: Is #1 above 9?",
+    "labels in words": "Subquestion 1: How old is Ada?\nSub-question 2: Is #1 above 9?",
+    "steps": "Step 1: How old is Ada?\nStep 2 - Is #1 above 9?",
+    "hyphens": "- How old is Ada?\n- Is #1 above 9?",
+    "bullets": "• How old is Ada?\n* Is #1 above 9?",
+    "bold": "**1.** How old is Ada?\n**2. Is #1 above 9?**",
+    "one line": "1. How old is Ada? 2. Is #1 above 9?",
+    "one line with labels": "Q1: How old is Ada? Q2: Is #1 above 9?",
+    "no marks": "How old is Ada?\nIs #1 above 9?",
+    "no marks on one line": "How old is Ada? Is #1 above 9?",
+    "preamble": "Here are the 2 subquestions:\n\n1. How old is Ada?\n2. Is #1 above 9?",
+    "epilogue": "1. How old is Ada?\n2. Is #1 above 9?\n\nThese lead to the answer.",
+    "code fence": "```text\n1. How old is Ada?\n2. Is #1 above 9?\n```",
+    "heading": "Subquestions:\n1. How old is Ada?\n2. Is #1 above 9?",
+    "reasoning first": "<think>1. hm?</think>\n1. How old is Ada?\n2. Is #1 above 9?",
+    "main question repeated": "1. How old is Ada?\n2. Is #1 above 9?\n3. Main question: Is she?",
+    "wrapped line": "1. How old\nis Ada?\n2. Is #1 above 9?",
+    "indented": "  1. How old is Ada?\n  2. Is #1 above 9?",
+    "windows line ends": "1. How old is Ada?\r\n2. Is #1 above 9?\r\n",
+    "bullets before numbers": "- 1. How old is Ada?\n- 2. Is #1 above 9?",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_subquestions_are_read_from_every_layout(layout: str) -> None:
+    found = [each.text for each in parse_subquestions(LAYOUTS[layout])]
+
+    assert found == TWO
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["No decomposition", "no decomposition.", '"No decomposition"', "**No decomposition needed**"],
+)
+def test_a_model_may_decline_to_decompose(text: str) -> None:
+    assert parse_subquestions(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "empty completion"),
+        (" \n\t", "empty completion"),
+        ("```\n```", "empty completion"),
+        ("I cannot help with that.", "no subquestions found"),
+        ("<think>1. never finished", "empty completion"),
+    ],
+)
+def test_what_cannot_be_read_has_a_reason(text: str, reason: str) -> None:
+    with pytest.raises(ParseError, match=reason):
+        parse_subquestions(text)
+
+
+def test_steps_that_are_no_questions_are_kept() -> None:
+    found = parse_subquestions("1. Find Ada's age.\n2. Compare #1 with 9")
+
+    assert [each.text for each in found] == ["Find Ada's age.", "Compare #1 with 9"]
+
+
+def test_numbers_inside_a_question_do_not_split_it() -> None:
+    found = parse_subquestions("1. What is 2.5 times 3?\n2. Is it above 7. 5?")
+
+    assert [each.text for each in found] == ["What is 2.5 times 3?", "Is it above 7. 5?"]
+
+
+def test_references_name_the_earlier_steps() -> None:
+    assert Subquestion("Is #1 older than #12, or # 3?").references == (1, 12)
+
+
+@given(st.text())
+def test_any_text_gives_subquestions_or_a_parse_error(text: str) -> None:
+    try:
+        found = parse_subquestions(text)
+    except ParseError as error:
+        assert str(error)
+    else:
+        assert all(each.text.strip() for each in found)
+
+
+PIECES = st.sampled_from(
+    [
+        "1.",
+        "2)",
+        "Q1:",
+        "- ",
+        "**",
+        "```",
+        "\n",
+        "No decomposition",
+        "?",
+        " ",
+        "Why",
+        "#1",
+        "<think>",
+    ]
+)
+
+
+@given(st.lists(PIECES).map("".join))
+def test_any_mix_of_marks_gives_subquestions_or_a_parse_error(text: str) -> None:
+    try:
+        assert all(each.text.strip() for each in parse_subquestions(text))
+    except ParseError as error:
+        assert str(error)
+
+
+WORDS = st.lists(
+    st.sampled_from(["how", "old", "is", "Ada", "or", "Bob", "in", "12", "#1", "#2", "towns"]),
+    min_size=1,
+)
+QUESTIONS = WORDS.map(lambda words: "What " + " ".join(words) + "?")
+
+
+@given(st.lists(QUESTIONS.map(Subquestion), max_size=8).map(tuple))
+def test_what_is_formatted_is_read_back(subquestions: tuple[Subquestion, ...]) -> None:
+    assert parse_subquestions(format_subquestions(subquestions)) == subquestions
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("So 48 / 2 = 24.\nThe answer is: 72", "72"),
+        ("The answer is 5. Wait.\nThe answer is: 6.", "6"),
+        ("the final answer is **Paris**.", "Paris"),
+        ("Final answer: 18", "18"),
+        ("Answer: yes", "yes"),
+        ("42", "42"),
+        ("some working\n\n3.5", "3.5"),
+        ("The answer is:\n7", "7"),
+    ],
+)
+def test_the_final_answer_is_read(text: str, answer: str) -> None:
+    assert parse_answer(text) == answer
+
+
+@given(st.text())
+def test_any_text_gives_an_answer_or_a_parse_error(text: str) -> None:
+    try:
+        assert parse_answer(text).strip()
+    except ParseError as error:
+        assert str(error) == "empty completion"

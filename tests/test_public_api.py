@@ -1,0 +1,116 @@
+"""The public surface is deliberate, documented, and light to import."""
+
+import ast
+import doctest
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import decompose_distill as dd
+
+SOURCE = Path(dd.__file__).parent
+
+LIGHT = {
+    "errors": set(),
+    "types": {"errors"},
+    "parsing": {"errors", "types"},
+    "prompts": {"errors", "parsing", "types"},
+    "backend": {"errors", "types"},
+    "scores": set(),
+    "filters": {"errors", "scores", "types"},
+    "journal": {"errors", "types"},
+    "chat": {"errors", "types"},
+    "pretrained": {"chat", "errors"},
+    "backends": {"backend", "chat", "errors", "journal", "pretrained", "types"},
+    "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
+    "solver": {"backend", "errors", "parsing", "prompts", "types"},
+    "pipeline": {"backend", "errors", "types"},
+    "collection": {"errors", "journal", "pipeline", "types"},
+    "evaluation": {"errors", "journal", "pipeline", "scores", "types"},
+    "training": {"chat", "errors", "filters", "parsing", "pretrained", "prompts", "types"},
+    "testing": {"backend", "types"},
+}
+"""What each module may import of this package; `demo`, `cli` and the top sit above all."""
+
+
+def _imports(tree: ast.AST, top_level_only: bool) -> set[str]:
+    nodes = ast.iter_child_nodes(tree) if top_level_only else ast.walk(tree)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("decompose_distill"):
+            inside = (node.module or "").split(".")[1:2]
+            found.update(inside or [alias.name for alias in node.names])
+    return found
+
+
+@pytest.mark.parametrize("place", LIGHT)
+def test_imports_go_one_way(place: str) -> None:
+    folder = SOURCE / place
+    files = folder.rglob("*.py") if folder.is_dir() else [SOURCE / f"{place}.py"]
+    for file in files:
+        found = _imports(ast.parse(file.read_text(encoding="utf-8")), top_level_only=True)
+
+        assert found <= LIGHT[place] | {place}, file
+
+
+def test_every_module_has_its_place_in_the_table() -> None:
+    top = {"__init__", "cli", "demo"}
+    places = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+
+    assert places - top - {"__pycache__"} == set(LIGHT)
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    for name in dd.__all__:
+        assert getattr(dd, name).__doc__, name
+    assert dir(dd) == dd.__all__ == sorted(dd.__all__)
+
+
+def test_no_module_bears_a_public_functions_name() -> None:
+    modules = {path.stem for path in SOURCE.rglob("*") if path.suffix == ".py" or path.is_dir()}
+    functions = {name for name in dd.__all__ if type(getattr(dd, name)).__name__ == "function"}
+
+    assert not modules & functions
+
+
+def test_a_lazy_name_stays_the_same_on_second_access() -> None:
+    assert dd.distill is dd.distill
+    assert callable(dd.distill)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        dd.nonsense  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_heavy_and_opens_no_socket() -> None:
+    code = (
+        "import socket, sys\n"
+        "def refuse(*_): raise SystemExit('a socket was opened')\n"
+        "socket.socket.connect = refuse\n"
+        "import decompose_distill\n"
+        "heavy = {'torch', 'transformers', 'tokenizers', 'numpy', 'httpx2', 'tqdm', 'typer'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+MODULES = [
+    ".".join(("decompose_distill", *path.relative_to(SOURCE).with_suffix("").parts))
+    for path in sorted(SOURCE.rglob("*.py"))
+    if path.stem != "__init__"
+]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_examples_in_docstrings_run(module: str) -> None:
+    result = doctest.testmod(
+        importlib.import_module(module), extraglobs={name: getattr(dd, name) for name in dd.__all__}
+    )
+
+    assert result.failed == 0
