@@ -61,9 +61,8 @@ def smollm2_gguf() -> Path:
 @pytest.fixture(scope="session")
 def smollm2_dir(smollm2_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2-135M-Instruct as an ordinary directory of safetensors."""
-    from decompose_distill.pretrained import load_model, load_tokenizer
+    from decompose_distill.pretrained import load_model, load_tokenizer, save_model
 
     place = tmp_path_factory.mktemp("smollm2")
-    load_model(smollm2_gguf).save_pretrained(place)
-    load_tokenizer(smollm2_gguf).save_pretrained(place)
+    save_model(load_model(smollm2_gguf), load_tokenizer(smollm2_gguf), place)
     return place

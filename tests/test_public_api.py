@@ -20,6 +20,7 @@ LIGHT = {
     "prompts": {"errors", "parsing", "types"},
     "backend": {"errors", "types"},
     "scores": set(),
+    "progress": set(),
     "filters": {"errors", "scores", "types"},
     "journal": {"errors", "types"},
     "chat": {"errors", "types"},
@@ -28,9 +29,18 @@ LIGHT = {
     "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
     "pipeline": {"backend", "errors", "types"},
-    "collection": {"errors", "journal", "pipeline", "types"},
-    "evaluation": {"errors", "journal", "pipeline", "scores", "types"},
-    "training": {"chat", "errors", "filters", "parsing", "pretrained", "prompts", "types"},
+    "collection": {"errors", "journal", "pipeline", "progress", "types"},
+    "evaluation": {"errors", "journal", "pipeline", "progress", "scores", "types"},
+    "training": {
+        "chat",
+        "errors",
+        "filters",
+        "parsing",
+        "pretrained",
+        "progress",
+        "prompts",
+        "types",
+    },  # fmt: skip
     "testing": {"backend", "types"},
 }
 """What each module may import of this package; `demo`, `cli` and the top sit above all."""

@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from tqdm import tqdm
-
 from decompose_distill.errors import ConfigError
 from decompose_distill.journal import Journal, read_traces
 from decompose_distill.pipeline import Pipeline
+from decompose_distill.progress import progress_bar
 from decompose_distill.types import Question, Trace
 
 
@@ -80,13 +79,8 @@ def collect(
     key = sha256(pipeline.identity.encode()).hexdigest()[:16]
     with Journal(path) as journal:
         done = _finished(journal, key) & {(name, n) for name in unique for n in range(samples)}
-        bar = tqdm(
-            desc="collecting",
-            total=len(unique) * samples,
-            initial=len(done),
-            unit="trace",
-            disable=not progress,
-        )
+        total = len(unique) * samples
+        bar = progress_bar("collecting", total, "trace", done=len(done), show=progress)
         asked, failed = 0, Counter[str]()
         with bar:
             for trace in _missing(pipeline, tuple(unique.values()), samples, done):

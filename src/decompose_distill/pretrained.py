@@ -49,6 +49,13 @@ def load_tokenizer(name: str | Path) -> Any:
     return tokenizer
 
 
+def save_model(model: Any, tokenizer: Any, place: Path) -> None:
+    """Write an ordinary directory: safetensors, tokenizer with chat template, configs."""
+    with _without_bars():
+        model.save_pretrained(place)
+        tokenizer.save_pretrained(place)
+
+
 def best_device() -> torch.device:
     """The accelerator where there is one, else the processor."""
     found = torch.accelerator.current_accelerator(check_available=True)
@@ -97,18 +104,26 @@ def _locate_gguf(path: Path) -> tuple[str, dict[str, str]]:
 
 @contextmanager
 def _loading(name: str | Path) -> Iterator[None]:
-    """Map what a load raises; transformers' own bars are silenced, as ours tell more."""
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    """Map what a load raises."""
     try:
-        yield
+        with _without_bars():
+            yield
     except Exception as error:  # readers of weights raise all kinds
         raise BackendError(
             f"cannot load {str(name)!r}: {error}. Give a hub id, a directory written by "
             "save_pretrained, or a .gguf file"
         ) from error
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Silence transformers' own progress bars, which say nothing a user waits for."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
     finally:
-        if bars:
+        if shown:
             transformers_logging.enable_progress_bar()
 
 

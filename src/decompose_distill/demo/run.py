@@ -20,7 +20,7 @@ from decompose_distill.errors import BackendError
 from decompose_distill.evaluation.harness import Report, evaluate
 from decompose_distill.journal import read_traces
 from decompose_distill.pipeline import Pipeline
-from decompose_distill.pretrained import load_model, load_tokenizer
+from decompose_distill.pretrained import load_model, load_tokenizer, save_model
 from decompose_distill.training.checkpoint import check_output_dir
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.recipe import distill
@@ -127,8 +127,7 @@ def _base_student(student: str, place: Path, world: World) -> Path | str:
     name = _find_student() if student == "auto" else student
     if not str(name).endswith(".gguf"):
         return name
-    load_model(name).save_pretrained(place / "base")
-    load_tokenizer(name).save_pretrained(place / "base")
+    save_model(load_model(name), load_tokenizer(name), place / "base")
     return place / "base"
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tqdm import tqdm
-
 from decompose_distill import scores
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.statistics import (
@@ -19,6 +17,7 @@ from decompose_distill.evaluation.statistics import (
     wilson,
 )
 from decompose_distill.pipeline import Pipeline
+from decompose_distill.progress import progress_bar
 from decompose_distill.types import Question, Trace, Usage
 
 
@@ -197,10 +196,12 @@ def evaluate(
         pipeline: exact 100.0 % [20.7, 100.0] (n = 1)
     """
     unique = {question.id: question for question in questions}
-    traces = pipeline.run(unique.values())
-    bar = tqdm(traces, desc=name, total=len(unique), unit="question", disable=not progress)
-    results = tuple(Result(trace, _score(trace, score)) for trace in bar)
-    return Report(name, getattr(score, "__name__", "score"), results)
+    results: list[Result] = []
+    with progress_bar(name, len(unique), "question", show=progress) as bar:
+        for trace in pipeline.run(unique.values()):
+            results.append(Result(trace, _score(trace, score)))
+            bar.update()
+    return Report(name, getattr(score, "__name__", "score"), tuple(results))
 
 
 def _score(trace: Trace, score: scores.Score) -> float | None:

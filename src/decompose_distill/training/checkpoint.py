@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from decompose_distill.errors import CheckpointError, ConfigError
+from decompose_distill.pretrained import save_model
 from decompose_distill.prompts import Prompt
 from decompose_distill.training.examples import Role
 from decompose_distill.types import Sampling
@@ -69,8 +70,7 @@ def save_checkpoint(output_dir: Path, model: Any, tokenizer: Any, manifest: Mani
     partial = output_dir.with_name(output_dir.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        model.save_pretrained(partial, safe_serialization=True)
-        tokenizer.save_pretrained(partial)
+        save_model(model, tokenizer, partial)
         with (partial / MANIFEST).open("w", encoding="utf-8") as file:
             json.dump(manifest.to_json(), file, indent=2)
             file.flush()

@@ -1,6 +1,5 @@
 """distill(): kept traces → examples → tokens → batches → steps → checkpoint."""
 
-import logging
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -10,11 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from decompose_distill import filters, prompts
 from decompose_distill.errors import ConfigError, TrainingError
 from decompose_distill.pretrained import context_window, load_model, load_tokenizer
+from decompose_distill.progress import progress_bar, say
 from decompose_distill.training.batching import plan_batches
 from decompose_distill.training.checkpoint import Manifest, check_output_dir, save_checkpoint
 from decompose_distill.training.config import DistillConfig
@@ -22,8 +20,6 @@ from decompose_distill.training.examples import Example, Role, make_examples, un
 from decompose_distill.training.loop import Step, train
 from decompose_distill.training.tokenize import Tokens, tokenize
 from decompose_distill.types import Sampling, Trace
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_PROMPTS = {"decomposer": prompts.decompose(), "solver": prompts.JOINT}
 
@@ -82,7 +78,7 @@ def distill(
     output_dir = check_output_dir(output_dir)
     config, prompt = config or DistillConfig(), prompt or DEFAULT_PROMPTS[role]
     screened = filters.screen(traces, filters.all_of(keep, partial(unusable, role=role)))
-    _say(str(screened), progress)
+    say(str(screened), show=progress)
     if not screened.kept:
         raise TrainingError(f"nothing to train on: {screened}")
     examples = list(make_examples(screened.kept, role, prompt))
@@ -107,7 +103,7 @@ def _run(model: Any, rows: Sequence[Tokens], config: DistillConfig, progress: bo
     steps = config.epochs * -(-len(rows) // config.batch_size)
     batches = plan_batches(rows, config.batch_size, config.epochs, config.seed)
     finished: list[Step] = []
-    with tqdm(desc="training", total=steps, unit="step", disable=not progress) as bar:
+    with progress_bar("training", steps, "step", show=progress) as bar:
         for step in train(model, batches, steps, config):
             finished.append(step)
             bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
@@ -149,9 +145,3 @@ def _figures(steps: Sequence[Step]) -> dict[str, float]:
 def _versions() -> dict[str, str]:
     packages = ("decompose-distill", "torch", "transformers", "tokenizers")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
-
-
-def _say(message: str, progress: bool) -> None:
-    logger.info(message)
-    if progress:
-        tqdm.write(message)
