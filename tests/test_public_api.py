@@ -31,16 +31,8 @@ LIGHT = {
     "pipeline": {"backend", "errors", "types"},
     "collection": {"errors", "journal", "pipeline", "progress", "types"},
     "evaluation": {"errors", "journal", "pipeline", "progress", "scores", "types"},
-    "training": {
-        "chat",
-        "errors",
-        "filters",
-        "parsing",
-        "pretrained",
-        "progress",
-        "prompts",
-        "types",
-    },  # fmt: skip
+    "training": {"chat", "errors", "filters", "parsing", "pretrained", "progress", "prompts"}
+    | {"types"},
     "testing": {"backend", "types"},
 }
 """What each module may import of this package; `demo`, `cli` and the top sit above all."""
