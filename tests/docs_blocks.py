@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ class Block:
 def blocks(page: Path) -> Iterator[Block]:
     text = page.read_text(encoding="utf-8")
     found = list(_BLOCK.finditer(text))
-    for match, after in zip(found, [*found[1:], None], strict=True):
+    for match, after in zip_longest(found, found[1:]):
         directly = after and not text[match.end() : after.start()].strip()
         output = after["body"] if after and directly and after["language"] == "text" else None
         body = re.sub(rf"^{match['indent']}", "", match["body"], flags=re.MULTILINE)
