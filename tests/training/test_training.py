@@ -31,7 +31,14 @@ from decompose_distill.pretrained import load_model, load_tokenizer
 from decompose_distill.training.batching import plan_batches
 from decompose_distill.training.checkpoint import MANIFEST
 from decompose_distill.training.examples import Example, make_examples
-from decompose_distill.training.loop import batch_loss, choose_logits, schedule, train
+from decompose_distill.training.loop import (
+    batch_loss,
+    choose_forward,
+    collate,
+    schedule,
+    shared_prefix,
+    train,
+)
 from decompose_distill.training.tokenize import Tokens, tokenize
 
 PROMPT = prompts.Prompt("Split.", "{question}")
@@ -108,10 +115,10 @@ def test_loss_is_over_the_target_tokens_of_the_whole_step(
     tiny_dir: Path, learned: tuple[Trace, ...]
 ) -> None:
     model, rows = load_model(tiny_dir), _rows(tiny_dir, learned)[:4]
-    logits = choose_logits(model)
+    forward = choose_forward(model)
     with torch.no_grad():
-        together = batch_loss(model, logits, rows).item()
-        sums = [batch_loss(model, logits, [row]).item() * row.targets for row in rows]
+        together = batch_loss(model, forward, rows).item()
+        sums = [batch_loss(model, forward, [row]).item() * row.targets for row in rows]
 
     assert together == pytest.approx(sum(sums) / sum(row.targets for row in rows), rel=1e-5)
 
@@ -122,28 +129,67 @@ def test_loss_agrees_with_that_of_transformers(tiny_dir: Path, learned: tuple[Tr
     labels = ids.clone()
     labels[:, : row.start] = -100
     with torch.no_grad():
-        ours = batch_loss(model, choose_logits(model), [row]).item()
+        ours = batch_loss(model, choose_forward(model), [row]).item()
         theirs = model(input_ids=ids, labels=labels).loss.item()
 
     assert ours == pytest.approx(theirs, rel=1e-5)
 
 
-def test_a_model_that_scales_its_logits_computes_all_of_them(tiny_dir: Path) -> None:
-    model = load_model(tiny_dir)
-    plain = choose_logits(model).__name__
-    head = model.get_output_embeddings()
-    inner = model.forward
+def test_a_model_that_scales_its_logits_computes_all_of_them(
+    tiny_dir: Path, learned: tuple[Trace, ...]
+) -> None:
+    model, [row, *_] = load_model(tiny_dir), _rows(tiny_dir, learned)
+    forward = model.forward
 
     def scaled(**inputs: object) -> object:
-        output = inner(**inputs)
-        output.logits = output.logits / 2
+        output = forward(**inputs)
+        output.logits = output.logits * 3
         return output
 
-    model.forward = scaled
+    with torch.no_grad():
+        before = batch_loss(model, choose_forward(model), [row]).item()
+        model.forward = scaled
+        after = batch_loss(model, choose_forward(model), [row]).item()
+        ids = torch.tensor([row.ids])
+        labels = ids.clone()
+        labels[:, : row.start] = -100
+        wanted = torch.nn.functional.cross_entropy(
+            model(input_ids=ids).logits[0, :-1], labels[0, 1:]
+        ).item()
 
-    assert head is not None
-    assert plain == "at_targets"
-    assert choose_logits(model).__name__ == "everywhere"
+    assert after == pytest.approx(wanted, rel=1e-5)
+    assert after != pytest.approx(before, rel=1e-3)
+
+
+def test_a_shared_prefix_changes_neither_loss_nor_gradients(
+    tiny_dir: Path, learned: tuple[Trace, ...]
+) -> None:
+    model, rows = load_model(tiny_dir), _rows(tiny_dir, learned)[:4]
+    forward = choose_forward(model)
+    found: list[tuple[float, list[torch.Tensor]]] = []
+    for prefix in (0, shared_prefix(rows)):
+        ids, targets = collate(rows)
+        loss = torch.nn.functional.cross_entropy(forward(ids, targets, prefix), ids[targets])
+        model.zero_grad()
+        loss.backward()
+        found.append((loss.item(), [weight.grad.clone() for weight in model.parameters()]))
+    (alone, one), (together, other) = found
+
+    assert shared_prefix(rows) > 8
+    assert together == pytest.approx(alone, rel=1e-5)
+    # float32 sums in another order: a few units of the seventh digit
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(one, other, strict=True))
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=2, max_size=9), min_size=1, max_size=5))
+def test_the_shared_prefix_is_common_and_leaves_what_predicts_a_target(
+    prompts_ids: list[list[int]],
+) -> None:
+    rows = [Tokens("x", (*ids, 7), len(ids)) for ids in prompts_ids]
+    length = shared_prefix(rows)
+
+    assert len({row.ids[:length] for row in rows}) == 1
+    assert all(length < row.start for row in rows)
 
 
 def test_the_same_seed_gives_the_same_losses(tiny_dir: Path, learned: tuple[Trace, ...]) -> None:

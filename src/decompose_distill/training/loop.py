@@ -8,12 +8,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from transformers import DynamicCache
 
 from decompose_distill.errors import TrainingError
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.tokenize import Tokens
 
-Logits = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Forward = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+"""Ids (B, T), where the targets are (B, T) and the length of the prefix all rows share, to the
+logits of the targets (targets, vocabulary)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +49,13 @@ def train(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True
     )
-    logits = choose_logits(model)
+    forward = choose_forward(model)
     for number, batch in enumerate(batches, start=1):
         began = time.perf_counter()
         model.train()  # the caller may have sampled in between
         rate = config.learning_rate * schedule(number - 1, steps, config.warmup_ratio)
         optimizer.param_groups[0]["lr"] = rate
-        loss = batch_loss(model, logits, batch)
+        loss = batch_loss(model, forward, batch)
         if not math.isfinite(value := loss.item()):
             names = ", ".join(row.name for row in batch)
             raise TrainingError(f"loss is {value} at step {number}, on traces {names}")
@@ -71,13 +74,13 @@ def schedule(done: int, steps: int, warmup_ratio: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / max(1, steps - warmup)))
 
 
-def batch_loss(model: Any, logits: Logits, batch: Sequence[Tokens]) -> torch.Tensor:
+def batch_loss(model: Any, forward: Forward, batch: Sequence[Tokens]) -> torch.Tensor:
     """Summed cross-entropy of the target tokens over their number: a scalar."""
     ids, targets = collate(batch)
     ids, targets = ids.to(model.device), targets.to(model.device)
-    scores = logits(ids, targets[:, 1:])  # (targets, vocabulary)
-    labels = ids[:, 1:][targets[:, 1:]]
-    return F.cross_entropy(scores.float(), labels, reduction="sum") / labels.numel()
+    logits = forward(ids, targets, shared_prefix(batch))
+    labels = ids[targets]
+    return F.cross_entropy(logits.float(), labels, reduction="sum") / labels.numel()
 
 
 def collate(batch: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -95,25 +98,62 @@ def collate(batch: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, targets
 
 
-def choose_logits(model: Any) -> Logits:
-    """Logits at target positions only, where the model's head is a plain last layer.
+def shared_prefix(batch: Sequence[Tokens]) -> int:
+    """Tokens all rows begin with, short of the last prompt token, which predicts a target."""
+    first, last = min(row.ids for row in batch), max(row.ids for row in batch)
+    most = min(row.start for row in batch) - 1
+    differ = (place for place in range(most) if first[place] != last[place])
+    return next(differ, most)
 
-    Some models scale or cap their logits behind the head; comparing once on a few tokens
-    tells, and those compute all logits.
+
+def choose_forward(model: Any) -> Forward:
+    """The cheapest way to the target's logits that this model computes alike.
+
+    A plain head is applied to the target positions only, and the instruction that all rows of a
+    batch share is run once. Some models scale or cap their logits behind the head, or keep
+    their past in another form; comparing once on a few tokens tells.
     """
 
-    def at_targets(ids: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    def shared(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
+        past = DynamicCache(config=model.config)
+        model.base_model(input_ids=ids[:1, :prefix], past_key_values=past, use_cache=True)
+        past.batch_repeat_interleave(len(ids))
+        rest = model.base_model(input_ids=ids[:, prefix:], past_key_values=past, use_cache=True)
+        return head(rest.last_hidden_state[:, :-1][targets[:, prefix + 1 :]])
+
+    def alone(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
         hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        chosen: torch.Tensor = model.get_output_embeddings()(hidden[:, :-1][where])
-        return chosen
+        return head(hidden[:, :-1][targets[:, 1:]])
 
-    def everywhere(ids: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-        chosen: torch.Tensor = model(input_ids=ids, use_cache=False).logits[:, :-1][where]
-        return chosen
+    def plain(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
+        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+        return logits[:, :-1][targets[:, 1:]]
 
+    def fast(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
+        return (shared if prefix >= SHORTEST_SHARED else alone)(ids, targets, prefix)
+
+    def head(hidden: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model.get_output_embeddings()(hidden)
+        return logits
+
+    return next((way for way in (fast, alone) if _agree(model, way, plain)), plain)
+
+
+SHORTEST_SHARED = 8
+"""Fewer shared tokens than this are not worth a pass of their own."""
+
+
+def _agree(model: Any, one: Forward, other: Forward) -> bool:
+    """Whether two ways give the same logits on two short rows that share a prefix."""
+    ids = torch.arange(2 * SHORTEST_SHARED, device=model.device).repeat(2, 1)
+    ids[1, SHORTEST_SHARED:] += 1
+    targets = torch.zeros_like(ids, dtype=torch.bool)
+    targets[:, SHORTEST_SHARED + 1 :] = True
     model.eval()
-    probe = torch.arange(8, device=model.device).unsqueeze(0)
-    where = torch.ones(1, 7, dtype=torch.bool, device=model.device)
-    with torch.no_grad():
-        same = torch.allclose(at_targets(probe, where), everywhere(probe, where), atol=1e-3)
-    return at_targets if same else everywhere
+    try:
+        with torch.no_grad():
+            found, wanted = (way(ids, targets, SHORTEST_SHARED) for way in (one, other))
+    except (TypeError, AttributeError, NotImplementedError, ValueError):
+        return False  # another kind of cache, or no head of its own
+    rounding = 1e-4 if wanted.dtype == torch.float32 else 0.02  # bfloat16 keeps three digits
+    return bool((found - wanted).abs().max() <= rounding * wanted.abs().max())
