@@ -25,14 +25,15 @@ LIGHT = {
     "journal": {"errors", "types"},
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
-    "backends": {"backend", "chat", "errors", "journal", "pretrained", "types"},
+    "decoding": {"types"},
+    "backends": {"backend", "chat", "decoding", "errors", "journal", "pretrained", "types"},
     "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
     "pipeline": {"backend", "errors", "types"},
     "collection": {"errors", "journal", "pipeline", "progress", "types"},
     "evaluation": {"errors", "journal", "pipeline", "progress", "scores", "types"},
-    "training": {"chat", "errors", "filters", "parsing", "pretrained", "progress", "prompts"}
-    | {"types"},
+    "training": {"chat", "decoding", "errors", "filters", "parsing", "pretrained"}
+    | {"progress", "prompts", "types"},
     "testing": {"backend", "types"},
 }
 """What each module may import of this package; `demo`, `cli` and the top sit above all."""

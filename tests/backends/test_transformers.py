@@ -1,9 +1,12 @@
 """The local backend: batched as if alone, seeded, with errors of ours."""
 
 import importlib.util
+import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from decompose_distill import (
     BackendError,
@@ -19,6 +22,8 @@ from decompose_distill import (
     prompts,
 )
 from decompose_distill.backends.transformers import TransformersBackend
+from decompose_distill.chat import prompt_ids
+from decompose_distill.decoding import _choose, common_prefix, decode, follows_past
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +51,41 @@ def test_a_batch_gives_the_greedy_text_of_each_prompt_alone(backend: Transformer
     alone = {each.id: each.text for one in requests for each in backend.generate([one])}
 
     assert together == alone
+
+
+def test_a_batch_gives_the_greedy_text_that_transformers_generates(
+    backend: TransformersBackend,
+) -> None:
+    chats = [prompts.COT.render(Question("Ada " * count)) for count in range(1, 10)]
+    prompts_ids = [prompt_ids(backend.tokenizer, chat) for chat in chats]
+    ends = frozenset([*backend._ends, 40, 41, 42, 43])  # so that rows finish at different times
+    sampling = Sampling(max_new_tokens=24)
+    ours = decode(backend.model, prompts_ids, sampling, ends)
+    theirs = backend._generate(backend.model, prompts_ids, sampling, ends)
+    theirs = [row[: next((at + 1 for at, t in enumerate(row) if t in ends), 24)] for row in theirs]
+
+    assert common_prefix(prompts_ids) >= 8
+    assert follows_past(backend.model)
+    assert ours == theirs
+
+
+def test_a_sample_does_not_depend_on_the_other_rows(backend: TransformersBackend) -> None:
+    requests = _requests(5, Sampling(temperature=1.0, top_p=0.9, max_new_tokens=12, seed=3))
+    together = {each.id: each.text for each in backend.generate(requests)}
+    alone = {each.id: each.text for one in requests for each in backend.generate([one])}
+
+    assert together == alone
+
+
+def test_samples_follow_the_shares_of_the_model(backend: TransformersBackend) -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(2000, 1)
+    dice = [random.Random(row) for row in range(2000)]
+    drawn = Counter(_choose(logits, Sampling(temperature=1.0, top_p=0.9), dice))
+
+    # the nucleus of 0.9 holds the first three: shares 0.526, 0.316, 0.158 within 4 sigma
+    assert drawn[3] == 0
+    assert drawn[0] / 2000 == pytest.approx(0.526, abs=0.045)
+    assert drawn[2] / 2000 == pytest.approx(0.158, abs=0.033)
 
 
 def test_a_seed_repeats_a_sample_and_another_seed_does_not(backend: TransformersBackend) -> None:

@@ -9,6 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from decompose_distill.chat import prompt_ids
+from decompose_distill.decoding import decode, follows_past
 from decompose_distill.errors import ConfigError
 from decompose_distill.pretrained import context_window, load_model, load_tokenizer
 from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
@@ -42,6 +43,7 @@ class TransformersBackend:
         self.batch_size = batch_size
         self.tokenizer = load_tokenizer(name)
         self.model = load_model(name)
+        self._follows_past = follows_past(self.model)
 
     def __repr__(self) -> str:
         return f"TransformersBackend({self.name!r}, batch_size={self.batch_size})"
@@ -76,44 +78,51 @@ class TransformersBackend:
         )
         return Completion(request.id, "", "error", Usage(len(prompt), 0), message)
 
-    @torch.inference_mode()
     def _complete(
         self, batch: Sequence[Request], prompts: Sequence[Sequence[int]]
     ) -> list[Completion]:
-        width = max(map(len, prompts))
-        pad = self.tokenizer.pad_token_id
-        rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        sampling = batch[0].sampling
-        torch.manual_seed(sampling.seed)
-        output = self.model.generate(
-            input_ids=torch.tensor(rows, device=self.model.device),
-            attention_mask=torch.tensor(mask, device=self.model.device),
-            generation_config=self._generation_config(sampling),
-        )
-        written = output[:, width:].tolist()
+        run = decode if self._follows_past else self._generate
+        written = run(self.model, prompts, batch[0].sampling, self._ends)
         return [
             self._read(request, len(prompt), ids)
             for request, prompt, ids in zip(batch, prompts, written, strict=True)
         ]
 
-    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
+    @torch.inference_mode()
+    def _generate(
+        self,
+        model: Any,
+        prompts: Sequence[Sequence[int]],
+        sampling: Sampling,
+        ends: frozenset[int],
+    ) -> list[list[int]]:
+        """The slower way, for models with a past of another kind."""
+        width, pad = max(map(len, prompts)), self.tokenizer.pad_token_id
+        rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
+        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         sampled = sampling.temperature > 0
-        return GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
-            do_sample=sampled,
-            temperature=sampling.temperature if sampled else None,
-            top_p=sampling.top_p if sampled else None,
-            top_k=0 if sampled else None,
-            eos_token_id=sorted(self._ends),
-            pad_token_id=self.tokenizer.pad_token_id,
+        torch.manual_seed(sampling.seed)
+        output = model.generate(
+            input_ids=torch.tensor(rows, device=model.device),
+            attention_mask=torch.tensor(mask, device=model.device),
+            generation_config=GenerationConfig(
+                max_new_tokens=sampling.max_new_tokens,
+                do_sample=sampled,
+                temperature=sampling.temperature if sampled else None,
+                top_p=sampling.top_p if sampled else None,
+                top_k=0 if sampled else None,
+                eos_token_id=sorted(ends),
+                pad_token_id=pad,
+            ),
         )
+        written: list[list[int]] = output[:, width:].tolist()
+        return written
 
     @property
-    def _ends(self) -> set[int]:
+    def _ends(self) -> frozenset[int]:
         configured = self.model.generation_config.eos_token_id
         listed = configured if isinstance(configured, list) else [configured]
-        return {self.tokenizer.eos_token_id, *(end for end in listed if end is not None)}
+        return frozenset([self.tokenizer.eos_token_id, *(end for end in listed if end is not None)])
 
     def _read(self, request: Request, prompt_tokens: int, ids: list[int]) -> Completion:
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)

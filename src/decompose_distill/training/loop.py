@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers import DynamicCache
 
+from decompose_distill.decoding import SHORTEST_SHARED, common_prefix, run_prefix
 from decompose_distill.errors import TrainingError
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.tokenize import Tokens
@@ -99,11 +99,8 @@ def collate(batch: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def shared_prefix(batch: Sequence[Tokens]) -> int:
-    """Tokens all rows begin with, short of the last prompt token, which predicts a target."""
-    first, last = min(row.ids for row in batch), max(row.ids for row in batch)
-    most = min(row.start for row in batch) - 1
-    differ = (place for place in range(most) if first[place] != last[place])
-    return next(differ, most)
+    """Prompt tokens all rows begin with, short of the last, which predicts a target."""
+    return common_prefix([row.ids[: row.start] for row in batch])
 
 
 def choose_forward(model: Any) -> Forward:
@@ -115,9 +112,7 @@ def choose_forward(model: Any) -> Forward:
     """
 
     def shared(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
-        past = DynamicCache(config=model.config)
-        model.base_model(input_ids=ids[:1, :prefix], past_key_values=past, use_cache=True)
-        past.batch_repeat_interleave(len(ids))
+        past = run_prefix(model, ids[0, :prefix].tolist(), len(ids))
         rest = model.base_model(input_ids=ids[:, prefix:], past_key_values=past, use_cache=True)
         return head(rest.last_hidden_state[:, :-1][targets[:, prefix + 1 :]])
 
@@ -130,17 +125,13 @@ def choose_forward(model: Any) -> Forward:
         return logits[:, :-1][targets[:, 1:]]
 
     def fast(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
-        return (shared if prefix >= SHORTEST_SHARED else alone)(ids, targets, prefix)
+        return (shared if prefix else alone)(ids, targets, prefix)
 
     def head(hidden: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = model.get_output_embeddings()(hidden)
         return logits
 
     return next((way for way in (fast, alone) if _agree(model, way, plain)), plain)
-
-
-SHORTEST_SHARED = 8
-"""Fewer shared tokens than this are not worth a pass of their own."""
 
 
 def _agree(model: Any, one: Forward, other: Forward) -> bool:
