@@ -24,10 +24,12 @@ class Backend(Protocol):
     and the endpoint; it is part of the key under which `collect` finds finished work again.
 
     Example:
+        >>> from decompose_distill import Completion, Usage
         >>> class Echo:
         ...     def generate(self, requests):
         ...         for request in requests:
-        ...             yield Completion(request.id, request.messages[-1].content)
+        ...             text = request.messages[-1].content
+        ...             yield Completion(request.id, text, usage=Usage(1, len(text.split())))
         >>> isinstance(Echo(), Backend)
         True
     """

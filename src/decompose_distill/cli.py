@@ -58,7 +58,14 @@ def collect(
     pipeline = dd.Pipeline(
         dd.Decomposer(expert, sampling=sampling), dd.Solver(answers, sampling=sampling)
     )
-    _say(str(dd.collect(pipeline, asked, output, samples=samples)))
+    try:
+        done = dd.collect(pipeline, asked, output, samples=samples)
+    except KeyboardInterrupt:
+        _say(f"stopped; {output} keeps what was collected, the same command goes on from there")
+        raise typer.Exit(130) from None
+    _say(str(done))
+    if done.asked and done.failed.total() == done.asked:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -67,7 +74,7 @@ def distill(
     student: Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")],
     output_dir: Annotated[Path, typer.Option(help="A new or empty directory.")],
     role: Annotated[Literal["decomposer", "solver"], typer.Option()] = "decomposer",
-    keep: Annotated[Literal["complete", "correct"], typer.Option()] = "correct",
+    keep: Annotated[Literal["complete", "correct"], typer.Option()] = "complete",
     epochs: Annotated[int, typer.Option(min=1)] = 2,
     seed: Annotated[int, typer.Option()] = 0,
 ) -> None:
@@ -105,6 +112,8 @@ def evaluate(
     else:
         first = dd.Decomposer(dd.load_backend(decomposer, base_url=base_url))
     pipeline = dd.Pipeline(first, dd.Solver(dd.load_backend(solver, base_url=base_url)))
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
     report = dd.evaluate(pipeline, asked, score=getattr(dd.scores, score), name=decomposer)
     _say(str(report))
     if output:
@@ -122,3 +131,7 @@ def main() -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -27,6 +27,7 @@ class Solver:
         ConfigError: The mode is unknown.
 
     Example:
+        >>> from decompose_distill import Question
         >>> from decompose_distill.backends.scripted import ScriptedBackend
         >>> solver = Solver(ScriptedBackend(lambda text: "The answer is: 42"), mode="direct")
         >>> next(solver.solve([Decomposition(Question("What is 6 times 7?"), ())])).answer

@@ -69,6 +69,14 @@ def test_recorded_traces_are_replayed_through_both_roles(
     assert [trace.answer for trace in replayed] == [trace.answer for trace in traces]
 
 
+def test_a_question_id_with_slashes_is_replayed(tmp_path: Path) -> None:
+    question = Question("How old are Ada and Bob together?", id="train/17/3")
+    write_traces([make_trace(question, "40")], tmp_path / "traces.jsonl")
+    backend = load_backend(f"replay:{tmp_path / 'traces.jsonl'}")
+
+    assert Pipeline(Decomposer(backend), Solver(backend))(question).answer == "40"
+
+
 def test_what_was_not_recorded_is_an_error_of_that_question(
     tmp_path: Path, traces: tuple[Trace, ...]
 ) -> None:

@@ -40,7 +40,8 @@ class Says:
         for each in decompositions:
             answer = self.answers[each.question.text]
             if answer.startswith("!"):
-                yield Failure(each.question, "solve", answer[1:], decomposition=each)
+                why = "the server is down"
+                yield Failure(each.question, "solve", answer[1:], why, decomposition=each)
             else:
                 yield Solution(each, answer)
 
@@ -78,6 +79,13 @@ def test_questions_without_gold_answer_are_left_out() -> None:
     assert "no question could be scored" in str(report)
 
 
+def test_a_report_without_a_score_says_why_and_stays_valid_json() -> None:
+    report = _report({"a": "!error"})
+
+    assert "the first failure: the server is down" in str(report)
+    assert json.loads(json.dumps(report.to_json(), allow_nan=False))["accuracy"] is None
+
+
 def test_partial_scores_get_a_bootstrap_interval() -> None:
     questions = [Question(f"{n}?", answer="red ball") for n in range(20)]
     solver = Says(
@@ -100,7 +108,7 @@ def test_two_reports_are_compared_on_the_same_questions() -> None:
 
 
 def test_reports_on_other_questions_cannot_be_compared() -> None:
-    with pytest.raises(ConfigError, match="no question in common"):
+    with pytest.raises(ConfigError, match="no scored question in common"):
         _report({"a": "1"}).compare(_report({"b": "1"}))
 
 

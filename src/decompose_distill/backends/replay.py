@@ -41,8 +41,10 @@ class ReplayBackend:
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Look each request up, in order."""
         for request in requests:
-            stage, name, sample, *_ = (*request.id.split("/"), "", "", "")
-            trace = self._traces.get((name, int(sample) if sample.isdecimal() else 0))
+            stage, _, rest = request.id.partition("/")
+            name, *numbers = rest.rsplit("/", 2)  # an id may hold slashes of its own
+            sample = int(numbers[0]) if numbers and numbers[0].isdecimal() else 0
+            trace = self._traces.get((name, sample))
             if trace is None:
                 yield _missing(request, f"{self.path} holds no trace of question {name!r}")
             else:

@@ -99,20 +99,21 @@ class Report:
             raise ConfigError(f"cannot compare {self.score_name} with {baseline.score_name} scores")
         common = self.values.keys() & baseline.values.keys()
         if not common:
-            raise ConfigError(f"{self.name} and {baseline.name} have no question in common")
+            raise ConfigError(f"{self.name} and {baseline.name} have no scored question in common")
         pairs = [(self.values[name], baseline.values[name]) for name in sorted(common)]
         return Comparison(self.name, baseline.name, tuple(pairs))
 
     def to_json(self) -> dict[str, Any]:
-        """The figures as plain data."""
+        """The figures as plain data; without a scored question, the accuracy is `None`."""
         low, high = self.interval
-        figures = {"name": self.name, "score": self.score_name, "accuracy": self.mean}
+        figures: dict[str, Any] = {"name": self.name, "score": self.score_name}
+        figures["accuracy"] = self.mean if self.n else None
         figures |= {"ci_low": low, "ci_high": high, "n": self.n, "unscored": self.unscored}
         return figures | {"failures": dict(self.failures)}
 
     def __str__(self) -> str:
         if not self.n:
-            return f"{self.name}: no question could be scored (n = 0)"
+            return f"{self.name}: no question could be scored (n = 0){self._first_error()}"
         low, high = (100 * bound for bound in self.interval)
         line = f"{self.name}: {self.score_name} {100 * self.mean:.1f} % [{low:.1f}, {high:.1f}]"
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.failures.most_common())
@@ -122,6 +123,10 @@ class Report:
             + (f", left out: {self.unscored}" if self.unscored else "")
             + ")"
         )
+
+    def _first_error(self) -> str:
+        failed = (result.trace.failure for result in self.results)
+        return next((f"; the first failure: {each.message}" for each in failed if each), "")
 
 
 @dataclass(frozen=True, slots=True)

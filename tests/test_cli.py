@@ -1,0 +1,166 @@
+"""The command line: one line for a wrong call, a stable exit code, and the same work."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import QUESTIONS
+from decompose_distill import Trace, read_traces, write_traces
+from decompose_distill.cli import main
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    path = tmp_path / "questions.jsonl"
+    rows = ({"question": each.text, "answer": each.answer} for each in QUESTIONS)
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+def _run(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["decompose-distill", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["collect", "gone.jsonl", "--teacher", "x:y", "--output", "t"], 2, "gone.jsonl: no such"),
+        (
+            ["evaluate", "Q", "--decomposer", "gtp:4", "--solver", "x:y"],
+            2,
+            "unknown backend scheme",
+        ),
+        (["evaluate", "Q", "--decomposer", "hf:/none", "--solver", "x:y"], 1, "/none: no such"),
+        (
+            ["distill", "gone.jsonl", "--student", "x", "--output-dir", "s"],
+            2,
+            "gone.jsonl: no such",
+        ),
+        (["distill", "Q", "--student", "x", "--output-dir", "."], 2, "output_dir . exists"),
+        (["demo", "--output-dir", "."], 2, "output_dir . exists with other content"),
+        (["demo"], 2, "--output-dir"),
+        (["boil"], 2, "boil"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_an_exit_code(
+    arguments: list[str],
+    code: int,
+    line: str,
+    asked: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(asked.parent)
+    given = [str(asked) if each == "Q" else each for each in arguments]
+
+    assert _run(*given, monkeypatch=monkeypatch) == code
+    error = capsys.readouterr().err
+    assert line in error
+    assert "Traceback" not in error
+
+
+def test_a_missing_key_is_told_before_anything_is_asked(
+    asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    code = _run(
+        "collect", asked, "--teacher", "openai:gpt-4.1", "--output", asked.parent / "t.jsonl",
+        monkeypatch=monkeypatch,
+    )  # fmt: skip
+
+    assert code == 1
+    assert "OPENAI_API_KEY" in capsys.readouterr().err
+    assert not (asked.parent / "t.jsonl").exists()
+
+
+def test_traces_are_collected_distilled_and_evaluated(
+    asked: Path,
+    tiny_dir: Path,
+    traces: tuple[Trace, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = asked.parent
+    write_traces(traces, folder / "recorded.jsonl")
+    teacher = f"replay:{folder / 'recorded.jsonl'}"
+    monkeypatch.chdir(folder)
+
+    assert not _run(
+        "collect", asked, "--teacher", teacher, "--output", "t.jsonl", monkeypatch=monkeypatch
+    )
+    assert len(list(read_traces("t.jsonl"))) == len(QUESTIONS)
+    assert not _run(
+        "distill", "t.jsonl", "--student", tiny_dir, "--output-dir", "student", "--epochs", "1",
+        monkeypatch=monkeypatch,
+    )  # fmt: skip
+    assert not _run(
+        "evaluate", asked, "--decomposer", "student", "--solver", teacher,
+        "--output", "new/report.json", monkeypatch=monkeypatch,
+    )  # fmt: skip
+    [row] = json.loads((folder / "new" / "report.json").read_text())
+    assert row["name"] == "student"
+    assert "student" in capsys.readouterr().out
+
+
+def test_a_collection_that_failed_throughout_exits_with_1(
+    asked: Path, traces: tuple[Trace, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_traces(traces[:1], asked.parent / "recorded.jsonl")
+    asked.write_text('{"question": "Who else?"}')
+    code = _run(
+        "collect", asked, "--teacher", f"replay:{asked.parent / 'recorded.jsonl'}",
+        "--output", asked.parent / "t.jsonl", monkeypatch=monkeypatch,
+    )  # fmt: skip
+
+    assert code == 1
+
+
+SLOW_PLUGIN = """
+import time
+from decompose_distill import Completion
+class Slow:
+    def __init__(self, model): pass
+    def generate(self, requests):
+        for request in requests:
+            time.sleep(0.1)
+            yield Completion(request.id, "1. Who?")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_keeps_what_was_collected_and_says_how_to_go_on(asked: Path) -> None:
+    folder = asked.parent
+    (folder / "slow.py").write_text(SLOW_PLUGIN)
+    info = folder / "slow-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[decompose_distill.backends]\nslow = slow:Slow\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "decompose_distill.cli", "collect", str(asked)]
+        + ["--teacher", "slow:x", "--output", "t.jsonl"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    kept = folder / "t.jsonl"
+    while not kept.exists() or not kept.read_text().count("\n"):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "the same command goes on from there" in said
+    assert 0 < len(list(read_traces(kept))) < len(QUESTIONS)
