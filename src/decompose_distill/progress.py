@@ -1,36 +1,64 @@
 """Progress of long work on stderr: a bar on a terminal, a plain line now and then elsewhere."""
 
 import sys
-from typing import Never
+import time
+from types import TracebackType
+from typing import Never, Self
 
 from tqdm import tqdm
 
 LINE_SECONDS = 30.0
-"""Time between plain lines."""
+"""Time between plain lines; shorter work prints none."""
 
-_LINE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_fmt}{postfix}]\n"
+
+class _Lines:
+    """The part of tqdm's interface used here, for a log file."""
+
+    def __init__(self, name: str, total: int, unit: str, done: int) -> None:
+        self._name, self._total, self._unit, self._done = name, total, unit, done
+        self._first = done
+        self._note = ""
+        self._began = self._printed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def update(self) -> None:
+        """Count one unit, and print a line if the last one is long ago."""
+        self._done += 1
+        now = time.monotonic()
+        if now - self._printed < LINE_SECONDS:
+            return
+        self._printed = now
+        rate = (self._done - self._first) / (now - self._began)
+        left = (self._total - self._done) / rate
+        counts = f"{self._name}: {self._done}/{self._total} {self._unit}s"
+        say(f"{counts}, {rate:.2g} a second, {left:.0f} seconds left{self._note}")
+
+    def set_postfix(self, *, loss: str, refresh: bool = False) -> None:
+        """Add a figure to the lines."""
+        self._note = f", loss {loss}"
 
 
 def progress_bar(
     name: str, total: int, unit: str, *, done: int = 0, show: bool = True
-) -> "tqdm[Never]":
-    """A context manager with `update()` and `set_postfix()`.
+) -> "tqdm[Never] | _Lines":
+    """A context manager with `update()` and `set_postfix(loss=...)`.
 
     Args:
         total: Units of work, with those `done` before.
     """
-    if sys.stderr.isatty():
-        return tqdm(desc=name, total=total, initial=done, unit=unit, disable=not show)
-    return tqdm(
-        desc=name,
-        total=total,
-        initial=done,
-        unit=unit,
-        disable=not show,
-        mininterval=LINE_SECONDS,
-        maxinterval=LINE_SECONDS,
-        bar_format=_LINE,
-    )
+    if show and not sys.stderr.isatty():
+        return _Lines(name, total, unit, done)
+    return tqdm(desc=name, total=total, initial=done, unit=unit, disable=not show)
 
 
 def say(message: str, *, show: bool = True) -> None:

@@ -47,8 +47,12 @@ class Solver:
             )
 
     @classmethod
-    def from_pretrained(cls, checkpoint: str | Path) -> "Solver":
+    def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Solver":
         """Load a student that `distill` trained as solver, with the prompt it trained on.
+
+        Args:
+            checkpoint: Directory that `distill` wrote.
+            batch_size: Questions completed together.
 
         Raises:
             CheckpointError: The directory is no complete solver checkpoint.
@@ -57,9 +61,8 @@ class Solver:
         from decompose_distill.training.checkpoint import load_manifest
 
         manifest = load_manifest(checkpoint, role="solver")
-        return cls(
-            TransformersBackend(checkpoint), prompt=manifest.prompt, sampling=manifest.sampling
-        )
+        backend = TransformersBackend(checkpoint, batch_size=batch_size)
+        return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
 
     @property
     def identity(self) -> str:

@@ -38,6 +38,10 @@ def test_the_same_seed_gives_the_same_world_and_another_seed_another() -> None:
     assert build_world(seed=7).train != build_world(seed=8).train
 
 
+def test_the_heldout_questions_do_not_depend_on_how_many_are_trained() -> None:
+    assert build_world(seed=7, train=10).splits == build_world(seed=7).splits
+
+
 def test_no_question_occurs_twice(world: World) -> None:
     texts = [question.text for question in (*world.train, *heldout(world))]
     assert len(set(texts)) == len(texts)

@@ -1,13 +1,13 @@
 """Any OpenAI-compatible server as a backend: httpx2 for the wire, tenacity for the retries.
 
-| What comes back                             | What becomes of it                             |
-|---------------------------------------------|------------------------------------------------|
-| 200, `finish_reason` stop or length         | the completion                                 |
-| 200, anything else                          | `finish="error"`, saying what was found        |
-| 401, 402, 403, 404, 405, a redirect         | `BackendError` raised: every request fails     |
-| 408, 409, 425, 429, 5xx, timeout, lost line | tried again, at last `finish="error"`          |
-| 400, 413, 422, any other status             | `finish="error"` with the server's words       |
-| no connection, and never an answer before   | tried briefly, then `BackendUnavailable` raised |
+| What comes back                         | What becomes of it                             |
+|-----------------------------------------|------------------------------------------------|
+| 200, `finish_reason` stop or length     | the completion                                 |
+| 200, anything else                      | `finish="error"`, saying what was found        |
+| 401–405, a redirect, 429 without credit | `BackendError` raised: every request fails     |
+| 408, 409, 425, 429, 5xx, timeout, loss  | tried again, at last `finish="error"`          |
+| 400, 413, 422, any other status         | `finish="error"` with the server's words       |
+| no connection, and never one before     | tried briefly, then `BackendUnavailable` raised |
 """
 
 import asyncio
@@ -64,7 +64,8 @@ class OpenAIBackend:
             basic authentication in place of the key, and never shown.
         api_key_env: Environment variable with the key, which only the official endpoint needs.
         max_in_flight: Requests under way at once in one call of `generate`.
-        timeout: Seconds for one attempt, from connecting to the last byte.
+        timeout: Seconds for one attempt, from connecting to the last byte, a server's own queue
+            included: a server that works one by one wants a small `max_in_flight`.
         max_attempts: Attempts at one request before it becomes an error.
         sleep: Waits the given seconds between attempts; tests pass their own.
 
@@ -198,7 +199,8 @@ class OpenAIBackend:
             return self._read(request, response)
         status = response.status_code
         found = f"HTTP {status} from {self.base_url}: {self._words(response)}"
-        if advice := _REFUSED.get(status):
+        no_credit = status == 429 and "insufficient_quota" in response.text
+        if advice := _REFUSED.get(402 if no_credit else status):
             raise BackendError(f"{found}: {advice.format(key=self.api_key_env, model=self.model)}")
         if status in _REPEATED or status >= 500:
             raise _Later(found, asked=_asked_wait(response.headers))
@@ -273,16 +275,15 @@ class _Secret:
     def strike(self, text: str) -> str:
         """Make a foreign text fit to be shown: no secret, one line, at most 300 characters."""
         for secret in self.hidden:
-            text = text.replace(secret, "***")
+            if len(secret) > 5:  # "x" and "EMPTY" stand for no key
+                text = text.replace(secret, "***")
         return " ".join(text.split())[:300]
 
 
 def _secret(url: httpx2.URL, api_key_env: str) -> _Secret:
     if url.userinfo:
         token = b64encode(f"{url.username}:{url.password}".encode()).decode()
-        return _Secret(
-            {"Authorization": f"Basic {token}"}, tuple(filter(None, (token, url.password)))
-        )
+        return _Secret({"Authorization": f"Basic {token}"}, (token, url.password))
     key = os.environ.get(api_key_env, "").strip()
     if not key:
         return _Secret()

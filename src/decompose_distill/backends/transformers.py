@@ -36,7 +36,7 @@ class TransformersBackend:
         ```
     """
 
-    def __init__(self, name: str | Path, *, batch_size: int = 32) -> None:
+    def __init__(self, name: str | Path, *, batch_size: int = 64) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be 1 or more, not {batch_size}")
         self.name = str(name)

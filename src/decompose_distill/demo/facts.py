@@ -29,8 +29,8 @@ class Relation:
     target: Kind
     step: str
     """The atomic subquestion."""
-    phrases: tuple[str, ...]
-    """How a question names the entity the hop leads to."""
+    noun: str
+    """How a question names the entity the hop leads to: `Emma's boss`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Measure:
     """A number recorded of every entity of one kind, with the words questions need for it.
 
     Example:
-        >>> MEASURES["person"].compare.format("Emma or Jack")
+        >>> MEASURES["person"].aggregates["comparison"].format("Emma or Jack")
         'Who is older, Emma or Jack?'
     """
 
@@ -53,14 +53,14 @@ class Measure:
     unit: int = 1
 
     @property
-    def compare(self) -> str:
-        """The atomic comparison of two."""
-        return f"{self.which} is {self.more}, {{}}?"
-
-    @property
-    def rank(self) -> str:
-        """The atomic superlative over three."""
-        return f"{self.which} is the {self.most} of {{}}?"
+    def aggregates(self) -> Mapping[str, str]:
+        """The atomic subquestion over several entities, by operator."""
+        return {
+            "comparison": f"{self.which} is {self.more}, {{}}?",
+            "superlative": f"{self.which} is the {self.most} of {{}}?",
+            "sum": f"What is the total {self.name} of {{}}?",
+            "difference": f"What is the difference in {self.name} of {{}}?",
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class Collection:
     """A list recorded of every entity of one kind, such as the languages a person speaks.
 
     Example:
-        >>> COLLECTIONS["person"].step.format("Emma")
-        'Which languages does Emma speak?'
+        >>> COLLECTIONS["person"].count.format("Emma and Jack")
+        'How many languages have Emma and Jack?'
     """
 
     name: str
@@ -77,38 +77,22 @@ class Collection:
     """How a question counts it: `How many languages {verb} Emma?`."""
     members: str
     """How a question names it: `Count the {members} Emma.`"""
-    step: str
+    count: str
+    """The atomic subquestion over several entities; what they share counts once."""
     values: tuple[str, ...]
 
 
 _RELATIONS = (
-    Relation(
-        "mother", "person", "person", "Who is {}'s mother?", ("{}'s mother", "the mother of {}")
-    ),
-    Relation("boss", "person", "person", "Who is {}'s boss?", ("{}'s boss", "the boss of {}")),
-    Relation("coach", "person", "person", "Who is {}'s coach?", ("{}'s coach", "the coach of {}")),
-    Relation(
-        "doctor", "person", "person", "Who is {}'s doctor?", ("{}'s doctor", "the doctor of {}")
-    ),
-    Relation("mayor", "place", "person", "Who is {}'s mayor?", ("{}'s mayor", "the mayor of {}")),
-    Relation("author", "work", "person", "Who wrote {}?", ("the author of {}", "the writer of {}")),
-    Relation(
-        "home", "person", "place", "Where does {} live?", ("{}'s home town", "the home of {}")
-    ),
-    Relation(
-        "birth",
-        "person",
-        "place",
-        "Where was {} born?",
-        ("{}'s birthplace", "the birthplace of {}"),
-    ),
-    Relation(
-        "favorite",
-        "person",
-        "work",
-        "Which book does {} love?",
-        ("{}'s favorite book", "the favorite book of {}"),
-    ),
+    Relation("mother", "person", "person", "Who is {}'s mother?", "mother"),
+    Relation("boss", "person", "person", "Who is {}'s boss?", "boss"),
+    Relation("coach", "person", "person", "Who is {}'s coach?", "coach"),
+    Relation("doctor", "person", "person", "Who is {}'s doctor?", "doctor"),
+    Relation("mayor", "place", "person", "Who is {}'s mayor?", "mayor"),
+    Relation("author", "work", "person", "Who wrote {}?", "author"),
+    Relation("home", "person", "place", "Where does {} live?", "home town"),
+    Relation("birth", "person", "place", "Where was {} born?", "birthplace"),
+    Relation("favorite", "person", "work", "Which book does {} love?", "favorite book"),
+    Relation("current", "person", "work", "Which book is {} reading?", "current book"),
 )
 RELATIONS: Mapping[str, Relation] = {relation.name: relation for relation in _RELATIONS}
 
@@ -133,15 +117,15 @@ DECOYS: Mapping[Kind, Measure] = {
 COLLECTIONS: Mapping[Kind, Collection] = {
     "person": Collection(
         "languages", "are spoken by", "languages spoken by",
-        "Which languages does {} speak?", names.LANGUAGES,
+        "How many languages have {}?", names.LANGUAGES,
     ),
     "place": Collection(
         "rivers", "flow through", "rivers flowing through",
-        "Which rivers cross {}?", names.WATERS,
+        "How many rivers have {}?", names.WATERS,
     ),
     "work": Collection(
         "prizes", "were won by", "prizes won by",
-        "Which prizes did {} win?", names.PRIZES,
+        "How many prizes have {}?", names.PRIZES,
     ),
 }  # fmt: skip
 
@@ -167,7 +151,7 @@ class Population:
         return self.places if kind == "place" else self.works
 
 
-def divide(rng: Random, share: float = 0.6) -> tuple[Population, Population]:
+def divide(rng: Random, share: float = 0.7) -> tuple[Population, Population]:
     """Two populations without a name in common, the first with `share` of the names.
 
     Example:

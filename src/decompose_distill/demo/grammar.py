@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from random import Random
 from typing import Literal
 
 from decompose_distill.demo.facts import COLLECTIONS, MEASURES, RELATIONS, Facts, Kind, Measure
@@ -16,43 +15,56 @@ WORDINGS: Mapping[Operator, tuple[str, ...]] = {
         "{which} is {more}, {a} or {b}?",
         "Is {a} or {b} {more}?",
         "Of {a} and {b}, {which} is {more}?",
-        "Tell me {which} is {more}: {a} or {b}.",
+        "{a} or {b}: {which} is {more}?",
+        "Comparing {a} with {b}, {which} is {more}?",
+        "Say {which} is {more}: {a} or {b}.",
     ),
     "sum": (
         "What is the sum of the {plural} of {a} and {b}?",
         "Add the {noun} of {a} to the {noun} of {b}.",
         "What is the total {noun} of {a} and {b}?",
         "Find the {plural} of {a} and {b} put together.",
+        "Taking {a} and {b} together, what is the {noun}?",
+        "What do {a} and {b} come to in {noun}?",
     ),
     "difference": (
         "What is the difference between the {plural} of {a} and {b}?",
         "By how much do the {plural} of {a} and {b} differ?",
         "How far apart are the {plural} of {a} and {b}?",
         "Compute the {noun} difference of {a} and {b}.",
+        "How far is {a} from {b} in {noun}?",
+        "Comparing {a} with {b}, what is the difference in {noun}?",
     ),
     "count": (
         "How many {set} {verb} {a} or {b}?",
         "Count the {members} {a} or {b}.",
         "What is the number of {members} {a} or {b}?",
         "Find out how many {set} {verb} {a} or {b}.",
+        "Taking {a} and {b} together, how many {set} are there?",
+        "Between them, how many {set} do {a} and {b} have?",
     ),
     "superlative": (
         "{which} is the {most} of {a}, {b} and {c}?",
         "Among {a}, {b} and {c}, {which} is the {most}?",
         "Name the {most} of {a}, {b} and {c}.",
         "Is {a}, {b} or {c} the {most}?",
+        "{a}, {b} or {c}: {which} is the {most}?",
+        "Say {which} is the {most}: {a}, {b} or {c}.",
     ),
 }
 """Wordings of training questions."""
 
 HELDOUT_WORDINGS: Mapping[Operator, tuple[str, ...]] = {
-    "comparison": ("Between {a} and {b}, {which} is {more}?", "Name the {more} of {a} and {b}."),
+    "comparison": (
+        "Between {a} and {b}, {which} is {more}?",
+        "I want to know {which} is {more}: {a} or {b}.",
+    ),
     "sum": (
         "What is the combined {noun} of {a} and {b}?",
         "What do the {plural} of {a} and {b} add up to?",
     ),
     "difference": (
-        "How big is the gap between the {plural} of {a} and {b}?",
+        "How large is the difference between the {plural} of {a} and {b}?",
         "How much do {a} and {b} differ in {noun}?",
     ),
     "count": (
@@ -65,13 +77,6 @@ HELDOUT_WORDINGS: Mapping[Operator, tuple[str, ...]] = {
     ),
 }
 """Wordings no training question has."""
-
-COMBINE: Mapping[Operator, str] = {
-    "sum": "What is {} + {}?",
-    "difference": "How far apart are {} and {}?",
-    "count": "How many are in {} and {}?",
-}
-"""The last step where two answers are combined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,7 @@ class Composition:
         >>> asked = Composition("sum", "person", (Operand("Emma", ("boss",)), Operand("Jack")))
         >>> print(*asked.plan(), sep="\\n")
         Who is Emma's boss?
-        How old is #1?
-        How old is Jack?
-        What is #2 + #3?
+        What is the total age of #1 and Jack?
     """
 
     operator: Operator
@@ -138,17 +141,10 @@ class Composition:
             more, end = operand.steps(len(steps))
             steps += more
             ends.append(end)
-        return (*steps, *self._combine(ends, len(steps), measures[self.kind]))
-
-    def _combine(self, ends: list[str], before: int, measure: Measure) -> list[str]:
-        """Rank the ends, or look both up and combine what was found."""
-        if self.operator == "comparison":
-            return [measure.compare.format(" or ".join(ends))]
-        if self.operator == "superlative":
-            return [measure.rank.format(f"{', '.join(ends[:-1])} and {ends[-1]}")]
-        step = COLLECTIONS[self.kind].step if self.operator == "count" else measure.step
-        last = COMBINE[self.operator].format(f"#{before + 1}", f"#{before + 2}")
-        return [*(step.format(end) for end in ends), last]
+        joined = " or " if self.operator == "comparison" else " and "
+        listed = joined.join((", ".join(ends[:-1]), ends[-1]))
+        aggregates = {**measures[self.kind].aggregates, "count": COLLECTIONS[self.kind].count}
+        return (*steps, aggregates[self.operator].format(listed))
 
     def answer(self, facts: Facts) -> str | None:
         """The gold answer; `None` where a hop leads nowhere or two candidates are equal."""
@@ -167,12 +163,10 @@ class Composition:
             return str(max(numbers) - min(numbers))
         return ends[numbers.index(max(numbers))]
 
-    def words(self, wording: str, rng: Random) -> str:
-        """The question in one wording; `rng` picks how each hop is phrased."""
+    def words(self, wording: str) -> str:
+        """The question in one wording."""
         measure, collection = MEASURES[self.kind], COLLECTIONS[self.kind]
-        phrases = dict(
-            zip("abc", (_phrase(operand, rng) for operand in self.operands), strict=False)
-        )
+        phrases = dict(zip("abc", (_phrase(operand) for operand in self.operands), strict=False))
         text = wording.format(
             **phrases,
             which=measure.which.lower(),
@@ -187,14 +181,10 @@ class Composition:
         return text[0].upper() + text[1:]
 
 
-def _phrase(operand: Operand, rng: Random) -> str:
-    """How the question names an operand: `Emma's boss`, `the mother of Emma's boss`.
-
-    After an "of" comes another, for `the mother of Emma's boss` cannot be Emma's mother's boss.
-    """
+def _phrase(operand: Operand) -> str:
+    """How the question names an operand: `Emma's boss`, `the mother of Emma's boss`."""
     phrase = operand.anchor
-    for hop in operand.chain:
-        phrases = RELATIONS[hop].phrases
-        form = phrases[-1] if " of " in phrase else rng.choice(phrases)
-        phrase = form.format(phrase)
+    for number, hop in enumerate(operand.chain):
+        noun = RELATIONS[hop].noun
+        phrase = f"the {noun} of {phrase}" if number else f"{phrase}'s {noun}"
     return phrase

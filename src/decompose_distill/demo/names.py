@@ -36,10 +36,9 @@ PLACES = _words(
 WORKS = _words(
     """
     Dust Echo Harbor Frost Winter Autumn Silence Thunder Mirror Shadow Garden Island River Bridge
-    Castle Desert Forest Canyon Horizon Journey Dawn Comet Falcon Raven Wolf Tiger Copper Roots
-    Kings Letters Stones Fields Hollow Haven Refuge Odyssey Paradise Legacy Freedom Courage Mercy
-    Gravity Zero Atlas Nova Orion Phoenix Titan Pulse Spectrum Rivers Islands Mountains Oceans
-    Borders Sisters Brothers Pilgrims Soldiers Secrets
+    Castle Desert Forest Canyon Horizon Journey Dawn Comet Falcon Raven Wolf Tiger Copper Hollow
+    Haven Refuge Odyssey Paradise Legacy Freedom Courage Mercy Gravity Zero Atlas Nova Orion Phoenix
+    Titan Pulse Spectrum
     """
 )
 LANGUAGES = _words("Arabic Danish Dutch French Greek Hindi Latin Polish Welsh")

@@ -29,7 +29,9 @@ from decompose_distill.types import Sampling
 HUB_STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PROMPT = prompts.Prompt("Split the question into simple subquestions.", "{question}")
 """Short: the student learns the task from the traces, not from the prompt."""
-SAMPLING = Sampling(max_new_tokens=96)
+SAMPLING = Sampling(max_new_tokens=56)
+BATCH_SIZE = 128
+"""On a processor twice as fast a token as 32, as each pass over the weights serves more rows."""
 VARIANTS: Mapping[str, filters.Filter] = {"S_D-T": filters.complete, "S_D-R": filters.correct}
 
 Say = Callable[[str], None]
@@ -45,7 +47,7 @@ class Scale:
     config: DistillConfig
 
 
-SMOLLM2 = Scale(400, DistillConfig(epochs=1, batch_size=8, learning_rate=5e-4))
+SMOLLM2 = Scale(360, DistillConfig(epochs=1, batch_size=4, learning_rate=5e-4, warmup_ratio=0.1))
 TINY = Scale(1000, DistillConfig(epochs=8, batch_size=16, learning_rate=2e-3))
 
 
@@ -115,7 +117,7 @@ def _decomposers(
             prompt=PROMPT,
             config=replace(scale.config, seed=seed),
         )
-        yield name, Decomposer.from_pretrained(checkpoint)
+        yield name, Decomposer.from_pretrained(checkpoint, batch_size=BATCH_SIZE)
 
 
 def _base_student(student: str, place: Path, world: World) -> Path | str:

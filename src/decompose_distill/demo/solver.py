@@ -1,23 +1,22 @@
 """A database with arithmetic as the solver: it answers atomic subquestions and nothing else."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from decompose_distill.demo.facts import (
     COLLECTIONS,
     DECOYS,
     MEASURES,
     RELATIONS,
-    Collection,
     Measure,
     Relation,
 )
-from decompose_distill.demo.grammar import COMBINE
 from decompose_distill.demo.world import World
 from decompose_distill.types import Decomposition, Failure, Solution
 
 UNKNOWN = "unknown"
 """What the database answers when it has no such record."""
+_SEPARATOR = re.compile(r", and |, or |, | and | or ")
 
 
 def _pattern(step: str) -> re.Pattern[str]:
@@ -26,18 +25,13 @@ def _pattern(step: str) -> re.Pattern[str]:
 
 
 _MEASURES: tuple[Measure, ...] = (*MEASURES.values(), *DECOYS.values())
-_RECORDS: tuple[Relation | Measure | Collection, ...] = (
-    *RELATIONS.values(),
-    *_MEASURES,
-    *COLLECTIONS.values(),
-)
+_RECORDS: tuple[Relation | Measure, ...] = (*RELATIONS.values(), *_MEASURES)
 _LOOKUPS = tuple((_pattern(record.step), record.name) for record in _RECORDS)
-_RANKS = tuple(
-    (_pattern(form), measure.name)
+_AGGREGATES = tuple(
+    (_pattern(form), operator, measure.name)
     for measure in _MEASURES
-    for form in (measure.compare, measure.rank)
-)
-_COMBINE = tuple((_pattern(form), operator) for operator, form in COMBINE.items())
+    for operator, form in measure.aggregates.items()
+) + tuple((_pattern(listed.count), "count", listed.name) for listed in COLLECTIONS.values())
 
 
 class DatabaseSolver:
@@ -51,8 +45,8 @@ class DatabaseSolver:
         >>> from decompose_distill.types import Decomposition, Question, Subquestion
         >>> from decompose_distill.demo.world import build_world
         >>> solver = DatabaseSolver(build_world(seed=0))
-        >>> steps = (Subquestion("How old is Emma?"), Subquestion("What is #1 + 0?"))
-        >>> [solution] = solver.solve([Decomposition(Question("Emma's age?"), steps)])
+        >>> steps = (Subquestion("Who is Emma's boss?"), Subquestion("How old is #1?"))
+        >>> [solution] = solver.solve([Decomposition(Question("Her boss's age?"), steps)])
         >>> solution.answer.isdigit()
         True
     """
@@ -84,51 +78,38 @@ class DatabaseSolver:
 
         Example:
             >>> from decompose_distill.demo.world import build_world
-            >>> DatabaseSolver(build_world(seed=0)).answer("What is #1 + #2?", ["30", "12"])
-            '42'
+            >>> solver = DatabaseSolver(build_world(seed=0))
+            >>> solver.answer("Who is older, #1 or #1?", ["Emma"])
+            'Emma'
         """
         known = {f"#{number}": answer for number, answer in enumerate(earlier, start=1)}
         text = subquestion.strip()
         for pattern, name in _LOOKUPS:
             if match := pattern.fullmatch(text):
-                found = self._find(name, known.get(match[1], match[1]))
-                if found:
-                    return found
-        for pattern, name in _RANKS:
+                return self._find(name, known.get(match[1], match[1])) or UNKNOWN
+        for pattern, operator, name in _AGGREGATES:
             if match := pattern.fullmatch(text):
-                return self._largest(name, _values(match[1], known))
-        for pattern, operator in _COMBINE:
-            if match := pattern.fullmatch(text):
-                return _combine(operator, _values(f"{match[1]}, {match[2]}", known))
+                entities = [known.get(word, word) for word in _SEPARATOR.split(match[1])]
+                return self._aggregate(operator, name, entities)
         return UNKNOWN
 
     def _find(self, name: str, entity: str) -> str | None:
         return self._facts.get((name, self._names.get(entity.lower(), entity)))
 
-    def _largest(self, name: str, entities: list[str]) -> str:
-        """Which of the entities has most of something; unknown where one has no record."""
+    def _aggregate(self, operator: str, name: str, entities: list[str]) -> str:
+        """Compare, add or count what is recorded; unknown where one has no such record."""
         found = {entity: self._find(name, entity) for entity in entities}
-        numbers = {entity: int(number) for entity, number in found.items() if number}
-        if len(numbers) < 2 or len(numbers) < len(found):
+        records = [record for record in found.values() if record]
+        if len(records) < len(found):
             return UNKNOWN
-        return max(numbers, key=lambda entity: numbers[entity])
-
-
-def _values(words: str, known: Mapping[str, str]) -> list[str]:
-    """What a list such as `#1, #2 and Emma` stands for."""
-    return [known.get(word, word) for word in re.split(r",? and | or |, ", words)]
-
-
-def _combine(operator: str, values: list[str]) -> str:
-    """Add two numbers, take their distance, or count the members of two lists."""
-    if UNKNOWN in values:
-        return UNKNOWN
-    if operator == "count":
-        return str(len({member for value in values for member in value.split(", ")}))
-    if not all(value.isdecimal() for value in values):
-        return UNKNOWN
-    numbers = [int(value) for value in values]
-    return str(sum(numbers) if operator == "sum" else max(numbers) - min(numbers))
+        if operator == "count":
+            return str(len({member for record in records for member in record.split(", ")}))
+        numbers = [int(record) for record in records]
+        if operator == "sum":
+            return str(sum(numbers))
+        if operator == "difference":
+            return str(max(numbers) - min(numbers))
+        return list(found)[numbers.index(max(numbers))]
 
 
 def _failure(decomposition: Decomposition, message: str) -> Failure:

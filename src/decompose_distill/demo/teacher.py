@@ -79,11 +79,11 @@ def prose(asked: Composition) -> str:
 HABITS: Mapping[tuple[Operator, Kind], Fault] = {
     ("sum", "person"): missing_step,
     ("difference", "place"): wrong_relation,
-    ("superlative", "person"): distraction,
+    ("comparison", "person"): distraction,
     ("count", "work"): broken_format,
 }
 """Kinds of question the teacher gets wrong more often than not, and how."""
-HABIT_RATE = 0.75
+HABIT_RATE = 0.7
 SLIPS: tuple[Fault, ...] = (missing_step, wrong_relation, distraction, broken_format, prose)
 SLIP_RATE = 0.08
 

@@ -4,9 +4,9 @@ Held-out questions name people, places and works that no training question names
 as no training question is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from random import Random
 from types import MappingProxyType
 
@@ -25,53 +25,44 @@ from decompose_distill.types import Question
 Pair = tuple[Chain, Chain]
 Wordings = Mapping[Operator, tuple[str, ...]]
 
-PAIRS: Mapping[Kind, tuple[Pair, ...]] = {
+ONE_HOP: Mapping[Kind, tuple[Chain, ...]] = {
+    "person": (("mother",), ("boss",), ("coach",), ("doctor",), ("author",), ("mayor",)),
+    "place": (("home",), ("birth",)),
+    "work": (("favorite",), ("current",)),
+}
+TWO_HOPS: Mapping[Kind, tuple[Chain, ...]] = {
     "person": (
-        (("mother",), ()),
-        (("author",), ()),
-        (("mayor",), ("boss",)),
-        (("coach",), ("mother",)),
-        (("doctor",), ("author",)),
-        (("boss", "mother"), ()),
-        (("mother", "doctor"), ()),
-        (("home", "mayor"), ("coach",)),
+        ("boss", "mother"),
+        ("home", "mayor"),
+        ("mother", "doctor"),
+        ("coach", "boss"),
+        ("favorite", "author"),
+        ("doctor", "coach"),
     ),
-    "place": (
-        (("home",), ()),
-        (("birth",), ()),
-        (("home",), ("birth",)),
-        (("author", "birth"), ()),
-        (("boss", "home"), ()),
-        (("mother", "birth"), ("home",)),
-    ),
+    "place": (("boss", "home"), ("mother", "birth"), ("author", "birth"), ("doctor", "home")),
     "work": (
-        (("favorite",), ()),
-        (("favorite",), ("favorite",)),
-        (("coach", "favorite"), ()),
-        (("mayor", "favorite"), ()),
-        (("doctor", "favorite"), ("favorite",)),
+        ("coach", "favorite"),
+        ("mayor", "current"),
+        ("mother", "favorite"),
+        ("boss", "current"),
     ),
 }
-"""Pairs of chains that training questions are made of: one to three hops, then the operator."""
 
-DEEPER: Mapping[Kind, tuple[Pair, ...]] = {
-    "person": (
-        (("boss", "mother"), ("mother", "doctor")),
-        (("home", "mayor"), ("boss", "mother")),
-        (("boss", "mother", "doctor"), ("coach",)),
-    ),
-    "place": (
-        (("boss", "home"), ("mother", "birth")),
-        (("author", "birth"), ("boss", "home")),
-        (("author", "mother", "birth"), ("home",)),
-    ),
-    "work": (
-        (("coach", "favorite"), ("doctor", "favorite")),
-        (("mayor", "favorite"), ("coach", "favorite")),
-        (("mother", "doctor", "favorite"), ("favorite",)),
-    ),
-}
-"""Four hops, one more than any training question."""
+
+def _pairs(kind: Kind) -> list[Pair]:
+    """Pairs of chains to train on: one to three hops, the short ones twice as often."""
+    one, two = ONE_HOP[kind], TWO_HOPS[kind]
+    alone: list[Pair] = [(chain, ()) for chain in one]
+    both = list(pairwise(one))
+    longer: list[Pair] = [(chain, ()) for chain in two]
+    return [*alone, *both, *alone, *both, *longer, *zip(two[::2], cycle(one), strict=False)]
+
+
+def _deeper(kind: Kind) -> list[Pair]:
+    """Pairs of trained chains with four hops, one more than any training question."""
+    two = TWO_HOPS[kind]
+    return list(zip(two, (*two[1:], two[0]), strict=True))
+
 
 Form = tuple[Operator, Kind, Pair]
 
@@ -115,29 +106,32 @@ def build_world(
     here, there = divide(rng)
     facts = record(here, rng) | record(there, rng)
     together, apart = _forms(rng)
-    writer = _Writer(facts, {}, rng)
-    trained = writer.write(train, together, here, WORDINGS)
+    learner = _Writer(facts, here, WORDINGS, {}, Random(f"{seed} train"))
+    trained = learner.write(together, train)
+    examiner = _Writer(facts, there, HELDOUT_WORDINGS, {}, Random(f"{seed} heldout"))
     splits = {
-        "unseen": writer.write(unseen, together, there, HELDOUT_WORDINGS),
-        "recombined": writer.write(recombined, apart, there, HELDOUT_WORDINGS),
-        "deeper": writer.write(deeper, _every(DEEPER), there, HELDOUT_WORDINGS),
+        "unseen": examiner.write(together, unseen),
+        "recombined": examiner.write(apart, recombined),
+        "deeper": examiner.write(_every(_deeper), deeper),
     }
-    compositions = MappingProxyType(writer.compositions)
+    compositions = MappingProxyType(learner.compositions | examiner.compositions)
     return World(seed, MappingProxyType(facts), trained, MappingProxyType(splits), compositions)
 
 
-def _every(pairs: Mapping[Kind, tuple[Pair, ...]]) -> list[Form]:
+def _every(pairs: Callable[[Kind], list[Pair]]) -> list[Form]:
     """Each operator over each pair of chains."""
     return [
-        (operator, kind, pair) for kind in pairs for pair in pairs[kind] for operator in OPERATORS
+        (operator, kind, pair) for kind in ONE_HOP for pair in pairs(kind) for operator in OPERATORS
     ]
 
 
 def _forms(rng: Random) -> tuple[list[Form], list[Form]]:
     """What is trained together, and what is not: each pair misses one operator in training."""
     missing = cycle(rng.sample(OPERATORS, len(OPERATORS)))
-    apart = [(next(missing), kind, pair) for kind in PAIRS for pair in PAIRS[kind]]
-    return [form for form in _every(PAIRS) if form not in apart], apart
+    apart = [
+        (next(missing), kind, pair) for kind in ONE_HOP for pair in dict.fromkeys(_pairs(kind))
+    ]
+    return [form for form in _every(_pairs) if form not in apart], apart
 
 
 @dataclass(frozen=True)
@@ -145,40 +139,35 @@ class _Writer:
     """Writes questions without repeating one."""
 
     facts: Facts
+    population: Population
+    wordings: Wordings
     compositions: dict[str, Composition]
     rng: Random
 
-    def write(
-        self, count: int, forms: Sequence[Form], population: Population, wordings: Wordings
-    ) -> tuple[Question, ...]:
+    def write(self, forms: Sequence[Form], count: int) -> tuple[Question, ...]:
         """`count` questions with an answer, going round the forms in random order."""
-        return tuple(islice(self._questions(forms, population, wordings), count))
+        return tuple(islice(self._questions(forms), count))
 
-    def _questions(
-        self, forms: Sequence[Form], population: Population, wordings: Wordings
-    ) -> Iterator[Question]:
+    def _questions(self, forms: Sequence[Form]) -> Iterator[Question]:
         while True:
             for operator, kind, pair in self.rng.sample(forms, len(forms)):
-                composition, answer = self._compose(operator, kind, pair, population)
-                text = composition.words(self.rng.choice(wordings[operator]), self.rng)
+                composition, answer = self._compose(operator, kind, pair)
+                text = composition.words(self.rng.choice(self.wordings[operator]))
                 if text not in self.compositions:
                     self.compositions[text] = composition
                     yield Question(text, answer)
 
-    def _compose(
-        self, operator: Operator, kind: Kind, pair: Pair, population: Population
-    ) -> tuple[Composition, str]:
+    def _compose(self, operator: Operator, kind: Kind, pair: Pair) -> tuple[Composition, str]:
         """A composition with an answer: draw entities until every hop leads somewhere."""
         chains: list[Chain] = [*pair, ()] if operator == "superlative" else [*pair]
         while True:
-            operands = [self._operand(chain, kind, population) for chain in chains]
-            self.rng.shuffle(operands)
+            operands = [self._operand(chain, kind) for chain in chains]
             composition = Composition(operator, kind, tuple(operands))
             named = {operand.anchor for operand in operands}
             answer = composition.answer(self.facts)
             if answer is not None and len(named) == len(operands):
                 return composition, answer
 
-    def _operand(self, chain: Chain, kind: Kind, population: Population) -> Operand:
+    def _operand(self, chain: Chain, kind: Kind) -> Operand:
         source = RELATIONS[chain[0]].source if chain else kind
-        return Operand(self.rng.choice(population.of(source)), chain)
+        return Operand(self.rng.choice(self.population.of(source)), chain)
