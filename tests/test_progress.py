@@ -17,8 +17,8 @@ def test_long_work_prints_plain_lines_without_a_terminal(
     lines = capsys.readouterr().err.splitlines()
 
     assert lines == [
-        "training: 4/10 steps, 0.05 a second, 120 seconds left, loss 0.125",
-        "training: 6/10 steps, 0.05 a second, 80 seconds left, loss 0.125",
+        "training: 4/10 steps after 40 seconds, loss 0.125",
+        "training: 6/10 steps after 80 seconds, loss 0.125",
     ]
 
 

@@ -16,7 +16,6 @@ class _Lines:
 
     def __init__(self, name: str, total: int, unit: str, done: int) -> None:
         self._name, self._total, self._unit, self._done = name, total, unit, done
-        self._first = done
         self._note = ""
         self._began = self._printed = time.monotonic()
 
@@ -38,10 +37,8 @@ class _Lines:
         if now - self._printed < LINE_SECONDS:
             return
         self._printed = now
-        rate = (self._done - self._first) / (now - self._began)
-        left = (self._total - self._done) / rate
         counts = f"{self._name}: {self._done}/{self._total} {self._unit}s"
-        say(f"{counts}, {rate:.2g} a second, {left:.0f} seconds left{self._note}")
+        say(f"{counts} after {now - self._began:.0f} seconds{self._note}")
 
     def set_postfix(self, *, loss: str, refresh: bool = False) -> None:
         """Add a figure to the lines."""

@@ -86,7 +86,7 @@ class OpenAIBackend:
         base_url: str | None = None,
         api_key_env: str = "OPENAI_API_KEY",
         max_in_flight: int = 32,
-        timeout: float = 120.0,
+        timeout: float = 600.0,
         max_attempts: int = 6,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
