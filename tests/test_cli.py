@@ -154,6 +154,8 @@ def test_ctrl_c_keeps_what_was_collected_and_says_how_to_go_on(asked: Path) -> N
         env={**os.environ, "PYTHONPATH": str(folder)},
         stdout=subprocess.PIPE,
         text=True,
+        # A shell's background job ignores Ctrl-C, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     kept = folder / "t.jsonl"
     while not kept.exists() or not kept.read_text().count("\n"):

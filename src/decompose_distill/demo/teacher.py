@@ -83,7 +83,7 @@ HABITS: Mapping[tuple[Operator, Kind], Fault] = {
     ("count", "work"): broken_format,
 }
 """Kinds of question the teacher gets wrong more often than not, and how."""
-HABIT_RATE = 0.8
+HABIT_RATE = 0.75
 SLIPS: tuple[Fault, ...] = (missing_step, wrong_relation, distraction, broken_format, prose)
 SLIP_RATE = 0.08
 
