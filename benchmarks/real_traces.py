@@ -94,7 +94,7 @@ def _trace(row: dict[str, object]) -> dd.Trace:
     return dd.Trace(question, dd.Solution(decomposition, answers.splitlines()[-1], answers))
 
 
-def _measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[str, float]:
+def _measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[str, float | None]:
     sampling = dd.Sampling(max_new_tokens=limit)
     backend = TransformersBackend(student, batch_size=100)
     decomposer = dd.Decomposer(backend, prompt=PROMPT, sampling=sampling)
@@ -107,7 +107,7 @@ def _measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[
     return {
         "rouge_l": round(sum(scores) / len(pairs), 4),
         "parsable": round(len(read) / len(pairs), 4),
-        "count_difference": round(sum(counts) / len(counts), 3) if counts else float("nan"),
+        "count_difference": round(sum(counts) / len(counts), 3) if counts else None,
         "endless": round(endless / len(pairs), 4),
     }
 

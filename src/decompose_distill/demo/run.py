@@ -48,7 +48,7 @@ class Scale:
 
 
 SMOLLM2 = Scale(340, DistillConfig(epochs=1, batch_size=4, learning_rate=5e-4, warmup_ratio=0.1))
-TINY = Scale(1000, DistillConfig(epochs=8, batch_size=16, learning_rate=2e-3))
+TINY = Scale(1000, DistillConfig(epochs=4, batch_size=16, learning_rate=2e-3))
 
 
 def run_demo(
