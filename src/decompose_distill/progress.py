@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 from typing import Never, Self
 
 from tqdm import tqdm
@@ -22,13 +21,8 @@ class _Lines:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
 
     def update(self) -> None:
         """Count one unit, and print a line if the last one is long ago."""
