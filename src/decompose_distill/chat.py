@@ -37,21 +37,33 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
         for message in messages
     ]
     text = _render(tokenizer, turns)
-    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    return list(tokenizer(text, addspecial_tokens=False)["input_ids"])
+
+
+def end_of_turn(tokenizer: Any) -> int:
+    """Id of the token that ends an assistant's turn in the chat template, else the eos token.
+
+    They differ in families that end a turn and a text with tokens of their own, such as Gemma.
+    """
+    word = "answered"
+    chat = [{"role": "user", "content": "asked"}, {"role": "assistant", "content": word}]
+    text = str(tokenizer.apply_chat_template(chat, tokenize=False))
+    behind = text.rpartition(word)[2].lstrip()
+    ends = [token for token in special_tokens(tokenizer) if behind.startswith(token)]
+    return int(tokenizer.convert_tokens_to_ids(max(ends, key=len, default=tokenizer.eos_token)))
 
 
 def neutralize(tokenizer: Any, text: str) -> str:
     """Break up special tokens inside data, so that text cannot open or close a turn."""
-    for token in _special_tokens(tokenizer):
+    for token in special_tokens(tokenizer):
         text = text.replace(token, f"{token[0]} {token[1:]}")
     return text
 
 
-def _special_tokens(tokenizer: Any) -> list[str]:
-    added = tokenizer.added_tokens_decoder.values()
-    special = {token.content for token in added if token.special} | set(
-        tokenizer.all_special_tokens
-    )
+def special_tokens(tokenizer: Any) -> list[str]:
+    """Texts that this tokenizer reads as one token with a meaning of its own."""
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    special = added | set(tokenizer.all_special_tokens)
     return [token for token in special if len(token) > 1]
 
 

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 130 sto
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,15 @@ Traces = Annotated[Path, typer.Argument(help="Traces, as collect writes them.")]
 Model = Annotated[str, typer.Option(help="Backend, as 'openai:gpt-4.1-mini' or 'hf:path'.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Endpoint of an openai: server.")]
 Score = Annotated[Literal["exact", "f1", "gsm8k"], typer.Option(help="How answers are scored.")]
+
+Student = Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")]
+Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What it learns to be.")]
+Target = Annotated[
+    Literal["rationale", "gold_rationale", "answer"] | None,
+    typer.Option(help="What a solver learns to write; default rationale."),
+]
+Keep = Annotated[Literal["complete", "correct"], typer.Option(help="Which traces to learn from.")]
+MaxDuplicates = Annotated[float, typer.Option(help="Share of examples that may repeat others.")]
 
 
 @app.callback()
@@ -69,28 +79,76 @@ def collect(
 
 
 @app.command()
+def audit(
+    traces: Traces,
+    student: Student,
+    role: Role = "decomposer",
+    target: Target = None,
+    keep: Keep = "complete",
+    max_duplicates: MaxDuplicates = 0.5,
+) -> None:
+    """Look for faults in the training data, and show three rows with the trained tokens marked."""
+    import decompose_distill as dd
+    from decompose_distill.training.audit import show_rows
+    from decompose_distill.training.prepare import make_task, prepare
+
+    config = dd.DistillConfig(max_duplicates=max_duplicates)
+    task = make_task(student, role, target, config=config)
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = getattr(dd.filters, keep)
+        prepared = prepare(task, dd.read_traces(traces), chosen, 0.0, Path(folder))
+        _say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n\nno fault found")
+
+
+@app.command()
 def distill(
     traces: Traces,
-    student: Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")],
+    student: Student,
     output_dir: Annotated[Path, typer.Option(help="A new or empty directory.")],
-    role: Annotated[Literal["decomposer", "solver"], typer.Option()] = "decomposer",
-    keep: Annotated[Literal["complete", "correct"], typer.Option()] = "complete",
+    role: Role = "decomposer",
+    target: Target = None,
+    keep: Keep = "complete",
+    validation: Annotated[float, typer.Option(help="Share of questions to hold out.")] = 0.0,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 8,
+    learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 1e-4,
+    lora_rank: Annotated[int | None, typer.Option(min=1, help="Train adapters only.")] = None,
+    save_steps: Annotated[int | None, typer.Option(min=1, help="Default: an epoch's.")] = None,
+    max_duplicates: MaxDuplicates = 0.5,
     seed: Annotated[int, typer.Option()] = 0,
+    report_to: Annotated[
+        Literal["tensorboard", "wandb", "trackio"] | None, typer.Option(help="Log each step.")
+    ] = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="Hub repository to upload to.")] = None,
 ) -> None:
-    """Fine-tune a student on kept traces."""
+    """Fine-tune a student on kept traces; run again to go on where it stopped."""
     import decompose_distill as dd
 
-    config = dd.DistillConfig(epochs=epochs, seed=seed)
-    chosen = getattr(dd.filters, keep)
-    checkpoint = dd.distill(
-        dd.read_traces(traces),
-        student=student,
-        output_dir=output_dir,
-        role=role,
-        keep=chosen,
-        config=config,
+    config = dd.DistillConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        lora_rank=lora_rank,
+        save_steps=save_steps,
+        max_duplicates=max_duplicates,
+        seed=seed,
     )
+    try:
+        checkpoint = dd.distill(
+            dd.read_traces(traces),
+            student=student,
+            output_dir=output_dir,
+            role=role,
+            target=target,
+            keep=getattr(dd.filters, keep),
+            validation=validation,
+            config=config,
+            report_to=report_to,
+            push_to_hub=push_to_hub,
+        )
+    except KeyboardInterrupt:
+        _say("stopped; the same command goes on from the last state that was saved")
+        raise typer.Exit(130) from None
     _say(str(checkpoint))
 
 

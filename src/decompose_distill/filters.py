@@ -4,7 +4,7 @@ A filter is any function `Trace -> str | None`: the reason to drop it, or `None`
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from decompose_distill import scores
@@ -71,6 +71,29 @@ def decomposed(trace: Trace) -> str | None:
     return complete(trace) if trace.decomposition is None else None
 
 
+def distinct() -> Filter:
+    """Keep the first of the traces that split a question alike; made anew for each use.
+
+    Example:
+        >>> from decompose_distill import Decomposition, Question, Solution
+        >>> keep, question = distinct(), Question("Why?")
+        >>> trace = Trace(question, Solution(Decomposition(question, ()), "so"))
+        >>> keep(trace), keep(trace)
+        (None, 'duplicate')
+    """
+    seen: set[int] = set()
+
+    def keep(trace: Trace) -> str | None:
+        split = trace.decomposition and trace.decomposition.subquestions
+        key = hash((trace.question.text, trace.question.context, split))
+        if key in seen:
+            return "duplicate"
+        seen.add(key)
+        return None
+
+    return keep
+
+
 def all_of(*keeps: Filter) -> Filter:
     """Keep what every filter keeps; the first that drops a trace gives the reason.
 
@@ -112,12 +135,24 @@ def screen(traces: Iterable[Trace], keep: Filter) -> Screened:
         >>> str(screen([], correct))
         'kept 0 of 0 traces'
     """
-    kept: list[Trace] = []
     dropped: Counter[str] = Counter()
+    return Screened(tuple(sift(traces, keep, dropped)), dropped)
+
+
+def sift(traces: Iterable[Trace], keep: Filter, dropped: Counter[str]) -> Iterator[Trace]:
+    """Yield the traces that a filter keeps, and count the reasons of the others as it goes.
+
+    Raises:
+        ConfigError: The filter returned something else than a reason or `None`.
+
+    Example:
+        >>> list(sift([], correct, Counter()))
+        []
+    """
     for trace in traces:
         reason = keep(trace)
         if reason is None:
-            kept.append(trace)
+            yield trace
         elif isinstance(reason, str):
             dropped[reason] += 1
         else:
@@ -125,4 +160,3 @@ def screen(traces: Iterable[Trace], keep: Filter) -> Screened:
                 "a filter returns the reason to drop a trace as a string, or None to keep it, "
                 f"not {reason!r}"
             )
-    return Screened(tuple(kept), dropped)

@@ -82,6 +82,28 @@ def parse_answer(text: str) -> str:
     return re.sub(r"(?<=\S)\.$", "", answer.strip()).strip() or answer
 
 
+def replace_answer(text: str, answer: str) -> str:
+    """Give a solution another final answer; what led to it stays.
+
+    Example:
+        >>> replace_answer("48 + 24 = 71.\\nThe answer is: 71.", "72")
+        '48 + 24 = 71.\\nThe answer is: 72'
+    """
+    found = list(_ANSWER.finditer(text))
+    before = text[: found[-1].start()] if found else text
+    return f"{before.strip().rstrip('*_`').rstrip()}\n{format_answer(answer)}".strip()
+
+
+def format_answer(answer: str) -> str:
+    """Write the last line of a solution, which `parse_answer` reads.
+
+    Example:
+        >>> format_answer("72")
+        'The answer is: 72'
+    """
+    return f"The answer is: {answer.strip()}"
+
+
 def _clean_lines(text: str) -> list[str]:
     """Non-empty lines without reasoning blocks, code fences and emphasis."""
     text = _THINKING.sub("", text)

@@ -1,14 +1,22 @@
 """Models and tokenizers from the hub, a directory or a `.gguf` file, ready to run and to save."""
 
 import importlib.util
+import json
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging as transformers_logging
 
 from decompose_distill.chat import prepare_tokenizer
@@ -16,23 +24,43 @@ from decompose_distill.errors import BackendError, MissingExtraError
 
 logger = logging.getLogger(__name__)
 
+ADAPTER = "adapter_config.json"
+
 
 def load_model(name: str | Path, *, dtype: torch.dtype | None = None) -> Any:
     """Load a causal language model without running code from its repository.
 
     Args:
-        name: Hub id, local directory, or path of a `.gguf` file.
+        name: Hub id, directory of safetensors, of a LoRA adapter, or path of a `.gguf` file.
         dtype: Of the weights; by default `best_dtype()`.
 
     Raises:
         BackendError: There is no such model, or the directory holds no weights.
+        MissingExtraError: A `.gguf` file or an adapter without the packages that read it.
+    """
+    place, options = _locate(name)
+    if (Path(name) / ADAPTER).is_file():
+        return _load_adapter(Path(name), dtype)
+    # Its reader is slow at any other number type.
+    first = torch.float32 if options else dtype or best_dtype()
+    with _loading(name):
+        model = AutoModelForCausalLM.from_pretrained(
+            place, dtype=first, use_safetensors=None if options else True, **options
+        )
+    _forget_quantizer(model)
+    return model.to(device=best_device(), dtype=dtype or best_dtype()).eval()
+
+
+def load_config(name: str | Path) -> Any:
+    """Load a model's configuration without its weights.
+
+    Raises:
+        BackendError: There is no such model.
         MissingExtraError: A `.gguf` file without the packages that read it.
     """
     place, options = _locate(name)
     with _loading(name):
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=dtype or best_dtype(), **options)
-    _forget_quantizer(model)
-    return model.to(best_device()).eval()
+        return AutoConfig.from_pretrained(place, **options)
 
 
 def load_tokenizer(name: str | Path) -> Any:
@@ -52,8 +80,18 @@ def load_tokenizer(name: str | Path) -> Any:
 def save_model(model: Any, tokenizer: Any, place: Path) -> None:
     """Write an ordinary directory: safetensors, tokenizer with chat template, configs."""
     with _without_bars():
-        model.save_pretrained(place)
+        if isinstance(model, PreTrainedModel):
+            model.save_pretrained(place)
+        else:  # peft's wrapper: the adapter alone
+            model.save_pretrained(place, save_embedding_layers=False)
+            model.generation_config.save_pretrained(place)
         tokenizer.save_pretrained(place)
+
+
+def recompute_activations(model: Any) -> None:
+    """Make a model compute activations twice in training instead of keeping them."""
+    enable = getattr(model, "activation_checkpointing_enable", None)  # its name since 5.20 or so
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def best_device() -> torch.device:
@@ -73,9 +111,30 @@ def best_dtype() -> torch.dtype:
     return torch.bfloat16 if native else torch.float32
 
 
-def context_window(model: Any) -> int:
-    """Longest sequence of tokens, prompt and completion, that the model takes."""
-    return int(getattr(model.config, "max_position_embeddings", None) or 1 << 30)
+def context_window(config: Any) -> int:
+    """Longest sequence of tokens, prompt and completion, that a model takes."""
+    return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+
+
+def end_tokens(config: Any) -> tuple[int, ...]:
+    """Ids at which generation stops, by a model's config or generation config."""
+    ends = config.eos_token_id
+    return tuple(ends if isinstance(ends, list | tuple) else [] if ends is None else [ends])
+
+
+def _load_adapter(place: Path, dtype: torch.dtype | None) -> Any:
+    """A LoRA adapter on its base model."""
+    if not importlib.util.find_spec("peft"):
+        raise MissingExtraError(f"{place} is a LoRA adapter: pip install 'decompose-distill[peft]'")
+    from peft import PeftModel
+
+    settings = json.loads((place / ADAPTER).read_text(encoding="utf-8"))
+    model = load_model(settings["base_model_name_or_path"], dtype=dtype)
+    with _loading(place), quiet_peft():
+        model = PeftModel.from_pretrained(model, place).get_base_model().eval()
+        model.generation_config = GenerationConfig.from_pretrained(place)
+    model.config.eos_token_id = model.generation_config.eos_token_id
+    return model
 
 
 def _locate(name: str | Path) -> tuple[str, dict[str, str]]:
@@ -113,6 +172,14 @@ def _loading(name: str | Path) -> Iterator[None]:
             f"cannot load {str(name)!r}: {error}. Give a hub id, a directory written by "
             "save_pretrained, or a .gguf file"
         ) from error
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Silence what peft 0.21 still calls by its old name in transformers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 @contextmanager

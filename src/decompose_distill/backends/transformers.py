@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 from decompose_distill.chat import prompt_ids
 from decompose_distill.decoding import decode, follows_past
 from decompose_distill.errors import ConfigError
-from decompose_distill.pretrained import context_window, load_model, load_tokenizer
+from decompose_distill.pretrained import context_window, end_tokens, load_model, load_tokenizer
 from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
 
 WINDOW_BATCHES = 4
@@ -69,12 +69,12 @@ class TransformersBackend:
                 yield from self._complete(batch, [prompts[each.id] for each in batch])
 
     def _fits(self, request: Request, prompt: Sequence[int]) -> bool:
-        return len(prompt) + request.sampling.max_new_tokens <= context_window(self.model)
+        return len(prompt) + request.sampling.max_new_tokens <= context_window(self.model.config)
 
     def _too_long(self, request: Request, prompt: Sequence[int]) -> Completion:
         message = (
             f"prompt of {len(prompt)} tokens and max_new_tokens={request.sampling.max_new_tokens} "
-            f"exceed the {context_window(self.model)} tokens that {self.name} takes"
+            f"exceed the {context_window(self.model.config)} tokens that {self.name} takes"
         )
         return Completion(request.id, "", "error", Usage(len(prompt), 0), message)
 
@@ -120,9 +120,7 @@ class TransformersBackend:
 
     @property
     def _ends(self) -> frozenset[int]:
-        configured = self.model.generation_config.eos_token_id
-        listed = configured if isinstance(configured, list) else [configured]
-        return frozenset([self.tokenizer.eos_token_id, *(end for end in listed if end is not None)])
+        return frozenset([self.tokenizer.eos_token_id, *end_tokens(self.model.generation_config)])
 
     def _read(self, request: Request, prompt_tokens: int, ids: list[int]) -> Completion:
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)

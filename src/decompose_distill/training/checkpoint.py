@@ -1,17 +1,21 @@
 """A student on disk: an ordinary Hugging Face directory with a manifest, whole or absent."""
 
 import json
-import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
 from decompose_distill.errors import CheckpointError, ConfigError
 from decompose_distill.pretrained import save_model
 from decompose_distill.prompts import Prompt
-from decompose_distill.training.examples import Role
+from decompose_distill.training.examples import TARGETS, Role, Target
+from decompose_distill.training.state import has_begun, sync, write_text
 from decompose_distill.types import Sampling
 
 FORMAT = 1
@@ -23,6 +27,7 @@ class Manifest:
     """What a checkpoint is and how it came to be."""
 
     role: Role
+    target: Target
     prompt: Prompt
     """The prompt it was trained on, and is sampled with."""
     sampling: Sampling
@@ -39,6 +44,7 @@ class Manifest:
         return {
             "format": FORMAT,
             "role": self.role,
+            "target": self.target,
             "prompt": self.prompt.to_json(),
             "sampling": asdict(self.sampling),
             "base_model": self.base_model,
@@ -56,31 +62,73 @@ def check_output_dir(output_dir: str | Path) -> Path:
         ConfigError: Something else is there already.
     """
     path = Path(output_dir)
+    if _is_finished(path):  # a kill may have come between moving it there and tidying up
+        shutil.rmtree(_partial(path), ignore_errors=True)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ConfigError(f"output_dir {path} exists with other content: name a new directory")
     return path
 
 
-def save_checkpoint(output_dir: Path, model: Any, tokenizer: Any, manifest: Manifest) -> Path:
-    """Write a student beside its place and move it there whole; the manifest is written last.
+@contextmanager
+def working_folder(output_dir: Path) -> Iterator[Path]:
+    """The folder beside `output_dir` for what is unfinished, held by one process at a time.
+
+    It stays after an error once a run has begun, and goes with a finished run.
 
     Raises:
-        CheckpointError: It could not be written; nothing is left at `output_dir`.
+        ConfigError: Another process is training into it.
     """
-    partial = output_dir.with_name(output_dir.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    folder = _partial(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        save_model(model, tokenizer, partial)
-        with (partial / MANIFEST).open("w", encoding="utf-8") as file:
-            json.dump(manifest.to_json(), file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        if output_dir.exists():
-            output_dir.rmdir()  # empty, or it is not ours to remove
-        partial.replace(output_dir)
-    except OSError as error:
-        raise CheckpointError(f"cannot write the checkpoint to {output_dir}: {error}") from error
-    return output_dir
+        with FileLock(folder / "lock", timeout=0):
+            try:
+                yield folder
+            finally:
+                if _is_finished(output_dir) or not has_begun(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+    except Timeout as error:
+        raise ConfigError(
+            f"output_dir {output_dir}: another process is training into it; wait for it, or name "
+            "another directory"
+        ) from error
+
+
+def save_student(place: Path, model: Any, tokenizer: Any, card: str, manifest: Manifest) -> None:
+    """Write a student to a new folder, with its model card; its manifest is written last.
+
+    Raises:
+        CheckpointError: It could not be written; nothing of it is left.
+    """
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        save_model(model, tokenizer, place)
+        (place / "README.md").write_text(card, encoding="utf-8")
+        write_text(place / MANIFEST, json.dumps(manifest.to_json(), indent=2))
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(place, ignore_errors=True)
+        raise CheckpointError(
+            f"cannot write the student to {place}: {error}. Make room and call again: the "
+            "training itself is kept"
+        ) from error
+
+
+def publish(place: Path, output_dir: Path) -> None:
+    """Move a finished student to where it was asked for, in one step."""
+    if output_dir.exists():
+        output_dir.rmdir()  # empty, or it is not ours to remove
+    for file in place.iterdir():
+        sync(file)
+    place.replace(output_dir)
+    sync(output_dir.parent)
+
+
+def _partial(output_dir: Path) -> Path:
+    return output_dir.with_name(f"{output_dir.name}.partial")
+
+
+def _is_finished(output_dir: Path) -> bool:
+    return (output_dir / MANIFEST).is_file()
 
 
 def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
@@ -109,8 +157,8 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
 def _read(row: Mapping[str, Any]) -> Manifest:
     if row["format"] != FORMAT:
         raise ValueError(f"format {row['format']}; this version reads format {FORMAT}")
-    if row["role"] not in get_args(Role):
-        raise ValueError(f"unknown role {row['role']!r}")
+    if row["target"] not in TARGETS.get(row["role"], ()):
+        raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
     prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
     rest = (row[name] for name in ("base_model", "data", "config", "figures", "versions"))
-    return Manifest(row["role"], prompt, sampling, *rest)
+    return Manifest(row["role"], row["target"], prompt, sampling, *rest)

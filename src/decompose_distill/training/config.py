@@ -2,8 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from decompose_distill.errors import ConfigError
+
+DType = Literal["auto", "bfloat16", "float32"]
+Schedule = Literal["cosine", "linear"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,22 +26,58 @@ class DistillConfig:
     """Passes over the kept traces. Small students start to repeat themselves after two."""
     batch_size: int = 8
     """Examples an optimizer step."""
+    micro_batch_size: int | None = None
+    """Examples a forward pass, by default all of the step's; halved when memory runs out. The
+    step stays the same: gradients of the parts add up to those of the whole."""
     learning_rate: float = 1e-4
     """Peak of the schedule. Suits full fine-tuning at about 100M parameters."""
+    schedule: Schedule = "cosine"
+    """How the learning rate falls to 0 after its peak."""
     warmup_ratio: float = 0.05
-    """Share of the steps over which the learning rate rises to its peak; then cosine to 0."""
+    """Share of the steps over which the learning rate rises to its peak."""
+    weight_decay: float = 0.0
+    """AdamW's, on matrices only: never on norms and biases."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to at most this norm."""
+    dtype: DType = "auto"
+    """Of the weights; `auto` is bfloat16 where the hardware multiplies it natively."""
+    master_weights: bool = False
+    """Keep a float32 copy of bfloat16 weights for the updates, for 12 more bytes a weight."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, about a third slower."""
+    packing: bool = False
+    """Put several short examples into a row, which do not see each other, instead of padding."""
+    lora_rank: int | None = None
+    """Train low-rank adapters of all linear layers instead of the weights; needs `[peft]`."""
+    merge_lora: bool = True
+    """Add the adapter to the weights when saving; else save the adapter alone."""
+    save_steps: int | None = None
+    """Steps between states to resume from, and between validations; by default an epoch's."""
+    patience: int | None = None
+    """Stop after so many validations in a row without a new best one."""
+    max_duplicates: float = 0.5
+    """Share of examples that may repeat another one; above it the run does not start."""
     seed: int = 0
-    """Fixes the order of the examples."""
+    """Fixes the order of the examples and which are held out."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        for name in ("micro_batch_size", "lora_rank", "save_steps", "patience"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ConfigError(f"{name} must be 1 or more, or None, not {number}")
         for name in ("learning_rate", "max_grad_norm"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ConfigError(f"{name} must be above 0, not {value}")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise ConfigError(f"weight_decay must be 0 or more, not {self.weight_decay}")
         if not 0 <= self.warmup_ratio < 1:
             raise ConfigError(f"warmup_ratio must be from 0 to below 1, not {self.warmup_ratio}")
+        if not 0 <= self.max_duplicates <= 1:
+            raise ConfigError(f"max_duplicates must be from 0 to 1, not {self.max_duplicates}")
+        for name, choices in (("dtype", DType), ("schedule", Schedule)):
+            if getattr(self, name) not in get_args(choices):
+                found, known = getattr(self, name), ", ".join(get_args(choices))
+                raise ConfigError(f"{name} must be one of {known}, not {found!r}")

@@ -4,11 +4,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from decompose_distill.parsing import format_subquestions
+from decompose_distill.errors import ConfigError
+from decompose_distill.parsing import format_answer, format_subquestions, replace_answer
 from decompose_distill.prompts import Prompt
 from decompose_distill.types import Message, Trace
 
 Role = Literal["decomposer", "solver"]
+Target = Literal["subquestions", "rationale", "gold_rationale", "answer"]
+TARGETS: dict[str, tuple[Target, ...]] = {
+    "decomposer": ("subquestions",),
+    "solver": ("rationale", "gold_rationale", "answer"),
+}
+"""What each role can learn to write; the first is its default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,32 +24,67 @@ class Example:
 
     name: str
     """Id of the question and number of the sample, for error messages."""
+    question: str
+    """Id of the question, which decides whether it is held out."""
     messages: tuple[Message, ...]
     completion: str
+    golds: tuple[str, ...] = ()
+    """Accepted answers, which the chat must not give away."""
 
 
-def make_examples(traces: Iterable[Trace], role: Role, prompt: Prompt) -> Iterator[Example]:
-    """Turn kept traces into examples for one role.
+def make_examples(
+    traces: Iterable[Trace], role: Role, prompt: Prompt, target: Target
+) -> Iterator[Example]:
+    """Turn kept traces into examples for one role; those that cannot teach it are left out.
 
     A decomposer learns to write the parsed subquestions as numbered lines, not the teacher's
-    own layout; a solver learns the teacher's words.
+    own layout; a solver learns what `target` says, behind the question and its subquestions.
     """
     for trace in traces:
-        name = f"{trace.question.id}#{trace.sample}"
-        if (decomposition := trace.decomposition) is None:
+        if unusable(trace, target) or (decomposition := trace.decomposition) is None:
             continue
-        if role == "decomposer":
-            completion = format_subquestions(decomposition.subquestions)
-            yield Example(name, prompt.render(trace.question), completion)
-        elif trace.solution is not None:
-            messages = prompt.render(trace.question, decomposition.subquestions)
-            yield Example(name, messages, trace.solution.text)
+        steps = () if role == "decomposer" else decomposition.subquestions
+        yield Example(
+            f"{trace.question.id}#{trace.sample}",
+            trace.question.id,
+            prompt.render(trace.question, steps),
+            _completion(trace, target),
+            trace.question.golds,
+        )
 
 
-def unusable(trace: Trace, role: Role) -> str | None:
-    """Why a trace cannot teach a role, whatever the filter says; `None` where it can."""
+def unusable(trace: Trace, target: Target) -> str | None:
+    """Why a trace cannot teach a target, whatever the filter says; `None` where it can."""
     if trace.decomposition is None:
         return "no decomposition"
-    if role == "solver" and trace.solution is None:
+    if "rationale" in target and trace.solution is None:
         return "no solution"
+    if target in ("gold_rationale", "answer") and trace.question.answer is None:
+        return "no gold answer"
     return None
+
+
+def resolve_target(role: Role, target: Target | None) -> Target:
+    """The target asked for, or the role's own.
+
+    Raises:
+        ConfigError: The role or target is unknown, or they do not go together.
+    """
+    if role not in TARGETS:
+        raise ConfigError(f"role must be one of {', '.join(TARGETS)}, not {role!r}")
+    if target is not None and target not in TARGETS[role]:
+        raise ConfigError(
+            f"target of a {role} must be one of {', '.join(TARGETS[role])}, not {target!r}"
+        )
+    return target or TARGETS[role][0]
+
+
+def _completion(trace: Trace, target: Target) -> str:
+    if target == "subquestions" and trace.decomposition:
+        return format_subquestions(trace.decomposition.subquestions)
+    if target == "rationale" and trace.solution:
+        return trace.solution.text
+    gold = (trace.question.answer or "").rpartition("####")[2]  # GSM8K's mark of the final answer
+    if target == "gold_rationale" and trace.solution:
+        return replace_answer(trace.solution.text, gold)
+    return format_answer(gold)

@@ -1,22 +1,23 @@
-"""The training loop: one optimizer step a batch, yielded for the caller to log or stop."""
+"""The training loop: yields after each optimizer step, for the caller to log, save or stop."""
 
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from decompose_distill.decoding import SHORTEST_SHARED, common_prefix, run_prefix
-from decompose_distill.errors import TrainingError
+from decompose_distill.decoding import SHORTEST_SHARED, run_prefix
+from decompose_distill.errors import ConfigError, TrainingError
+from decompose_distill.training.batching import Batch, collate, packed_mask, packed_positions
 from decompose_distill.training.config import DistillConfig
+from decompose_distill.training.optimizer import Optimizer, scheduled
 from decompose_distill.training.tokenize import Tokens
 
-Forward = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""Ids (B, T), where the targets are (B, T) and the length of the prefix all rows share, to the
-logits of the targets (targets, vocabulary)."""
+Forward = Callable[[Batch], torch.Tensor]
+"""A batch to the logits of its targets (targets, vocabulary)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,131 +29,191 @@ class Step:
     loss: float
     """Nats a target token, over the whole step, before the update."""
     learning_rate: float
+    grad_norm: float
+    """Before clipping."""
     examples: int
+    micro_batch_size: int
+    """Examples a forward pass; smaller than asked for where memory ran out."""
     seconds: float
 
 
 def train(
-    model: Any, batches: Iterable[Sequence[Tokens]], steps: int, config: DistillConfig
+    model: Any,
+    optimizer: Optimizer,
+    batches: Iterable[Sequence[Tokens]],
+    steps: int,
+    config: DistillConfig,
+    *,
+    done: int = 0,
 ) -> Iterator[Step]:
     """Train a model in place, yielding after each step.
 
     Args:
         model: A Hugging Face causal language model.
-        batches: One a step.
-        steps: How many there will be, for the schedule.
+        batches: The rows of one step each; those of finished steps left out.
+        steps: How many there are in the whole run, for the schedule.
+        done: Steps finished before, by an earlier call.
 
     Raises:
-        TrainingError: The loss is not finite; the message names the batch.
+        TrainingError: A loss or gradient is not finite, or one example exceeds the memory; the
+            message names the traces.
     """
-    torch.manual_seed(config.seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=0.0, fused=True
-    )
-    forward = choose_forward(model)
-    for number, batch in enumerate(batches, start=1):
+    forward = choose_forward(model, config)
+    micro = min(config.micro_batch_size or config.batch_size, config.batch_size)
+    for number, rows in enumerate(batches, start=done + 1):
         began = time.perf_counter()
+        torch.manual_seed(config.seed + number)  # by step, so that a resumed run draws the same
         model.train()  # the caller may have sampled in between
-        rate = config.learning_rate * schedule(number - 1, steps, config.warmup_ratio)
-        optimizer.param_groups[0]["lr"] = rate
-        loss = batch_loss(model, forward, batch)
-        if not math.isfinite(value := loss.item()):
-            names = ", ".join(row.name for row in batch)
-            raise TrainingError(f"loss is {value} at step {number}, on traces {names}")
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad()
-        yield Step(number, value, rate, len(batch), time.perf_counter() - began)
+        share = scheduled(number - 1, steps, config.warmup_ratio, config.schedule)
+        rate = config.learning_rate * share
+        loss, micro = _accumulate(forward, optimizer, rows, micro, config.packing)
+        norm = optimizer.step(rate)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(
+                f"loss is {loss} and gradient norm {norm} at step {number}, on traces "
+                f"{_names(rows)}: try a smaller learning_rate or dtype='float32'"
+            )
+        seconds = time.perf_counter() - began
+        yield Step(number, loss, rate, norm, len(rows), micro, seconds)
 
 
-def schedule(done: int, steps: int, warmup_ratio: float) -> float:
-    """Share of the peak learning rate: linear rise, then half a cosine down to 0."""
-    warmup = max(1, round(steps * warmup_ratio))
-    if done < warmup:
-        return (done + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / max(1, steps - warmup)))
+@torch.no_grad()
+def validation_loss(model: Any, rows: Sequence[Tokens], config: DistillConfig) -> float:
+    """Mean nats a target token over all rows."""
+    forward = choose_forward(model, replace(config, packing=False))
+    model.eval()
+    size = config.micro_batch_size or config.batch_size
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
+    batches = ([rows[at] for at in order[i : i + size]] for i in range(0, len(order), size))
+    sums = [(summed_loss(forward, each).item(), _targets(each)) for each in batches]
+    return sum(loss for loss, _ in sums) / sum(targets for _, targets in sums)
 
 
-def batch_loss(model: Any, forward: Forward, batch: Sequence[Tokens]) -> torch.Tensor:
-    """Summed cross-entropy of the target tokens over their number: a scalar."""
-    ids, targets = collate(batch)
-    ids, targets = ids.to(model.device), targets.to(model.device)
-    logits = forward(ids, targets, shared_prefix(batch))
-    labels = ids[targets]
-    return F.cross_entropy(logits.float(), labels, reduction="sum") / labels.numel()
+def summed_loss(forward: Forward, rows: Sequence[Tokens], *, packing: bool = False) -> torch.Tensor:
+    """Cross-entropy of the target tokens, summed: a scalar, in nats."""
+    batch = collate(rows, packing=packing)
+    return F.cross_entropy(forward(batch).float(), batch.ids[batch.targets], reduction="sum")
 
 
-def collate(batch: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids (B, T), padded right with 0, and where the targets are (B, T).
-
-    Right padding needs no attention mask: a causal model never looks ahead, and the padding
-    itself is no target.
-    """
-    width = max(len(row.ids) for row in batch)
-    ids = torch.zeros(len(batch), width, dtype=torch.long)
-    targets = torch.zeros(len(batch), width, dtype=torch.bool)
-    for place, row in enumerate(batch):
-        ids[place, : len(row.ids)] = torch.tensor(row.ids)
-        targets[place, row.start : len(row.ids)] = True
-    return ids, targets
-
-
-def shared_prefix(batch: Sequence[Tokens]) -> int:
-    """Prompt tokens all rows begin with, short of the last, which predicts a target.
-
-    0 where running them once would save less than the second pass over the weights costs.
-    """
-    length = common_prefix([row.ids[: row.start] for row in batch])
-    return length if length * (len(batch) - 1) >= LEAST_SAVED else 0
+def _accumulate(
+    forward: Forward, optimizer: Optimizer, rows: Sequence[Tokens], micro: int, packing: bool
+) -> tuple[float, int]:
+    """Gradients of the step's mean loss, in parts that fit the memory: the loss, their size."""
+    while True:
+        try:
+            return _backward(forward, rows, micro, packing), micro
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            if micro == 1:
+                raise TrainingError(
+                    f"out of memory with one example a pass, on traces {_names(rows)}: use "
+                    "gradient_checkpointing=True or lora_rank=8, or drop the longest traces"
+                ) from error
+        optimizer.zero_grad()  # outside the handler, where the tensors of the attempt are gone
+        micro = -(-micro // 2)
 
 
-LEAST_SAVED = 512
-"""Tokens; measured with 135M weights on two cores, where 112 saved ones made a step slower."""
+def _backward(forward: Forward, rows: Sequence[Tokens], micro: int, packing: bool) -> float:
+    total, loss = _targets(rows), 0.0
+    for start in range(0, len(rows), micro):
+        part = summed_loss(forward, rows[start : start + micro], packing=packing) / total
+        torch.autograd.backward(part)
+        loss += part.item()
+    return loss
 
 
-def choose_forward(model: Any) -> Forward:
+def _out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device or the processor's allocator ran out."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _targets(rows: Sequence[Tokens]) -> int:
+    return sum(row.targets for row in rows)
+
+
+def _names(rows: Sequence[Tokens]) -> str:
+    return ", ".join(row.name for row in rows)
+
+
+def choose_forward(model: Any, config: DistillConfig) -> Forward:
     """The cheapest way to the target's logits that this model computes alike.
 
     A plain head is applied to the target positions only, and the instruction that all rows of a
-    batch share is run once. Some models scale or cap their logits behind the head, or keep
-    their past in another form; comparing once on a few tokens tells.
+    batch share is run once. Some models scale or cap their logits behind the head, keep their
+    past in another form, or have a mask of their own; comparing once on a few tokens tells.
+
+    Raises:
+        ConfigError: The model cannot keep packed rows apart.
     """
 
-    def shared(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
-        past = run_prefix(model, ids[0, :prefix].tolist(), len(ids))
-        rest = model.base_model(input_ids=ids[:, prefix:], past_key_values=past, use_cache=True)
-        return head(rest.last_hidden_state[:, :-1][targets[:, prefix + 1 :]])
+    def shared(batch: Batch) -> torch.Tensor:
+        past = run_prefix(model, batch.ids[0, : batch.prefix].tolist(), len(batch.ids))
+        rest = batch.ids[:, batch.prefix :].to(model.device)
+        output = model.base_model(input_ids=rest, past_key_values=past, use_cache=True)
+        return head(output.last_hidden_state[:, :-1][batch.targets[:, batch.prefix + 1 :]])
 
-    def alone(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
-        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        return head(hidden[:, :-1][targets[:, 1:]])
+    def alone(batch: Batch) -> torch.Tensor:
+        output = model.base_model(**inputs(batch))
+        return head(output.last_hidden_state[:, :-1][batch.targets[:, 1:]])
 
-    def plain(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
-        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
-        return logits[:, :-1][targets[:, 1:]]
+    def plain(batch: Batch) -> torch.Tensor:
+        logits: torch.Tensor = model(**inputs(batch)).logits
+        return logits[:, :-1][batch.targets[:, 1:]]
 
-    def fast(ids: torch.Tensor, targets: torch.Tensor, prefix: int) -> torch.Tensor:
-        return (shared if prefix else alone)(ids, targets, prefix)
+    def fast(batch: Batch) -> torch.Tensor:
+        return (shared if batch.prefix else alone)(batch)
+
+    def inputs(batch: Batch) -> dict[str, Any]:
+        found = {"input_ids": batch.ids.to(model.device), "use_cache": False}
+        if batch.documents is None:
+            return found
+        documents = batch.documents.to(model.device)
+        mask, places = packed_mask(documents), packed_positions(documents)
+        return found | {"attention_mask": mask, "position_ids": places}
 
     def head(hidden: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = model.get_output_embeddings()(hidden)
         return logits
 
-    return next((way for way in (fast, alone) if _agree(model, way, plain)), plain)
+    ways = [alone, plain] if config.packing else [fast, alone]
+    if config.gradient_checkpointing:
+        ways = [alone, plain]  # what is computed twice must not add to a past twice
+    rows = _probe()
+    wanted = _attempt(model, plain, [collate([row]) for row in rows])
+    batch = collate(rows, packing=config.packing)
+    if fast in ways:
+        batch = replace(batch, prefix=SHORTEST_SHARED)
+    for way in ways:
+        if _agree(wanted, _attempt(model, way, [batch])):
+            return way
+    if config.packing:
+        raise ConfigError(
+            f"packing: {type(model).__name__} does not keep packed rows apart; use packing=False"
+        )
+    return plain
 
 
-def _agree(model: Any, one: Forward, other: Forward) -> bool:
-    """Whether two ways give the same logits on two short rows that share a prefix."""
-    ids = torch.arange(2 * SHORTEST_SHARED, device=model.device).repeat(2, 1)
-    ids[1, SHORTEST_SHARED:] += 1
-    targets = torch.zeros_like(ids, dtype=torch.bool)
-    targets[:, SHORTEST_SHARED + 1 :] = True
+def _probe() -> list[Tokens]:
+    """Rows with a common beginning; the shorter two fit the length of the longest."""
+    first = tuple(range(26))
+    second = tuple(place + (place >= SHORTEST_SHARED) for place in range(16))
+    return [Tokens("", ids, SHORTEST_SHARED + 1) for ids in (first, second, first[:10])]
+
+
+def _attempt(model: Any, way: Forward, batches: Sequence[Batch]) -> torch.Tensor | None:
+    """Logits of the targets in the way given, or `None` where the model cannot go it."""
     model.eval()
-    try:
-        with torch.no_grad():
-            found, wanted = (way(ids, targets, SHORTEST_SHARED) for way in (one, other))
-    except (TypeError, AttributeError, NotImplementedError, ValueError):
-        return False  # another kind of cache, or no head of its own
+    with torch.no_grad():
+        try:
+            return torch.cat([way(batch) for batch in batches])
+        except (TypeError, AttributeError, NotImplementedError, ValueError, RuntimeError):
+            return None  # another kind of cache or mask, or no head of its own
+
+
+def _agree(wanted: torch.Tensor | None, found: torch.Tensor | None) -> bool:
+    """Whether two ways give the same logits, to rounding."""
+    if wanted is None or found is None:
+        return False
     rounding = 1e-4 if wanted.dtype == torch.float32 else 0.02  # bfloat16 keeps three digits
     return bool((found - wanted).abs().max() <= rounding * wanted.abs().max())

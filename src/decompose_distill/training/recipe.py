@@ -1,27 +1,49 @@
-"""distill(): kept traces → examples → tokens → batches → steps → checkpoint."""
+"""distill(): kept traces → examples → audited rows → steps → checkpoint."""
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from functools import partial
-from hashlib import sha256
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from decompose_distill import filters, prompts
-from decompose_distill.errors import ConfigError, TrainingError
-from decompose_distill.pretrained import context_window, load_model, load_tokenizer
-from decompose_distill.progress import progress_bar, say
-from decompose_distill.training.batching import plan_batches
-from decompose_distill.training.checkpoint import Manifest, check_output_dir, save_checkpoint
-from decompose_distill.training.config import DistillConfig
-from decompose_distill.training.examples import Example, Role, make_examples, unusable
-from decompose_distill.training.loop import Step, train
-from decompose_distill.training.tokenize import Tokens, tokenize
-from decompose_distill.types import Sampling, Trace
+import torch
 
-DEFAULT_PROMPTS = {"decomposer": prompts.decompose(), "solver": prompts.JOINT}
+from decompose_distill import filters, prompts
+from decompose_distill.chat import end_of_turn
+from decompose_distill.pretrained import end_tokens, load_model, recompute_activations
+from decompose_distill.progress import progress_bar, say
+from decompose_distill.training.audit import show_rows
+from decompose_distill.training.batching import plan_batches
+from decompose_distill.training.card import base_licence, model_card
+from decompose_distill.training.checkpoint import (
+    Manifest,
+    check_output_dir,
+    publish,
+    save_student,
+    working_folder,
+)
+from decompose_distill.training.config import DistillConfig
+from decompose_distill.training.examples import Role, Target
+from decompose_distill.training.hub import check_push, push
+from decompose_distill.training.interrupt import deferred_interrupt
+from decompose_distill.training.loop import Step, train, validation_loss
+from decompose_distill.training.lora import attach, check_peft
+from decompose_distill.training.optimizer import Optimizer
+from decompose_distill.training.parity import check_parity, observe
+from decompose_distill.training.prepare import Prepared, Task, make_task, prepare
+from decompose_distill.training.reporting import Report, ReportTo, check_report_to, reporting
+from decompose_distill.training.rows import Rows
+from decompose_distill.training.state import (
+    Progress,
+    begin,
+    load_progress,
+    load_state,
+    save_state,
+)
+from decompose_distill.training.tokenize import Tokens
+from decompose_distill.types import Sampling, Trace
 
 
 def distill(
@@ -30,37 +52,56 @@ def distill(
     student: str | Path,
     output_dir: str | Path,
     role: Role = "decomposer",
+    target: Target | None = None,
     keep: filters.Filter = filters.complete,
     prompt: prompts.Prompt | None = None,
+    validation: float | Iterable[Trace] = 0.0,
     config: DistillConfig | None = None,
+    report_to: ReportTo | None = None,
+    push_to_hub: str | None = None,
     progress: bool = True,
 ) -> Path:
     """Fine-tune a student on a teacher's traces, for one role, and save it as a checkpoint.
 
-    All weights are trained; the loss is on the completion and its end token only (arXiv
-    2402.15000, section 3: sequence-level distillation). The checkpoint is an ordinary Hugging
-    Face directory with a manifest, and holds the prompt: load it with
-    `Decomposer.from_pretrained` or `Solver.from_pretrained`.
+    The loss is on the completion and its end token only (arXiv 2402.15000, section 3:
+    sequence-level distillation). Before the first step an audit looks for what would spoil the
+    student in silence; after the last one the saved student is read back and compared with the
+    one in memory. Stopped by Ctrl-C, a kill or a full disk, the same call goes on from the last
+    state, to the same weights. The checkpoint is an ordinary Hugging Face directory with a
+    manifest, and holds the prompt: load it with `Decomposer.from_pretrained` or
+    `Solver.from_pretrained`.
 
     Args:
-        traces: Such as `read_traces(path)`.
+        traces: Such as `read_traces(path)`; read once, as a stream.
         student: Hub id, directory or `.gguf` file of the model to start from.
-        output_dir: A new or empty directory.
+        output_dir: A new or empty directory. States go to `<output_dir>.partial` meanwhile.
         role: What the student learns to be.
-        keep: Filter that chooses the traces: `filters.complete` gives the paper's S_D-T,
-            `filters.correct` its S_D-R.
-        prompt: The student's prompt, which may be shorter than the teacher's; by default the
-            role's own.
+        target: What a solver learns to write: the teacher's `rationale` (the default, the
+            paper's S_E-T), a `gold_rationale` whose final answer is the gold one (S_E-A), or
+            the gold `answer` alone. A decomposer always learns `subquestions`.
+        keep: Filter that chooses the traces: for a decomposer `filters.complete` gives the
+            paper's S_D-T, `filters.correct` its S_D-R; for a solver S_E-T and S_E-R.
+        prompt: The student's prompt, which may be shorter than the teacher's; by default that
+            of the target.
+        validation: Share of the questions to hold out, or traces of your own. The checkpoint
+            is then the state with the smallest loss on them, not the last one.
         config: Training settings; by default `DistillConfig()`.
-        progress: Show kept and dropped traces and a progress bar on stderr.
+        report_to: Where to log each step: `tensorboard`, `wandb` or `trackio`; by default
+            nowhere.
+        push_to_hub: Hub repository to upload the checkpoint to, as a private one if it is new.
+        progress: Show kept and dropped traces, three rows with the trained tokens marked, and
+            a progress bar on stderr.
 
     Returns:
         The directory of the checkpoint.
 
     Raises:
-        ConfigError: An argument is wrong, or `output_dir` has other content.
-        BackendError: The student cannot be loaded.
-        TrainingError: No trace was kept, a trace does not fit, or the loss is not finite.
+        ConfigError: An argument is wrong, `output_dir` has other content, or its unfinished run
+            had other settings.
+        BackendError: The student cannot be loaded, or the hub refused it.
+        MissingExtraError: LoRA without peft, or a package of `report_to` is missing.
+        TrainingError: No trace was kept, the audit found a fault, or the loss is not finite.
+        CheckpointError: A state or the student could not be written, or reads back otherwise.
 
     Example:
         ```python
@@ -73,73 +114,175 @@ def distill(
         student = dd.Decomposer.from_pretrained(checkpoint)
         ```
     """
-    if role not in DEFAULT_PROMPTS:
-        raise ConfigError(f"role must be one of {', '.join(DEFAULT_PROMPTS)}, not {role!r}")
+    task = make_task(student, role, target, prompt, config)
+    config = task.config
     output_dir = check_output_dir(output_dir)
-    config, prompt = config or DistillConfig(), prompt or DEFAULT_PROMPTS[role]
-    screened = filters.screen(traces, filters.all_of(keep, partial(unusable, role=role)))
-    say(str(screened), show=progress)
-    if not screened.kept:
-        raise TrainingError(f"nothing to train on: {screened}")
-    examples = list(make_examples(screened.kept, role, prompt))
-    tokenizer, model = load_tokenizer(student), load_model(student)
-    rows = [tokenize(tokenizer, example, context_window(model)) for example in examples]
-    steps = _run(model, rows, config, progress)
-    manifest = Manifest(
-        role,
-        prompt,
-        Sampling(max_new_tokens=2 * max(row.targets for row in rows)),
-        str(student),
-        {"sha256": _hash(examples), "kept": len(rows), "dropped": dict(screened.dropped)},
-        asdict(config),
-        _figures(steps),
-        _versions(),
-    )
-    _align_tokens(model, tokenizer)
-    return save_checkpoint(output_dir, model, tokenizer, manifest)
+    _check_extras(config, report_to, push_to_hub)
+    with working_folder(output_dir) as folder:
+        prepared = prepare(task, traces, keep, validation, folder / "rows")
+        say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
+        settings = asdict(task) | {"data": prepared.sha256}
+        begin(folder, settings)
+        logs = output_dir.with_name(f"{output_dir.name}.logs")
+        with reporting(report_to, logs, settings) as report:
+            model, figures = _train(task, prepared, folder, report, progress)
+        _save(task, prepared, model, figures, folder / "student")
+        publish(folder / "student", output_dir)
+    if push_to_hub:
+        say(push(output_dir, push_to_hub), show=progress)
+    return output_dir
 
 
-def _run(model: Any, rows: Sequence[Tokens], config: DistillConfig, progress: bool) -> list[Step]:
-    steps = config.epochs * -(-len(rows) // config.batch_size)
-    batches = plan_batches(rows, config.batch_size, config.epochs, config.seed)
-    finished: list[Step] = []
-    with progress_bar("training", steps, "step", show=progress) as bar:
-        for step in train(model, batches, steps, config):
-            finished.append(step)
+def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: str | None) -> None:
+    check_report_to(report_to)
+    if config.lora_rank:
+        check_peft()
+    if repo_id:
+        check_push(repo_id)
+
+
+def _train(
+    task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool
+) -> tuple[Any, dict[str, Any]]:
+    """Train to the end, from the newest state where there is one: the model and its figures."""
+    model, config = _load(task.student, task.config), task.config
+    rank = config.lora_rank
+    wrapper = attach(model, rank, task.student, config.seed) if rank else None
+    optimizer = Optimizer(model, config)
+    if (before := load_progress(folder)).step:
+        load_state(folder, optimizer, before.step)
+        say(f"going on after step {before.step}", show=progress)
+    state = before
+    for state in _states(config, prepared, model, optimizer, before, report, progress):
+        save_state(folder, optimizer, state)
+    if state.best_step != state.step:
+        load_state(folder, optimizer, state.best_step)
+    return wrapper or model, _figures(state)
+
+
+def _load(student: str, config: DistillConfig) -> Any:
+    dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
+    model = load_model(student, dtype=dtype)
+    if config.gradient_checkpointing:
+        recompute_activations(model)
+    return model
+
+
+def _states(
+    config: DistillConfig,
+    prepared: Prepared,
+    model: Any,
+    optimizer: Optimizer,
+    state: Progress,
+    report: Report,
+    progress: bool,
+) -> Iterator[Progress]:
+    """Train on, yielding whenever the state is worth saving."""
+    an_epoch = -(-len(prepared.train) // config.batch_size)
+    steps, every = config.epochs * an_epoch, config.save_steps or an_epoch
+    batches = islice(_batches(prepared.train, config), state.step, None)
+    losses, seconds = list(state.losses), state.seconds
+    bar = progress_bar("training", steps, "step", done=state.step, show=progress)
+    with bar, deferred_interrupt() as stop:
+        if _stale(state, config):
+            return
+        for step in train(model, optimizer, batches, steps, config, done=state.step):
+            losses.append(step.loss)
+            seconds += step.seconds
             bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
             bar.update()
-    model.eval()
-    return finished
+            report(step.number, _scalars(step))
+            due = step.number % every == 0 or step.number == steps
+            if not (due or stop()):
+                continue
+            checked = state.validation
+            if due and len(prepared.validation):
+                loss = validation_loss(model, prepared.validation, config)
+                checked = (*checked, (step.number, loss))
+                report(step.number, {"validation_loss": loss})
+                say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
+            state = Progress(step.number, tuple(losses), checked, seconds)
+            yield state
+            if stop():
+                raise KeyboardInterrupt
+            if _stale(state, config):
+                return
+
+
+def _batches(rows: Rows, config: DistillConfig) -> Iterator[list[Tokens]]:
+    lengths = rows.lengths
+    plan = plan_batches(
+        lengths, config.batch_size, config.epochs, config.seed, group=not config.packing
+    )
+    return ([rows[place] for place in places] for places in plan)
+
+
+def _stale(state: Progress, config: DistillConfig) -> bool:
+    return config.patience is not None and state.stale >= config.patience
+
+
+def _scalars(step: Step) -> dict[str, float]:
+    return {
+        "loss": step.loss,
+        "learning_rate": step.learning_rate,
+        "grad_norm": step.grad_norm,
+        "examples_per_second": step.examples / step.seconds,
+    }
+
+
+def _save(
+    task: Task, prepared: Prepared, model: Any, figures: Mapping[str, Any], place: Path
+) -> None:
+    """Write the student, read it back and compare."""
+    adapted = task.config.lora_rank is not None
+    if adapted and task.config.merge_lora:
+        model, adapted = model.merge_and_unload(), False
+    whole = model.get_base_model() if adapted else model
+    _align_tokens(whole, prepared.tokenizer)
+    trained = observe(whole, prepared.tokenizer, prepared.shown)
+    manifest = Manifest(
+        task.role,
+        task.target,
+        task.prompt,
+        Sampling(max_new_tokens=2 * prepared.train.most_targets),
+        task.student,
+        {
+            "sha256": prepared.sha256,
+            "kept": len(prepared.train),
+            "held_out": len(prepared.validation),
+            "dropped": dict(prepared.dropped),
+        },
+        asdict(task.config),
+        figures,
+        _versions(),
+    )
+    card = model_card(manifest, licence=base_licence(task.student))
+    save_student(place, model, prepared.tokenizer, card, manifest)
+    check_parity(place, trained, prepared.shown, whole.dtype)
 
 
 def _align_tokens(model: Any, tokenizer: Any) -> None:
     """Make config, generation config and tokenizer agree on where a completion ends."""
-    configured = model.generation_config.eos_token_id
-    listed = configured if isinstance(configured, list) else [configured]
-    ends = sorted({tokenizer.eos_token_id, *(end for end in listed if end is not None)})
+    known = {tokenizer.eos_token_id, end_of_turn(tokenizer), *end_tokens(model.generation_config)}
+    ends = sorted(known)
     model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.config.eos_token_id = model.generation_config.eos_token_id
     model.config.pad_token_id = tokenizer.pad_token_id
 
 
-def _hash(examples: Sequence[Example]) -> str:
-    digest = sha256()
-    for example in examples:
-        digest.update(
-            f"{example.messages}\x1f{example.completion}\x1e".encode("utf-8", "surrogatepass")
-        )
-    return digest.hexdigest()
-
-
-def _figures(steps: Sequence[Step]) -> dict[str, float]:
-    last = steps[-10:]
-    return {
-        "steps": len(steps),
-        "first_loss": steps[0].loss,
-        "last_loss": sum(step.loss for step in last) / len(last),
-        "seconds": sum(step.seconds for step in steps),
+def _figures(state: Progress) -> dict[str, Any]:
+    last = state.losses[-10:]
+    figures = {
+        "steps": state.step,
+        "first_loss": state.losses[0],
+        "last_loss": sum(last) / len(last),
+        "seconds": state.seconds,
     }
+    if state.validation:
+        best = min(loss for _, loss in state.validation)
+        figures |= {"best_step": state.best_step, "validation_loss": best}
+    return figures
 
 
 def _versions() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from decompose_distill.chat import neutralize, prompt_ids
+from decompose_distill.chat import end_of_turn, neutralize, prompt_ids
 from decompose_distill.errors import TrainingError
 from decompose_distill.training.examples import Example
 
@@ -32,7 +32,7 @@ def tokenize(tokenizer: Any, example: Example, context_window: int) -> Tokens:
         raise TrainingError(f"trace {example.name}: the completion to train on is empty")
     prompt = prompt_ids(tokenizer, example.messages)
     completion = tokenizer(neutralize(tokenizer, example.completion), add_special_tokens=False)
-    ids = (*prompt, *completion["input_ids"], tokenizer.eos_token_id)
+    ids = (*prompt, *completion["input_ids"], end_of_turn(tokenizer))
     if len(ids) > context_window:
         raise TrainingError(
             f"trace {example.name}: {len(ids)} tokens exceed the student's context window of "

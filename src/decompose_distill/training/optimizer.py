@@ -1,0 +1,104 @@
+"""AdamW over the trainable weights, with a float32 copy of them where that is asked for."""
+
+import math
+from typing import Any
+
+import torch
+
+from decompose_distill.training.config import DistillConfig, Schedule
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Optimizer:
+    """Updates a model in place; its whole state is a mapping of names to tensors.
+
+    A bfloat16 weight has three digits, so that an update below a four hundredth of it is lost.
+    `master_weights` collects updates in float32 and copies the result back.
+
+    Args:
+        model: Its parameters that require gradients are trained.
+        config: `weight_decay`, `max_grad_norm`, `master_weights`.
+    """
+
+    def __init__(self, model: Any, config: DistillConfig) -> None:
+        self.weights: dict[str, torch.Tensor] = {
+            name: weight for name, weight in model.named_parameters() if weight.requires_grad
+        }
+        self.updated = {
+            name: weight.detach().float() if config.master_weights and _short(weight) else weight
+            for name, weight in self.weights.items()
+        }
+        matrices = [weight for weight in self.updated.values() if weight.ndim > 1]
+        others = [weight for weight in self.updated.values() if weight.ndim <= 1]
+        groups = [
+            {"params": weights, "weight_decay": decay}
+            for weights, decay in ((matrices, config.weight_decay), (others, 0.0))
+            if weights
+        ]
+        self._adamw = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        self._max_grad_norm = config.max_grad_norm
+
+    def step(self, learning_rate: float) -> float:
+        """Clip the gradients, update, clear them, and return their norm before clipping.
+
+        Weights stay as they were where the norm is not finite.
+        """
+        norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self._max_grad_norm).item()
+        if math.isfinite(norm):
+            for group in self._adamw.param_groups:
+                group["lr"] = learning_rate
+            self._update()
+        self.zero_grad()
+        return norm
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for weight in self.weights.values():
+            weight.grad = None
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything a later step depends on: weights, float32 copies, moments."""
+        found = {f"weight.{name}": weight.detach() for name, weight in self.weights.items()}
+        for name, weight in self.updated.items():
+            if weight is not self.weights[name]:
+                found[f"master.{name}"] = weight
+            moments = self._adamw.state.get(weight, {})
+            found |= {f"{kind}.{name}": moments[kind] for kind in _MOMENTS if kind in moments}
+        return found
+
+    @torch.no_grad()
+    def load(self, state: dict[str, torch.Tensor], steps: int) -> None:
+        """Go on from a state after so many steps."""
+        for name, weight in self.weights.items():
+            weight.copy_(state[f"weight.{name}"])
+        for name, weight in self.updated.items():
+            if weight is not self.weights[name]:
+                weight.copy_(state[f"master.{name}"])
+            moments = {kind: state[f"{kind}.{name}"].to(weight.device) for kind in _MOMENTS}
+            count = torch.tensor(float(steps), device=weight.device)
+            self._adamw.state[weight] = {"step": count, **moments}
+
+    def _update(self) -> None:
+        for name, weight in self.weights.items():
+            if (updated := self.updated[name]) is not weight and weight.grad is not None:
+                updated.grad, weight.grad = weight.grad.float(), None
+        self._adamw.step()
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                if (updated := self.updated[name]) is not weight:
+                    weight.copy_(updated)
+                    updated.grad = None
+
+
+def _short(weight: torch.Tensor) -> bool:
+    return weight.dtype.itemsize < torch.float32.itemsize
+
+
+def scheduled(done: int, steps: int, warmup_ratio: float, schedule: Schedule) -> float:
+    """Share of the peak learning rate: linear rise, then half a cosine or a line down to 0."""
+    warmup = max(1, round(steps * warmup_ratio))
+    if done < warmup:
+        return (done + 1) / warmup
+    passed = (done - warmup) / max(1, steps - warmup)
+    return 1 - passed if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * passed))

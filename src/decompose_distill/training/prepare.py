@@ -1,0 +1,161 @@
+"""From traces to audited rows on disk, as one stream: nothing is held that grows with them."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from decompose_distill import filters, prompts
+from decompose_distill.errors import ConfigError, TrainingError
+from decompose_distill.pretrained import context_window, load_config, load_tokenizer
+from decompose_distill.training.audit import SHOWN, audit_row, audit_rows
+from decompose_distill.training.config import DistillConfig
+from decompose_distill.training.examples import (
+    Example,
+    Role,
+    Target,
+    make_examples,
+    resolve_target,
+    unusable,
+)
+from decompose_distill.training.rows import Rows, write_rows
+from decompose_distill.training.tokenize import Tokens, tokenize
+from decompose_distill.types import Trace
+
+DEFAULT_PROMPTS: Mapping[Target, prompts.Prompt] = {
+    "subquestions": prompts.decompose(),
+    "rationale": prompts.JOINT,
+    "gold_rationale": prompts.JOINT,
+    "answer": prompts.DIRECT,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a student is to learn, and from what it starts."""
+
+    student: str
+    role: Role
+    target: Target
+    prompt: prompts.Prompt
+    config: DistillConfig
+
+
+def make_task(
+    student: str | Path,
+    role: Role,
+    target: Target | None = None,
+    prompt: prompts.Prompt | None = None,
+    config: DistillConfig | None = None,
+) -> Task:
+    """Fill in what was not given.
+
+    Raises:
+        ConfigError: The role or target is unknown, or they do not go together.
+    """
+    target = resolve_target(role, target)
+    prompt, config = prompt or DEFAULT_PROMPTS[target], config or DistillConfig()
+    return Task(str(student), role, target, prompt, config)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A training set that passed the audit."""
+
+    tokenizer: Any
+    train: Rows
+    validation: Rows
+    shown: tuple[Example, ...]
+    """A few of the examples, to look at and to compare the saved student on."""
+    dropped: Counter[str]
+    """How many traces were left out, for which reason."""
+    sha256: str
+    """Of all examples in order, and which are held out."""
+
+    def __str__(self) -> str:
+        held = f", {len(self.validation)} of them held out" if len(self.validation) else ""
+        kept, reasons = len(self.train) + len(self.validation), self.dropped.most_common()
+        return f"kept {kept} of {kept + self.dropped.total()} traces{held}" + (
+            ", dropped " + ", ".join(f"{count} {reason}" for reason, count in reasons)
+            if reasons
+            else ""
+        )
+
+
+def prepare(
+    task: Task,
+    traces: Iterable[Trace],
+    keep: filters.Filter,
+    validation: float | Iterable[Trace],
+    folder: Path,
+) -> Prepared:
+    """Screen, tokenise and audit traces, and write the rows to a folder.
+
+    Raises:
+        BackendError: The student cannot be loaded.
+        ConfigError: `validation` is no share.
+        TrainingError: Nothing is kept, a trace does not fit, or the audit found a fault.
+    """
+    if isinstance(validation, float | int) and not 0 <= validation < 1:
+        raise ConfigError(f"validation must be from 0 to below 1, or traces, not {validation}")
+    tokenizer, config = load_tokenizer(task.student), load_config(task.student)
+    dropped: Counter[str] = Counter()
+    sift = partial(
+        filters.sift,
+        keep=filters.all_of(keep, partial(unusable, target=task.target)),
+        dropped=dropped,
+    )
+    held, shown, digest = bytearray(), list[Example](), sha256()
+
+    def rows() -> Iterator[Tokens]:
+        for example, is_held in _examples(task, sift, traces, validation):
+            row = tokenize(tokenizer, example, context_window(config))
+            audit_row(tokenizer, example, row)
+            digest.update(f"{example} {is_held}\x1e".encode("utf-8", "surrogatepass"))
+            held.append(is_held)
+            shown.extend([example][: SHOWN - len(shown)])
+            yield row
+
+    every = write_rows(rows(), folder)
+    mask = np.frombuffer(held, dtype=np.bool_)
+    found = Prepared(
+        tokenizer,
+        every.where(~mask),
+        every.where(mask),
+        tuple(shown),
+        dropped,
+        digest.hexdigest(),
+    )
+    if not len(found.train):
+        raise TrainingError(f"nothing to train on: {found}")
+    if validation and not len(found.validation):
+        raise ConfigError(f"validation={validation} holds out none of {len(every)} examples")
+    audit_rows(tokenizer, config, found.train, found.validation, task.config.max_duplicates)
+    return found
+
+
+def _examples(
+    task: Task,
+    sift: "partial[Iterator[Trace]]",
+    traces: Iterable[Trace],
+    validation: float | Iterable[Trace],
+) -> Iterator[tuple[Example, bool]]:
+    """Examples, and whether each is held out: by question, so that no sample of it is trained."""
+    make = partial(make_examples, role=task.role, prompt=task.prompt, target=task.target)
+    share = validation if isinstance(validation, float | int) else 0.0
+    for example in make(sift(traces)):
+        yield example, _draw(example.question, task.config.seed) < share
+    if not isinstance(validation, float | int):
+        for example in make(sift(validation)):
+            yield example, True
+
+
+def _draw(question: str, seed: int) -> float:
+    """A number from 0 to below 1 that depends on nothing else."""
+    digest = sha256(f"{seed} {question}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
