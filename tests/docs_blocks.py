@@ -48,7 +48,9 @@ def speak(text: str) -> str:
     """Stands in for a model behind a server: decomposes and solves ages."""
     if "Subquestions:" in text:
         return "Ada is 40 and Bob is 2, so 42.\nThe answer is: 42"
-    return "1. How old is Ada?\n2. How old is Bob?\n3. What is #1 plus #2?"
+    asked = re.search(r"How old are Ada and (\w+) together", text)
+    other = asked[1] if asked else "Bob"
+    return f"1. How old is Ada?\n2. How old is {other}?\n3. What is #1 plus #2?"
 
 
 def questions(names: str) -> Iterator[dict[str, str]]:
@@ -80,18 +82,27 @@ def docs_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def stand_ins(monkeypatch: pytest.MonkeyPatch, docs_student: Path) -> None:
     """Give the pages a server that answers at once, and a student that is a small file."""
     from decompose_distill.backends import transformers
-    from decompose_distill.training import recipe
+    from decompose_distill.training import prepare, recipe
 
-    for module in (transformers, recipe):
-        for name in ("load_model", "load_tokenizer"):
+    reads = {
+        transformers: ("load_model", "load_tokenizer"),
+        prepare: ("load_config", "load_tokenizer"),
+        recipe: ("load_model",),
+    }
+    monkeypatch.setattr(recipe, "base_licence", lambda name: None)
+    for module, names in reads.items():
+        for name in names:
             load = getattr(module, name)
             monkeypatch.setattr(module, name, _instead_of_the_hub(load, docs_student))
     monkeypatch.setenv("OPENAI_API_KEY", "stand-in")
     monkeypatch.setattr(dd, "load_backend", _instead_of_a_server(dd.load_backend))
 
 
-def _instead_of_the_hub(load: Callable[[object], object], place: Path) -> Callable[..., object]:
-    return lambda name: load(name if Path(str(name)).exists() else place)
+def _instead_of_the_hub(load: Callable[..., object], place: Path) -> Callable[..., object]:
+    def stand_in(name: object, **options: object) -> object:
+        return load(name if Path(str(name)).exists() else place, **options)
+
+    return stand_in
 
 
 def _instead_of_a_server(

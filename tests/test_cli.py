@@ -32,6 +32,26 @@ def _run(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
     return 0
 
 
+def test_audit_shows_rows_and_says_what_it_found(
+    tiny_dir: Path,
+    learned: tuple[Trace, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_traces(learned, tmp_path / "good.jsonl")
+    write_traces(learned[:1] * 4, tmp_path / "same.jsonl")
+    call = ("--student", tiny_dir)
+
+    assert _run("audit", tmp_path / "good.jsonl", *call, monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("kept 8 of 8 traces")
+    assert shown.count("⟦1|.|") == 3
+    assert shown.endswith("no fault found\n")
+    assert _run("audit", tmp_path / "same.jsonl", *call, monkeypatch=monkeypatch) == 1
+    assert "error: audit: all 4 completions are the same" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "line"),
     [

@@ -119,10 +119,19 @@ class Screened:
     dropped: Counter[str]
 
     def __str__(self) -> str:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped.most_common())
-        return f"kept {len(self.kept)} of {len(self.kept) + self.dropped.total()} traces" + (
-            f", dropped {reasons}" if reasons else ""
-        )
+        return counts(len(self.kept), self.dropped)
+
+
+def counts(kept: int, dropped: Counter[str]) -> str:
+    """Say how many traces were kept, and why the others were not.
+
+    Example:
+        >>> counts(3, Counter({"wrong answer": 1}))
+        'kept 3 of 4 traces, dropped 1 wrong answer'
+    """
+    reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.most_common())
+    told = f", dropped {reasons}" if reasons else ""
+    return f"kept {kept} of {kept + dropped.total()} traces{told}"
 
 
 def screen(traces: Iterable[Trace], keep: Filter) -> Screened:

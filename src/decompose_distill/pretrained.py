@@ -41,14 +41,24 @@ def load_model(name: str | Path, *, dtype: torch.dtype | None = None) -> Any:
     place, options = _locate(name)
     if (Path(name) / ADAPTER).is_file():
         return _load_adapter(Path(name), dtype)
-    # Its reader is slow at any other number type.
-    first = torch.float32 if options else dtype or best_dtype()
+    dtype = dtype or best_dtype()
     with _loading(name):
         model = AutoModelForCausalLM.from_pretrained(
-            place, dtype=first, use_safetensors=None if options else True, **options
+            place,
+            dtype=torch.float32 if options else dtype,  # all that the reader of .gguf is good at
+            use_safetensors=None if options else True,
+            **options,
         )
     _forget_quantizer(model)
-    return model.to(device=best_device(), dtype=dtype or best_dtype()).eval()
+    _cast(model, dtype)
+    return model.to(best_device()).eval()
+
+
+def _cast(model: Any, dtype: torch.dtype) -> None:
+    """Change the weights' number type, but not that of rotary frequencies, as `to` would."""
+    for weight in model.parameters():
+        weight.data = weight.data.to(dtype)
+    model.config.dtype = dtype
 
 
 def load_config(name: str | Path) -> Any:

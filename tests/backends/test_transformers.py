@@ -24,11 +24,14 @@ from decompose_distill import (
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.chat import prompt_ids
 from decompose_distill.decoding import _choose, common_prefix, decode, follows_past
+from decompose_distill.pretrained import load_model
 
 
 @pytest.fixture(scope="module")
 def backend(tiny_dir: Path) -> TransformersBackend:
-    return TransformersBackend(tiny_dir, batch_size=3)
+    found = TransformersBackend(tiny_dir, batch_size=3)
+    found.model.to(torch.float32)  # how 16-bit sums are rounded depends on the batch's shape
+    return found
 
 
 def _requests(count: int, sampling: Sampling) -> list[Request]:
@@ -159,6 +162,16 @@ def test_a_damaged_gguf_file_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BackendError, match="cannot load"):
         load_backend(f"hf:{tmp_path / 'model.gguf'}")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_rotary_frequencies_keep_their_digits_whatever_the_weights(
+    dtype: torch.dtype, tiny_dir: Path
+) -> None:
+    model = load_model(tiny_dir, dtype=dtype)
+
+    assert {weight.dtype for weight in model.parameters()} == {dtype}
+    assert {buffer.dtype for buffer in model.buffers()} == {torch.float32}
 
 
 def test_a_batch_size_below_one_is_refused(tiny_dir: Path) -> None:

@@ -117,13 +117,24 @@ def test_backticks_in_a_prompt_do_not_end_its_block() -> None:
     assert "```text\n{question}\n```" in text
 
 
+def test_the_card_says_what_the_placeholders_stand_for() -> None:
+    prompt = prompts.Prompt("", "{context}|{question}|{subquestions}")
+    question = dd.Question("QUESTION", context="TEXT")
+    steps = (dd.Subquestion("FIRST"), dd.Subquestion("SECOND"))
+    context, _, subquestions = prompt.render(question, steps)[0].content.split("|")
+    text = model_card(replace(MANIFEST, prompt=prompt), licence=None).replace(r"\n", "\n")
+
+    assert f"`{{context}}` for `{context}`" in text
+    assert f"`{{subquestions}}` for `{subquestions}`" in text
+
+
 def test_a_prompt_without_system_turn_says_so() -> None:
     text = model_card(replace(MANIFEST, prompt=prompts.Prompt("", "{question}")), licence=None)
 
     assert "System turn:\n\nNone." in text
 
 
-ODD = st.text(min_size=1, max_size=40)
+ODD = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=40)
 
 
 @settings(max_examples=30, deadline=None)

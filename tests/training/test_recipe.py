@@ -297,6 +297,22 @@ def test_figures_of_each_step_are_reported_where_asked(
     assert [event.step for event in events.Scalars("validation_loss")] == [2, 4, 6]
 
 
+def test_the_student_is_pushed_when_it_is_whole_and_the_right_to_do_so_is_asked_first(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(recipe, "check_push", lambda repo: told.append((repo, _begun(tmp_path))))
+    monkeypatch.setattr(recipe, "push", lambda place, repo: told.append((place, repo)) or repo)
+    place = _distill(learned, tiny_dir, tmp_path / "s", push_to_hub="me/student")
+
+    assert told == [("me/student", False), (place, "me/student")]
+    assert (place / MANIFEST).is_file()
+
+
+def _begun(folder: Path) -> bool:
+    return any(folder.iterdir())
+
+
 def test_directories_of_pickles_are_refused(
     learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
 ) -> None:

@@ -144,10 +144,17 @@ def _use(role: Role) -> str:
 def _prompt(prompt: Prompt) -> str:
     system = _fenced(prompt.system) if prompt.system else "None."
     return (
-        "It was trained on this prompt and no other.\n\n"
-        f"System turn:\n\n{system}\n\nUser turn, the names in braces filled in:\n\n"
-        f"{_fenced(prompt.user)}"
+        "It was trained on this prompt and no other, laid out by the tokenizer's chat template.\n\n"
+        f"System turn:\n\n{system}\n\nUser turn:\n\n{_fenced(prompt.user)}\n\n{_FILLED_IN}"
     )
+
+
+# As Prompt.render does it; a test holds the two together.
+_FILLED_IN = (
+    r"`{question}` stands for its text, `{context}` for `Context: TEXT\n\n`, and `{subquestions}` "
+    r"for `\n\nSubquestions:\n1. FIRST\n2. SECOND` and so on; the last two for nothing where there "
+    "is none."
+)
 
 
 def _fenced(text: str, language: str = "text") -> str:
@@ -168,7 +175,9 @@ def _licence(licence: str | None) -> str:
     elif licence == "other":
         base = "The base model has a licence of its own: read it before you publish this one."
     else:
-        base = f"The base model's licence is {_cell(licence)}; it binds what is made from it."
+        base = (
+            f"The base model's licence is {_cell(licence)}; what is made from it stays bound by it."
+        )
     return f"{base} The teacher's terms may also limit what its words may train."
 
 

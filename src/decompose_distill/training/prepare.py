@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +79,9 @@ class Prepared:
     """Of all examples in order, and which are held out."""
 
     def __str__(self) -> str:
-        held = f", {len(self.validation)} of them held out" if len(self.validation) else ""
-        kept, reasons = len(self.train) + len(self.validation), self.dropped.most_common()
-        return f"kept {kept} of {kept + self.dropped.total()} traces{held}" + (
-            ", dropped " + ", ".join(f"{count} {reason}" for reason, count in reasons)
-            if reasons
-            else ""
-        )
+        counts = filters.counts(len(self.train) + len(self.validation), self.dropped)
+        held = f"; held out {len(self.validation)}" if len(self.validation) else ""
+        return counts + held
 
 
 def prepare(
@@ -103,17 +100,18 @@ def prepare(
     """
     if isinstance(validation, float | int) and not 0 <= validation < 1:
         raise ConfigError(f"validation must be from 0 to below 1, or traces, not {validation}")
-    tokenizer, config = load_tokenizer(task.student), load_config(task.student)
     dropped: Counter[str] = Counter()
-    sift = partial(
-        filters.sift,
-        keep=filters.all_of(keep, partial(unusable, target=task.target)),
-        dropped=dropped,
-    )
+    usable = filters.all_of(keep, partial(unusable, target=task.target))
+    sift = partial(filters.sift, keep=usable, dropped=dropped)
+    kept = sift(traces)
+    if (first := next(kept, None)) is None:  # told before the student is loaded
+        raise TrainingError(f"nothing to train on: {filters.counts(0, dropped)}")
+    tokenizer, config = load_tokenizer(task.student), load_config(task.student)
+    examples = _examples(task, chain([first], kept), sift, validation)
     held, shown, digest = bytearray(), list[Example](), sha256()
 
     def rows() -> Iterator[Tokens]:
-        for example, is_held in _examples(task, sift, traces, validation):
+        for example, is_held in examples:
             row = tokenize(tokenizer, example, context_window(config))
             audit_row(tokenizer, example, row)
             digest.update(f"{example} {is_held}\x1e".encode("utf-8", "surrogatepass"))
@@ -132,7 +130,7 @@ def prepare(
         digest.hexdigest(),
     )
     if not len(found.train):
-        raise TrainingError(f"nothing to train on: {found}")
+        raise ConfigError(f"validation={validation} leaves nothing to train on: {found}")
     if validation and not len(found.validation):
         raise ConfigError(f"validation={validation} holds out none of {len(every)} examples")
     audit_rows(tokenizer, config, found.train, found.validation, task.config.max_duplicates)
@@ -141,14 +139,14 @@ def prepare(
 
 def _examples(
     task: Task,
+    kept: Iterable[Trace],
     sift: "partial[Iterator[Trace]]",
-    traces: Iterable[Trace],
     validation: float | Iterable[Trace],
 ) -> Iterator[tuple[Example, bool]]:
     """Examples, and whether each is held out: by question, so that no sample of it is trained."""
     make = partial(make_examples, role=task.role, prompt=task.prompt, target=task.target)
     share = validation if isinstance(validation, float | int) else 0.0
-    for example in make(sift(traces)):
+    for example in make(kept):
         yield example, _draw(example.question, task.config.seed) < share
     if not isinstance(validation, float | int):
         for example in make(sift(validation)):

@@ -110,7 +110,7 @@ def _trackio(folder: Path, settings: Mapping[str, object]) -> Iterator[Report]:
     try:
         yield lambda step, values: run.log(dict(values), step=step)
     finally:
-        run.finish()
+        importlib.import_module("trackio").finish()  # run.finish() would be repeated at exit
 
 
 _TRACKERS: dict[str, Callable[[Path, Mapping[str, object]], AbstractContextManager[Report]]] = {
