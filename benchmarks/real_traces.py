@@ -5,7 +5,8 @@
 Trains on rows 0-799 of the recorded traces of DT6A/GSM8K-AI-SubQ and compares the student's
 subquestions on rows 800-999 with ChatGPT's own: ROUGE-L F1 (0 where nothing could be read),
 share of readable outputs, mean absolute difference in their number (over the readable ones), and
-outputs that never ended. Data: `--data DIR`, else DECOMPOSE_DISTILL_DATA, else ../shared/data.
+outputs that never ended, which are read up to where they were cut off. Data: `--data DIR`, else
+DECOMPOSE_DISTILL_DATA, else ../shared/data.
 """
 
 import argparse
@@ -40,7 +41,10 @@ def main() -> int:
     print("untrained", figures["untrained"], flush=True)
     with tempfile.TemporaryDirectory() as folder:
         config = dd.DistillConfig(
-            epochs=args.epochs, learning_rate=args.learning_rate, batch_size=args.batch_size
+            epochs=args.epochs,
+            learning_rate=args.learning_rate,
+            batch_size=args.batch_size,
+            master_weights=args.master_weights,
         )
         output_dir = Path(folder) / "student"
         trained = time.perf_counter()
@@ -53,6 +57,7 @@ def main() -> int:
     seconds = round(time.perf_counter() - began, 1)
     settings = {"train": len(train), "test": len(test), "epochs": args.epochs}
     settings |= {"learning_rate": args.learning_rate, "batch_size": args.batch_size}
+    settings |= {"master_weights": args.master_weights}
     result = {**figures, "seconds": seconds, "training_seconds": round(training_seconds, 1)}
     result["settings"] = settings
     print(json.dumps(result, indent=2))
@@ -71,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--master-weights", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--max-new-tokens", type=int, default=256)
     return parser.parse_args()
 
@@ -110,21 +116,35 @@ def measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[s
     backend = TransformersBackend(student, batch_size=100)
     decomposer = dd.Decomposer(backend, prompt=PROMPT, sampling=sampling)
     written = {each.question.id: each for each in decomposer.decompose(t.question for t in test)}
-    pairs = [(written[each.question.id], each.decomposition) for each in test]
-    read = [(mine, gold) for mine, gold in pairs if isinstance(mine, dd.Decomposition)]
-    scores = [rouge_l(_words(mine), _words(gold)) for mine, gold in read]
-    counts = [abs(len(mine.subquestions) - len(gold.subquestions)) for mine, gold in read]
-    endless = sum(isinstance(mine, dd.Failure) and mine.reason == "length" for mine, _ in pairs)
+    outcomes = [written[each.question.id] for each in test]
+    pairs = [
+        (steps, each.decomposition.subquestions)
+        for outcome, each in zip(outcomes, test, strict=True)
+        if (steps := _steps(outcome)) and each.decomposition
+    ]
+    scores = [rouge_l(_words(mine), _words(gold)) for mine, gold in pairs]
+    counts = [abs(len(mine) - len(gold)) for mine, gold in pairs]
+    endless = sum(isinstance(each, dd.Failure) and each.reason == "length" for each in outcomes)
     return {
-        "rouge_l": round(sum(scores) / len(pairs), 4),
-        "parsable": round(len(read) / len(pairs), 4),
+        "rouge_l": round(sum(scores) / len(test), 4),
+        "parsable": round(len(pairs) / len(test), 4),
         "count_difference": round(sum(counts) / len(counts), 3) if counts else None,
-        "endless": round(endless / len(pairs), 4),
+        "endless": round(endless / len(test), 4),
     }
 
 
-def _words(decomposition: dd.Decomposition) -> list[str]:
-    text = " ".join(each.text for each in decomposition.subquestions)
+def _steps(outcome: dd.Decomposition | dd.Failure) -> tuple[dd.Subquestion, ...]:
+    """Subquestions of an output; of one that was cut off, those up to there."""
+    if isinstance(outcome, dd.Decomposition):
+        return outcome.subquestions
+    try:
+        return parse_subquestions(outcome.text)
+    except dd.ParseError:
+        return ()
+
+
+def _words(steps: Sequence[dd.Subquestion]) -> list[str]:
+    text = " ".join(each.text for each in steps)
     return re.findall(r"[a-z0-9]+", text.lower())
 
 

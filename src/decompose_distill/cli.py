@@ -96,7 +96,8 @@ def audit(
     task = make_task(student, role, target, config=config)
     with tempfile.TemporaryDirectory() as folder:
         chosen = getattr(dd.filters, keep)
-        prepared = prepare(task, dd.read_traces(traces), chosen, 0.0, Path(folder))
+        asked = dd.read_traces(traces)
+        prepared = prepare(task, asked, chosen, 0.0, Path(folder), progress=True)
         _say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n\nno fault found")
 
 

@@ -1,5 +1,6 @@
 """Continuing a batch of prompts: the shared instruction runs once, finished rows leave."""
 
+import inspect
 import random
 from collections.abc import Sequence
 from hashlib import sha256
@@ -61,9 +62,15 @@ def run_prefix(model: Any, prefix: Sequence[int], rows: int) -> DynamicCache:
     past = DynamicCache(config=model.config)
     if prefix:
         ids = torch.tensor([list(prefix)], device=model.device)
-        model.base_model(input_ids=ids, past_key_values=past, use_cache=True)
+        model.base_model(input_ids=ids, use_cache=True, **past_argument(model.base_model, past))
         past.batch_repeat_interleave(rows)
     return past
+
+
+def past_argument(model: Any, past: DynamicCache) -> dict[str, DynamicCache]:
+    """A past under the name this model takes it by: transformers 5.24 renamed it."""
+    names = inspect.signature(model.forward).parameters
+    return {"cache" if "cache" in names else "past_key_values": past}
 
 
 def follows_past(model: Any) -> bool:
@@ -122,9 +129,9 @@ def _step(model: Any, tokens: torch.Tensor, mask: torch.Tensor, past: DynamicCac
         input_ids=tokens,
         attention_mask=mask,
         position_ids=places,
-        past_key_values=past,
         use_cache=True,
         logits_to_keep=1,
+        **past_argument(model, past),
     )
     logits: torch.Tensor = output.logits[:, -1]
     return logits

@@ -13,7 +13,7 @@ LINE_SECONDS = 30.0
 class _Lines:
     """The part of tqdm's interface used here, for a log file."""
 
-    def __init__(self, name: str, total: int, unit: str, done: int) -> None:
+    def __init__(self, name: str, total: int | None, unit: str, done: int) -> None:
         self._name, self._total, self._unit, self._done = name, total, unit, done
         self._note = ""
         self._began = self._printed = time.monotonic()
@@ -31,7 +31,8 @@ class _Lines:
         if now - self._printed < LINE_SECONDS:
             return
         self._printed = now
-        counts = f"{self._name}: {self._done}/{self._total} {self._unit}s"
+        of = f"/{self._total}" if self._total else ""
+        counts = f"{self._name}: {self._done}{of} {self._unit}s"
         say(f"{counts} after {now - self._began:.0f} seconds{self._note}")
 
     def set_postfix(self, *, loss: str, refresh: bool = False) -> None:
@@ -40,12 +41,12 @@ class _Lines:
 
 
 def progress_bar(
-    name: str, total: int, unit: str, *, done: int = 0, show: bool = True
+    name: str, total: int | None, unit: str, *, done: int = 0, show: bool = True
 ) -> "tqdm[Never] | _Lines":
     """A context manager with `update()` and `set_postfix(loss=...)`.
 
     Args:
-        total: Units of work, with those `done` before.
+        total: Units of work, with those `done` before; `None` where it is not known.
     """
     if show and not sys.stderr.isatty():
         return _Lines(name, total, unit, done)

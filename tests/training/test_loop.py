@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,7 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
     [wanted] = _steps(steady, rows, config)
     forward = tight.base_model.forward
 
+    @wraps(forward)
     def limited(input_ids: torch.Tensor, **inputs: Any) -> object:
         if len(input_ids) > 3:
             raise torch.OutOfMemoryError("the card is full")
@@ -171,7 +173,8 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
     tight.base_model.forward = limited
     [found] = _steps(tight, rows, config)
 
-    assert (wanted.micro_batch_size, found.micro_batch_size) == (8, 2)
+    assert (wanted.micro_batch_size, wanted.out_of_memory) == (8, False)
+    assert (found.micro_batch_size, found.out_of_memory) == (2, True)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
     for one, other in zip(steady.parameters(), tight.parameters(), strict=True):
         # AdamW's first step is ±learning_rate for any gradient, also for one that is all rounding

@@ -27,8 +27,9 @@ class DistillConfig:
     batch_size: int = 8
     """Examples an optimizer step."""
     micro_batch_size: int | None = None
-    """Examples a forward pass, by default all of the step's; halved when memory runs out. The
-    step stays the same: gradients of the parts add up to those of the whole."""
+    """Examples a forward pass, by default all of the step's, on a processor about 1000 tokens;
+    halved when memory runs out. The step stays the same: gradients of the parts add up to those
+    of the whole."""
     learning_rate: float = 1e-4
     """Peak of the schedule. Suits full fine-tuning at about 100M parameters."""
     schedule: Schedule = "cosine"

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from decompose_distill.progress import say
+
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
@@ -17,6 +19,7 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     before = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: FrameType | None) -> None:
+        say("finishing and saving this step; Ctrl-C again stops at once")
         asked.append(number)
         signal.signal(signal.SIGINT, before)
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from decompose_distill.decoding import SHORTEST_SHARED, agree, probe_ids, run_prefix
+from decompose_distill.decoding import SHORTEST_SHARED, agree, past_argument, probe_ids, run_prefix
 from decompose_distill.errors import ConfigError, TrainingError
 from decompose_distill.training.batching import Batch, collate, packed_mask, packed_positions
 from decompose_distill.training.config import DistillConfig
@@ -33,7 +33,9 @@ class Step:
     """Before clipping."""
     examples: int
     micro_batch_size: int
-    """Examples a forward pass; smaller than asked for where memory ran out."""
+    """Examples a forward pass."""
+    out_of_memory: bool
+    """Whether memory ran out before that many were few enough."""
     seconds: float
 
 
@@ -59,14 +61,17 @@ def train(
             message names the traces.
     """
     forward = choose_forward(model, config)
-    micro = min(config.micro_batch_size or config.batch_size, config.batch_size)
+    most = config.micro_batch_size or config.batch_size
     for number, rows in enumerate(batches, start=done + 1):
         began = time.perf_counter()
         torch.manual_seed(config.seed + number)  # by step, so that a resumed run draws the same
         model.train()  # the caller may have sampled in between
         share = scheduled(number - 1, steps, config.warmup_ratio, config.schedule)
         rate = config.learning_rate * share
-        loss, micro = _accumulate(forward, optimizer, rows, micro, config.packing)
+        micro = min(most, config.micro_batch_size or _pass_size(model, rows))
+        loss, fitting = _accumulate(forward, optimizer, rows, micro, config.packing)
+        short = fitting < micro
+        most = fitting if short else most
         norm = optimizer.step(rate)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise TrainingError(
@@ -74,7 +79,7 @@ def train(
                 f"{_names(rows)}: try a smaller learning_rate or dtype='float32'"
             )
         seconds = time.perf_counter() - began
-        yield Step(number, loss, rate, norm, len(rows), micro, seconds)
+        yield Step(number, loss, rate, norm, len(rows), fitting, short, seconds)
 
 
 @torch.no_grad()
@@ -123,6 +128,18 @@ def _backward(forward: Forward, rows: Sequence[Tokens], micro: int, packing: boo
     return loss
 
 
+def _pass_size(model: Any, rows: Sequence[Tokens]) -> int:
+    """Examples a pass where nobody says: all of them, on a processor about `PASS_TOKENS`."""
+    if model.device.type != "cpu":
+        return len(rows)
+    passes = -(-sum(len(row.ids) for row in rows) // PASS_TOKENS)
+    return -(-len(rows) // passes)
+
+
+PASS_TOKENS = 1024
+"""More at once are no faster on a processor, and activations are most of the memory."""
+
+
 def _out_of_memory(error: RuntimeError) -> bool:
     """Whether a device or the processor's allocator ran out."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
@@ -150,7 +167,8 @@ def choose_forward(model: Any, config: DistillConfig) -> Forward:
     def shared(batch: Batch) -> torch.Tensor:
         past = run_prefix(model, batch.ids[0, : batch.prefix].tolist(), len(batch.ids))
         rest = batch.ids[:, batch.prefix :].to(model.device)
-        output = model.base_model(input_ids=rest, past_key_values=past, use_cache=True)
+        base = model.base_model
+        output = base(input_ids=rest, use_cache=True, **past_argument(base, past))
         return head(output.last_hidden_state[:, :-1][batch.targets[:, batch.prefix + 1 :]])
 
     def alone(batch: Batch) -> torch.Tensor:

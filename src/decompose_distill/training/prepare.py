@@ -14,6 +14,7 @@ import numpy as np
 from decompose_distill import filters, prompts
 from decompose_distill.errors import ConfigError, TrainingError
 from decompose_distill.pretrained import context_window, load_config, load_tokenizer
+from decompose_distill.progress import progress_bar
 from decompose_distill.training.audit import SHOWN, audit_row, audit_rows
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.examples import (
@@ -90,6 +91,8 @@ def prepare(
     keep: filters.Filter,
     validation: float | Iterable[Trace],
     folder: Path,
+    *,
+    progress: bool = False,
 ) -> Prepared:
     """Screen, tokenise and audit traces, and write the rows to a folder.
 
@@ -108,6 +111,7 @@ def prepare(
         raise TrainingError(f"nothing to train on: {filters.counts(0, dropped)}")
     tokenizer, config = load_tokenizer(task.student), load_config(task.student)
     examples = _examples(task, chain([first], kept), sift, validation)
+    bar = progress_bar("auditing", None, "trace", show=progress)
     held, shown, digest = bytearray(), list[Example](), sha256()
 
     def rows() -> Iterator[Tokens]:
@@ -117,9 +121,11 @@ def prepare(
             digest.update(f"{example} {is_held}\x1e".encode("utf-8", "surrogatepass"))
             held.append(is_held)
             shown.extend([example][: SHOWN - len(shown)])
+            bar.update()
             yield row
 
-    every = write_rows(rows(), folder)
+    with bar:
+        every = write_rows(rows(), folder)
     mask = np.frombuffer(held, dtype=np.bool_)
     found = Prepared(
         tokenizer,

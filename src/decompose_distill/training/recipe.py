@@ -119,7 +119,8 @@ def distill(
     output_dir = check_output_dir(output_dir)
     _check_extras(config, report_to, push_to_hub)
     with working_folder(output_dir) as folder:
-        prepared = prepare(task, traces, keep, validation, folder / "rows")
+        place = folder / "rows"
+        prepared = prepare(task, traces, keep, validation, place, progress=progress)
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
         settings = asdict(task) | {"data": prepared.sha256}
         begin(folder, settings)
@@ -189,6 +190,9 @@ def _states(
         for step in train(model, optimizer, batches, steps, config, done=state.step):
             losses.append(step.loss)
             seconds += step.seconds
+            if step.out_of_memory:
+                few = f"going on with {step.micro_batch_size} examples a pass"
+                say(f"out of memory: {few}", show=progress)
             bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
             bar.update()
             report(step.number, _scalars(step))
