@@ -166,6 +166,8 @@ class Trace:
     question: Question
     outcome: Solution | Failure
     sample: int = 0
+    solve: int = 0
+    """Which of the m solves of this decomposition this is, from 0."""
     key: str = ""
     """Identity of the pipeline that made it; empty outside `collect`."""
 
@@ -270,3 +272,5 @@ class Completion:
     usage: Usage = Usage()
     error: str = ""
     """Why, where `finish` is `error`."""
+    unanswered: int = 0
+    """Attempts that were sent and never answered, which a provider may bill all the same."""
