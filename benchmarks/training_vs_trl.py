@@ -416,7 +416,9 @@ def run_trainer(work: Work) -> dict[str, float]:
     trainer = Trainer(
         work.model,
         args=TrainingArguments(**_common(work), **GROUPED),
-        train_dataset=[{"input_ids": row.ids, "labels": _labels(row)} for row in work.rows],
+        train_dataset=[
+            {"input_ids": list(row.ids), "labels": list(_labels(row))} for row in work.rows
+        ],
         data_collator=DataCollatorForSeq2Seq(work.tokenizer),
         processing_class=work.tokenizer,
     )

@@ -150,7 +150,8 @@ def decode_trace(line: str, where: str) -> Trace:
     sample = _field(row, "sample", int, where)
     decomposition = _decode_decomposition(row, question, sample, where)
     outcome = _decode_outcome(row, question, decomposition, sample, where)
-    return Trace(question, outcome, sample, _field(row, "key", str, where))
+    key = _field(row, "key", str, where)
+    return Trace(question, outcome, sample, key=key)
 
 
 def decode_question(row: Mapping[str, Any], where: str) -> Question:
