@@ -18,7 +18,10 @@ from decompose_distill import scores
         ("The Eiffel Tower.", "eiffel tower", 1),
         ("Paris", "London", 0),
         ("", "72", 0),
-        ("the", "a", 1),
+        ("the", "a", 0),
+        ("C++", "C", 0),
+        ("C#", "c#", 1),
+        ("?", "!", 0),
         ("50 %", "50", 1),
     ],
 )
@@ -65,7 +68,7 @@ def test_any_text_scores_between_0_and_1(score: scores.Score, answer: str, gold:
     assert points is None or 0 <= points <= 1
 
 
-@given(st.text(min_size=1))
+@given(st.text(min_size=1).filter(str.strip))
 def test_an_answer_equals_itself(answer: str) -> None:
     assert scores.exact(answer, [answer]) == 1
     assert scores.f1(answer, [answer]) == 1
