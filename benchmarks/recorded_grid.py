@@ -6,7 +6,8 @@ Reads `gsm8k/test.jsonl` and every `ai_subq/eval_responses/SOLVER/*.jsonl` (DT6A
 writes the answers as traces, replays them through `Pipeline`, evaluates, and compares plain with
 filtered behaviour cloning in pairs. Rows are joined by place, as the recorded `answer` is wrong
 on 16 of them; an answer is the first number after the last "Final answer:". A cell further than
-0.6 points from its published figure is said aloud, with what the recorded `answer` would give. Data: `--data DIR`, else
+0.6 points from its published figure is said aloud, with what the recorded `answer` would give.
+Data: `--data DIR`, else
 DECOMPOSE_DISTILL_DATA, else ../shared/data. The paired tests go to `FILE` with `.paired.json`.
 """
 

@@ -1,6 +1,7 @@
 """evaluate(): a pipeline over held-out questions, as a report with intervals."""
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from decompose_distill import scores
 from decompose_distill.errors import ConfigError
+from decompose_distill.evaluation.contamination import Overlap, find_overlap
 from decompose_distill.evaluation.statistics import (
     Interval,
     bootstrap_mean,
@@ -48,6 +50,8 @@ class Report:
     results: tuple[Result, ...]
     score_version: str | None = None
     """Version of the score; `None` for a function that has none."""
+    overlap: Overlap | None = None
+    """What was measured and trained on alike; `None` where nobody said what was trained on."""
 
     @cached_property
     def values(self) -> Mapping[str, float]:
@@ -114,13 +118,14 @@ class Report:
     def rescore(self, score: scores.Score) -> "Report":
         """The same answers by another score: strict and flexible side by side, asked once."""
         results = tuple(Result(each.trace, _score(each.trace, score)) for each in self.results)
-        return Report(self.name, *_named(score, results))
+        return Report(self.name, *_named(score, results), self.overlap)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain data; without a scored question, the accuracy is `None`."""
         low, high = self.interval
         figures: dict[str, Any] = {"name": self.name, "score": self.score_name}
         figures["score_version"] = self.score_version
+        figures["contamination"] = None if self.overlap is None else self.overlap.to_json()
         figures["accuracy"] = self.mean if self.n else None
         figures |= {"ci_low": low, "ci_high": high, "n": self.n, "unscored": self.unscored}
         return figures | {"failures": dict(self.failures)}
@@ -136,6 +141,7 @@ class Report:
             + (f", failed: {reasons}" if reasons else "")
             + (f", left out: {self.unscored}" if self.unscored else "")
             + ")"
+            + (f" CONTAMINATED: {self.overlap}" if self.overlap else "")
         )
 
     def _first_error(self) -> str:
@@ -192,6 +198,7 @@ def evaluate(
     *,
     score: scores.Score = scores.exact,
     name: str = "pipeline",
+    trained_on: Iterable[Question | Trace] | None = None,
     progress: bool = True,
 ) -> Report:
     """Run a pipeline over questions with gold answers and score what it says.
@@ -201,6 +208,8 @@ def evaluate(
         questions: Held-out ones; a repeated question counts once.
         score: `scores.exact`, `scores.f1`, `scores.gsm8k` or any function like them.
         name: Of the row in tables.
+        trained_on: Questions or traces the student learned from. Where questions measured are
+            among them, or nearly, this warns and marks the report.
         progress: Show a progress bar on stderr.
 
     Raises:
@@ -215,12 +224,15 @@ def evaluate(
         pipeline: exact 100.0 % [20.7, 100.0] (n = 1)
     """
     unique = {question.id: question for question in questions}
+    overlap = None if trained_on is None else find_overlap(trained_on, unique.values())
+    if overlap:
+        warnings.warn(f"{name}: contaminated, {overlap}", stacklevel=2)
     results: list[Result] = []
     with progress_bar(name, len(unique), "question", show=progress) as bar:
         for trace in pipeline.run(unique.values()):
             results.append(Result(trace, _score(trace, score)))
             bar.update()
-    return Report(name, *_named(score, tuple(results)))
+    return Report(name, *_named(score, tuple(results)), overlap)
 
 
 def _named(

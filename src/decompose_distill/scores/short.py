@@ -104,6 +104,6 @@ def _overlap(answer: list[str], gold: list[str]) -> float:
 
 def _normalized(text: str) -> str:
     if (number := as_number(text)) is not None:
-        return str(number)
+        return f"{number or abs(number):f}"
     plain = _PUNCTUATION.sub(" ", _THOUSANDS.sub("", text.lower().replace("−", "-")))
     return " ".join(_ARTICLES.sub(" ", plain).split()) or " ".join(text.lower().split())
