@@ -15,11 +15,22 @@ from decompose_distill.errors import ConfigError, DataError, DecomposeDistillErr
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
-Questions = Annotated[Path, typer.Argument(help="Questions, JSON lines with 'question', 'answer'.")]
+Questions = Annotated[str, typer.Argument(help="A file of questions, or a dataset such as gsm8k.")]
 Traces = Annotated[Path, typer.Argument(help="Traces, as collect writes them.")]
 Model = Annotated[str, typer.Option(help="Backend, as 'openai:gpt-4.1-mini' or 'hf:path'.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Endpoint of an openai: server.")]
-Score = Annotated[Literal["exact", "f1", "gsm8k"], typer.Option(help="How answers are scored.")]
+ScoreName = Literal[
+    "exact",
+    "f1",
+    "contains",
+    "yes_no",
+    "gsm8k",
+    "gsm8k_strict",
+    "gsm8k_paper",
+    "drop_em",
+    "drop_f1",
+]
+Score = Annotated[ScoreName, typer.Option(help="How answers are scored.")]
 
 Student = Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")]
 Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What it learns to be.")]

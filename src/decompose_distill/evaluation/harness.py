@@ -1,6 +1,7 @@
 """evaluate(): a pipeline over held-out questions, as a report with intervals."""
 
 import json
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from decompose_distill import scores
 from decompose_distill.errors import ConfigError
+from decompose_distill.evaluation.contamination import Overlap, find_overlap
 from decompose_distill.evaluation.statistics import (
     Interval,
     bootstrap_mean,
@@ -18,6 +20,7 @@ from decompose_distill.evaluation.statistics import (
 )
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.progress import progress_bar
+from decompose_distill.scores.versions import name_and_version
 from decompose_distill.types import Question, Trace, Usage
 
 
@@ -45,6 +48,10 @@ class Report:
     name: str
     score_name: str
     results: tuple[Result, ...]
+    score_version: str | None = None
+    """Version of the score; `None` for a function that has none."""
+    overlap: Overlap | None = None
+    """What was measured and trained on alike; `None` where nobody said what was trained on."""
 
     @cached_property
     def values(self) -> Mapping[str, float]:
@@ -95,18 +102,30 @@ class Report:
         Raises:
             ConfigError: The two have no scored question in common, or other scores.
         """
-        if self.score_name != baseline.score_name:
-            raise ConfigError(f"cannot compare {self.score_name} with {baseline.score_name} scores")
+        if self.scored_by != baseline.scored_by:
+            raise ConfigError(f"cannot compare {self.scored_by} with {baseline.scored_by} scores")
         common = self.values.keys() & baseline.values.keys()
         if not common:
             raise ConfigError(f"{self.name} and {baseline.name} have no scored question in common")
         pairs = [(self.values[name], baseline.values[name]) for name in sorted(common)]
         return Comparison(self.name, baseline.name, tuple(pairs))
 
+    @property
+    def scored_by(self) -> str:
+        """Name and version of the score, as tables show them: `exact/2`."""
+        return f"{self.score_name}/{self.score_version}" if self.score_version else self.score_name
+
+    def rescore(self, score: scores.Score) -> "Report":
+        """The same answers by another score: strict and flexible side by side, asked once."""
+        results = tuple(Result(each.trace, _score(each.trace, score)) for each in self.results)
+        return Report(self.name, *_named(score, results), self.overlap)
+
     def to_json(self) -> dict[str, Any]:
         """The figures as plain data; without a scored question, the accuracy is `None`."""
         low, high = self.interval
         figures: dict[str, Any] = {"name": self.name, "score": self.score_name}
+        figures["score_version"] = self.score_version
+        figures["contamination"] = None if self.overlap is None else self.overlap.to_json()
         figures["accuracy"] = self.mean if self.n else None
         figures |= {"ci_low": low, "ci_high": high, "n": self.n, "unscored": self.unscored}
         return figures | {"failures": dict(self.failures)}
@@ -122,6 +141,7 @@ class Report:
             + (f", failed: {reasons}" if reasons else "")
             + (f", left out: {self.unscored}" if self.unscored else "")
             + ")"
+            + (f" CONTAMINATED: {self.overlap}" if self.overlap else "")
         )
 
     def _first_error(self) -> str:
@@ -178,6 +198,7 @@ def evaluate(
     *,
     score: scores.Score = scores.exact,
     name: str = "pipeline",
+    trained_on: Iterable[Question | Trace] | None = None,
     progress: bool = True,
 ) -> Report:
     """Run a pipeline over questions with gold answers and score what it says.
@@ -187,6 +208,8 @@ def evaluate(
         questions: Held-out ones; a repeated question counts once.
         score: `scores.exact`, `scores.f1`, `scores.gsm8k` or any function like them.
         name: Of the row in tables.
+        trained_on: Questions or traces the student learned from. Where questions measured are
+            among them, or nearly, this warns and marks the report.
         progress: Show a progress bar on stderr.
 
     Raises:
@@ -201,12 +224,22 @@ def evaluate(
         pipeline: exact 100.0 % [20.7, 100.0] (n = 1)
     """
     unique = {question.id: question for question in questions}
+    overlap = None if trained_on is None else find_overlap(trained_on, unique.values())
+    if overlap:
+        warnings.warn(f"{name}: contaminated, {overlap}", stacklevel=2)
     results: list[Result] = []
     with progress_bar(name, len(unique), "question", show=progress) as bar:
         for trace in pipeline.run(unique.values()):
             results.append(Result(trace, _score(trace, score)))
             bar.update()
-    return Report(name, getattr(score, "__name__", "score"), tuple(results))
+    return Report(name, *_named(score, tuple(results)), overlap)
+
+
+def _named(
+    score: scores.Score, results: tuple[Result, ...]
+) -> tuple[str, tuple[Result, ...], str | None]:
+    name, version = name_and_version(score)
+    return name, results, version
 
 
 def _score(trace: Trace, score: scores.Score) -> float | None:
@@ -237,10 +270,10 @@ def to_table(reports: Iterable[Report]) -> str:
 def _cells(report: Report) -> tuple[str, str, str, str, str, str]:
     failed = str(report.failures.total())
     if not report.n:
-        return (report.name, report.score_name, "–", "–", "0", failed)
+        return (report.name, report.scored_by, "–", "–", "0", failed)
     low, high = (100 * bound for bound in report.interval)
     mean, interval = f"{100 * report.mean:.1f} %", f"[{low:.1f}, {high:.1f}]"
-    return (report.name, report.score_name, mean, interval, str(report.n), failed)
+    return (report.name, report.scored_by, mean, interval, str(report.n), failed)
 
 
 def save_reports(reports: Iterable[Report], path: Any) -> None:

@@ -1,0 +1,93 @@
+"""The published layouts of datasets, known by the fields of a row."""
+
+from typing import Any
+
+from decompose_distill.errors import DataError
+
+Row = dict[str, Any]
+
+
+def recognise(row: Row, where: str) -> Row:
+    """Bring a row of a known layout to `question`, `answer`, `aliases`, `context`, `id`.
+
+    Raises:
+        DataError: No known layout fits, or a field of it is malformed.
+
+    Example:
+        >>> recognise({"question": "How many?", "answer": "9 * 2 = 18\\n#### 18"}, "x:1")["answer"]
+        '18'
+    """
+    try:
+        if "passage" in row and "question" in row:
+            return _drop(row)
+        if "ref_text" in row:
+            return _drop_dump(row)
+        if "Question" in row and "Answer" in row:
+            return _with_aliases({"question": row["Question"]}, [row["Answer"], *row.get("A2", [])])
+        if "paragraphs" in row:
+            return _musique(row)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        fault = f"missing field {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(f"{where}: {fault}") from None
+    if "question" not in row:
+        raise DataError(
+            f"{where}: missing field 'question', and no known layout has {', '.join(row)}; "
+            'name them with fields={"question": ..., "answer": ...}'
+        )
+    if "qid" in row and isinstance(row.get("answer"), bool):
+        return {"question": row["question"], "answer": row["answer"], "id": row["qid"]}
+    answer = row.get("answer")
+    if isinstance(answer, str) and "\n#### " in answer:
+        return {**row, "answer": answer.rpartition("#### ")[2].strip()}
+    return dict(row)
+
+
+def _drop(row: Row) -> Row:
+    answers = [row["answer"], *_each(row.get("validated_answers") or [])]
+    texts = [_drop_answer(answer) for answer in answers]
+    question = {"question": row["question"], "context": row["passage"]}
+    return _with_aliases(question | {"id": row["query_id"]}, texts)
+
+
+def _each(validated: Any) -> list[Row]:
+    """Validated answers; the hub keeps them as an object of lists."""
+    if isinstance(validated, list):
+        return validated
+    names = ("number", "date", "spans")
+    return [
+        dict(zip(names, each, strict=True))
+        for each in zip(*(validated[name] for name in names), strict=True)
+    ]
+
+
+def _drop_answer(answer: Row) -> str:
+    """Number, else spans on lines of their own, else the date as day, month, year."""
+    if str(answer["number"]).strip():
+        return str(answer["number"])
+    if answer["spans"]:
+        return "\n".join(" ".join(span.split()) for span in answer["spans"])
+    date = answer["date"]
+    return " ".join(date[part] for part in ("day", "month", "year") if date.get(part))
+
+
+def _drop_dump(row: Row) -> Row:
+    passage, _, rest = row["context"].removeprefix("Passage: ").rpartition("\nQuestion: ")
+    question = {"question": rest.removesuffix("\nAnswer:").strip(), "context": passage}
+    if "id" in row:
+        question["id"] = row["id"]
+    return _with_aliases(question, row["ref_text"].split("|"))
+
+
+def _musique(row: Row) -> Row:
+    passages = [f"{each['title']}: {each['paragraph_text']}" for each in row["paragraphs"]]
+    question = {"question": row["question"], "context": "\n\n".join(passages), "id": row["id"]}
+    if not row.get("answerable", True):
+        return question  # the paragraphs do not hold the answer, so there is no gold
+    return _with_aliases(question, [row["answer"], *row.get("answer_aliases", [])])
+
+
+def _with_aliases(question: Row, answers: list[str]) -> Row:
+    accepted = list(dict.fromkeys(text for text in answers if text.strip()))
+    if not accepted:
+        return question
+    return question | {"answer": accepted[0], "aliases": accepted[1:]}

@@ -1,0 +1,24 @@
+"""Scores: how right an answer is, between 0 and 1; `None` where it cannot be told.
+
+A score is any function `(answer, golds) -> float | None`. With several accepted answers the
+best one counts. Those here carry a version, which stands beside every figure they make.
+"""
+
+from decompose_distill.scores.arithmetic import gsm8k, gsm8k_paper, gsm8k_strict
+from decompose_distill.scores.reading import drop_em, drop_f1
+from decompose_distill.scores.short import contains, exact, f1, yes_no
+from decompose_distill.scores.versions import Score, versioned
+
+__all__ = [
+    "Score",
+    "contains",
+    "drop_em",
+    "drop_f1",
+    "exact",
+    "f1",
+    "gsm8k",
+    "gsm8k_paper",
+    "gsm8k_strict",
+    "versioned",
+    "yes_no",
+]

@@ -1,0 +1,155 @@
+"""Published layouts are known by their content, and a malformed row is named."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from decompose_distill import ConfigError, DataError, MissingExtraError, Question, load_questions
+
+NO_DATE = {"day": "", "month": "", "year": ""}
+DROP = {
+    "p1": {
+        "passage": "P.",
+        "qa_pairs": [
+            {
+                "question": "Who?",
+                "query_id": "a",
+                "answer": {"number": "", "date": NO_DATE, "spans": ["Ada", "Bob"]},
+                "validated_answers": [{"number": "2", "date": NO_DATE, "spans": []}],
+            },
+            {
+                "question": "When?",
+                "query_id": "b",
+                "answer": {
+                    "number": "",
+                    "date": {"day": "2", "month": "May", "year": "1932"},
+                    "spans": [],
+                },
+            },
+        ],
+    }
+}
+PARAGRAPH = {"title": "T", "paragraph_text": "x"}
+LAYOUTS = {
+    "drop.json": (json.dumps(DROP, indent=1), Question("Who?", "Ada\nBob", "P.", ("2",), "a")),
+    "dump.jsonl": (
+        json.dumps({"context": "Passage: P.\nQuestion: Who?\nAnswer:", "ref_text": "Ada|Bob|Ada"}),
+        Question("Who?", "Ada", "P.", ("Bob",)),
+    ),
+    "bamboogle.csv": ("Who?,,,,Ada,A.,\n", Question("Who?", "Ada", None, ("A.",))),
+    "bamboogle.json": (
+        json.dumps([{"Question": "Who?", "Answer": "Ada", "Q1": "x", "A2": ["ada", "Ada"]}]),
+        Question("Who?", "Ada", None, ("ada",)),
+    ),
+    "strategyqa.json": (
+        json.dumps([{"qid": "q", "question": "Is it?", "answer": False, "facts": []}]),
+        Question("Is it?", "no", id="q"),
+    ),
+    "musique.jsonl": (
+        json.dumps(
+            {"id": "m", "question": "Who?", "answer": "Ada", "answer_aliases": ["A."]}
+            | {"paragraphs": [PARAGRAPH, PARAGRAPH]}
+        ),
+        Question("Who?", "Ada", "T: x\n\nT: x", ("A.",), "m"),
+    ),
+    "gsm8k.jsonl": (
+        json.dumps({"question": "Sum?", "answer": "1 + 1 = 2\n#### 1,002"}),
+        Question("Sum?", "1,002"),
+    ),
+    "own.csv": ('question,answer\n"Who, then?",Ada\n', Question("Who, then?", "Ada")),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_each_published_layout_is_recognised(name: str, zipped: bool, tmp_path: Path) -> None:
+    text, first = LAYOUTS[name]
+    path = tmp_path / (name + ".gz" * zipped)
+    path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
+
+    assert load_questions(path)[0] == first
+
+
+def test_a_date_is_written_day_first(tmp_path: Path) -> None:
+    path = tmp_path / "drop.json"
+    path.write_text(json.dumps(DROP, indent=1))
+
+    assert load_questions(path)[1].answer == "2 May 1932"
+
+
+def test_fields_of_any_file_can_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"problem": "6 x 7?", "solution": 42, "id": 7}\n')
+    [question] = load_questions(path, fields={"question": "problem", "answer": "solution"})
+
+    assert question == Question("6 x 7?", "42", id="7")
+    with pytest.raises(DataError, match=rf"{path}:1: missing field 'task'; it has problem"):
+        load_questions(path, fields={"question": "task"})
+    with pytest.raises(ConfigError, match="unknown name 'gold'"):
+        load_questions(path, fields={"gold": "solution"})
+
+
+def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"problem": "6 x 7?"}\n')
+
+    with pytest.raises(DataError, match=r"own.jsonl:1: missing field 'question', and no known"):
+        load_questions(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        (
+            "a.jsonl",
+            '{"paragraphs": [{}], "question": "x", "id": "m"}',
+            ":1: missing field 'title'",
+        ),
+        ("a.json", '[{"passage": "P.",\n"question": "x"}]', ": row 1: missing field 'answer'"),
+        ("a.csv", "question,answer\nx\n", ":2: 1 cells, where 2 are named"),
+        ("a.jsonl.gz", "\x1f\x8bnonsense", "neither UTF-8 text nor gzip"),
+    ],
+)
+def test_a_malformed_row_is_named(name: str, text: str, fault: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(DataError) as caught:
+        load_questions(path)
+    assert fault in str(caught.value)
+
+
+def test_a_dataset_is_loaded_from_the_hub_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def load_dataset(name: str, configuration: str | None, *, split: str) -> list[dict[str, str]]:
+        asked.append((name, configuration, split))
+        if split == "nowhere":
+            raise ValueError("Unknown split")
+        return [{"question": "Sum?", "answer": "…\n#### 2"}]
+
+    stand_in = ModuleType("datasets")
+    stand_in.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", stand_in)
+
+    assert load_questions("gsm8k", split="train") == (Question("Sum?", "2"),)
+    assert asked == [("openai/gsm8k", "main", "train")]
+    with pytest.raises(DataError, match="split 'nowhere': Unknown split"):
+        load_questions("gsm8k", split="nowhere")
+
+
+def test_without_the_extra_the_command_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'decompose-distill\[datasets\]'"):
+        load_questions("drop")
+
+
+def test_a_file_has_no_split(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="split is of datasets from the hub"):
+        load_questions(tmp_path / "x.jsonl", split="train")
