@@ -10,7 +10,7 @@ from decompose_distill.evaluation.money import BreakEven
 from decompose_distill.evaluation.study import LossCurve
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 70, 620, 18, 300
+LEFT, RIGHT, TOP, BOTTOM = 70, 600, 18, 300
 LOG_FROM = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 

@@ -116,7 +116,7 @@ def _difference(part: str, test: Tested) -> str:
     comparison = test.comparison
     sentence = (
         f"With the {part} distilled ({comparison.name}) the difference is "
-        f"{100 * comparison.difference:+.1f} points, {p_text(test.p_holm)} after Holm"
+        f"{points(comparison.difference)} points, {p_text(test.p_holm)} after Holm"
     )
     if test.shown:
         return f"{sentence}."
@@ -146,6 +146,16 @@ def p_text(p: float) -> str:
         'p < 0.001'
     """
     return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies, in points.
+
+    Example:
+        >>> points(-0.041)
+        '−4.1'
+    """
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def usd(amount: Decimal | float | None) -> str:

@@ -18,7 +18,7 @@ from decompose_distill.evaluation.charts import (
     break_even_curve,
     loss_chart,
 )
-from decompose_distill.evaluation.conclusion import conclude, family, p_text, usd
+from decompose_distill.evaluation.conclusion import conclude, family, p_text, points, usd
 from decompose_distill.evaluation.figures import on_front, priced, study_figures
 from decompose_distill.evaluation.study import Cell, Study
 
@@ -129,7 +129,7 @@ def _environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"usd": usd, "p": p_text, "percent": _percent, "points": _points}
+    found.filters |= {"usd": usd, "p": p_text, "percent": _percent, "points": points}
     return found
 
 
@@ -149,10 +149,6 @@ def _cell(value: Any) -> Any:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def _hash(text: str) -> str:
