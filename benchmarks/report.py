@@ -33,7 +33,7 @@ from decompose_distill.evaluation.money import Cost, Expense, Price, usage_by_ro
 from decompose_distill.evaluation.report import write_report
 from decompose_distill.evaluation.study import Cell, Flow, LossCurve, MaskedRow, Study
 
-SEARCHES = ("a", "ada", "older than", "kilometres", "no such words", "escape", "7")
+SEARCHES = ("a", "ada", "by how many", "kilometres", "no such words", "escape", "7")
 TYPED = """
 const box = document.getElementById("search"), began = performance.now();
 box.value = arguments[0];

@@ -104,7 +104,7 @@ def test_a_flow_that_does_not_add_up_is_refused() -> None:
 
 
 def test_a_study_that_names_a_cell_it_lacks_is_refused() -> None:
-    with pytest.raises(ConfigError, match="decomposer=.*names no cell"):
+    with pytest.raises(ConfigError, match=r"decomposer=.*names no cell"):
         Study("Demo", (_cell(TEACHER, None, 3),), teacher=TEACHER, decomposer=STUDENT)
 
 
