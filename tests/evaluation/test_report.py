@@ -222,3 +222,16 @@ def test_a_phone_scrolls_the_page_in_one_direction_only(
 
     assert width <= 375
     assert background == {"light": "rgb(246, 247, 250)", "dark": "rgb(16, 18, 24)"}[scheme]
+
+
+@pytest.mark.parametrize("usd", [None, "0", "0.1"])
+@pytest.mark.parametrize("rights", [0, 40])
+def test_a_study_at_its_ends_is_written_too(tmp_path: Path, usd: str | None, rights: int) -> None:
+    cells = (_cell(TEACHER, usd, rights), _cell(STUDENT, usd, rights), _cell(SOLVER, usd, 0, n=0))
+    losses = (LossCurve("none", ()), LossCurve("broken", ((1, float("nan")), (2, 0.0))))
+    study = Study("Ends", cells, teacher=TEACHER, decomposer=STUDENT, solver=SOLVER, losses=losses)
+    page = write_report(study, tmp_path).read_text(encoding="utf-8")
+
+    assert "nothing scored" in page
+    assert "no question was answered differently" in page
+    assert "never pays" in page or "a price is missing" in page

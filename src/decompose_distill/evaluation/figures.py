@@ -23,7 +23,7 @@ def study_figures(study: Study, tests: Sequence[Tested], answer: str) -> dict[st
         for each in study.flows
     ]
     figures["losses"] = [
-        {"name": each.name, "train": each.train, "validation": each.validation}
+        {"name": each.name, "train": _loss(each.train), "validation": _loss(each.validation)}
         for each in study.losses
     ]
     return figures
@@ -84,6 +84,10 @@ def _break_even(study: Study) -> dict[str, Any] | None:
     figures: dict[str, Any] = {"questions": pays.questions, "never": pays.questions is None}
     names = ("training_usd", "baseline_per_question", "student_per_question")
     return figures | {name: _number(getattr(pays, name)) for name in names}
+
+
+def _loss(points: Sequence[tuple[int, float]]) -> list[tuple[int, float | None]]:
+    return [(step, loss if math.isfinite(loss) else None) for step, loss in points]
 
 
 def _number(amount: Decimal | None) -> float | None:

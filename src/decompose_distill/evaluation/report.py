@@ -48,7 +48,7 @@ def write_report(study: Study, folder: str | Path) -> Path:
     figures = study_figures(study, tests, str(answer))
     context = {"study": study, "figures": figures, "answer": answer, "priced": _priced(study)}
     texts = {
-        JSON: json.dumps(figures, indent=2),
+        JSON: json.dumps(figures, indent=2, allow_nan=False),
         MARKDOWN: _environment(html=False).get_template("report.md.j2").render(context),
         HTML: _page(study, context),
     }
