@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
+from statistics import NormalDist, stdev
 
 import numpy as np
 
 Interval = tuple[float, float]
 
 Z95 = NormalDist().inv_cdf(0.975)
+Z80 = NormalDist().inv_cdf(0.8)
 RESAMPLES = 10_000
 
 
@@ -73,3 +74,55 @@ def paired_bootstrap(differences: Sequence[float]) -> float:
     means = np.array([random.choice(centered, len(array)).mean() for _ in range(RESAMPLES)])
     extreme = int(np.count_nonzero(np.abs(means) >= abs(array.mean())))
     return (extreme + 1) / (RESAMPLES + 1)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of one table for their number (Holm, Scand. J. Stat. 6, 1979).
+
+    Below 0.05 after it, at most one table in twenty holds even one difference that is chance.
+
+    Example:
+        >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
+        [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    adjusted, highest = [1.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def smallest_difference(differences: Sequence[float]) -> float | None:
+    """Smallest true mean difference that a paired test on this sample finds in 4 cases of 5.
+
+    Two-sided at 5 %, with 80 % power, in the normal approximation of Connor (Biometrics 43, 1987)
+    for right and wrong in pairs; for other scores the mean square of the differences stands for
+    the share of questions on which the two differ. `None` where nothing differs: such a sample
+    does not tell.
+
+    Args:
+        differences: One a question, first minus baseline.
+
+    Example:
+        >>> round(smallest_difference([1.0] * 18 + [-1.0] * 6 + [0.0] * 76), 3)
+        0.136
+    """
+    n, share = len(differences), sum(each * each for each in differences) / len(differences)
+    if not share:
+        return None
+    found = 0.0
+    for _ in range(50):  # Connor's formula gives n for a difference; here it is solved for that
+        power = Z80 * math.sqrt(max(0.0, share - found**2))
+        found = (Z95 * math.sqrt(share) + power) / math.sqrt(n)
+    return min(1.0, found)
+
+
+def spread(means: Sequence[float]) -> float | None:
+    """Standard deviation between repeats, such as training seeds; `None` with fewer than two.
+
+    Example:
+        >>> round(spread([0.70, 0.72, 0.77]), 3)
+        0.036
+    """
+    return stdev(means) if len(means) > 1 else None

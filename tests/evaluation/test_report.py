@@ -1,0 +1,237 @@
+"""The written report: complete, escaped, and usable in a real browser without a network."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from decompose_distill import (
+    ConfigError,
+    DataError,
+    Decomposition,
+    Question,
+    Report,
+    Solution,
+    Subquestion,
+    Trace,
+    Usage,
+)
+from decompose_distill.evaluation.browser import browser_data
+from decompose_distill.evaluation.harness import Result
+from decompose_distill.evaluation.money import Cost, Expense
+from decompose_distill.evaluation.report import write_report
+from decompose_distill.evaluation.study import Cell, Flow, LossCurve, MaskedRow, Study
+
+HOSTILE = "<script>document.title='run'</script></script><img src=x onerror=alert(1)> \x1b[31mred"
+TEACHER, STUDENT, SOLVER = ("teacher", "solver"), ("S_D-R", "solver"), ("teacher", "S_E-R")
+
+
+def _report(rights: int, n: int) -> Report:
+    results = []
+    for number in range(n):
+        question = Question(HOSTILE if number == 0 else f"Question {number}?", answer="1")
+        split = Decomposition(question, (Subquestion("First?"),), usage=Usage(10, 5))
+        answer = "1" if number < rights else "2"
+        trace = Trace(question, Solution(split, answer, HOSTILE, Usage(20, 5)))
+        results.append(Result(trace, float(number < rights)))
+    return Report("row", "exact", tuple(results))
+
+
+def _cell(place: tuple[str, str], usd: str | None, *rights: int, n: int = 40) -> Cell:
+    expense = Expense("solver", Usage(20, 5), None if usd is None else Decimal(usd))
+    cost = Cost(n * len(rights), (expense,), Decimal(2) if place == STUDENT else Decimal(0))
+    return Cell(*place, tuple(_report(each, n) for each in rights), cost)
+
+
+def _study(*, price: str | None = "0.1", student: tuple[int, ...] = (35, 37)) -> Study:
+    cells = (_cell(TEACHER, "0.4", 36), _cell(STUDENT, price, *student), _cell(SOLVER, "0.2", 8))
+    return Study(
+        HOSTILE,
+        cells,
+        teacher=TEACHER,
+        decomposer=STUDENT,
+        solver=SOLVER,
+        flows=(Flow("S_D-R", 10, 7, {HOSTILE: 3}),),
+        losses=(LossCurve(HOSTILE, ((1, 2.0), (2, 1.0))),),
+        masked_rows=(MaskedRow("S_D-R", HOSTILE, ("How", HOSTILE)),),
+        warnings=(HOSTILE,),
+        settings={HOSTILE: HOSTILE},
+    )
+
+
+def test_the_answer_names_the_part_that_holds_and_what_it_saves(tmp_path: Path) -> None:
+    write_report(_study(), tmp_path)
+    figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+
+    assert figures["answer"].startswith("Distil the decomposer, not the solver.")
+    # $0.01 a question before, $0.1 for 80 after: 2 / 0.00875 questions.
+    assert "after 229 questions" in figures["answer"]
+    assert figures["break_even"]["questions"] == 229
+
+
+def test_an_unknown_price_is_said_and_not_drawn(tmp_path: Path) -> None:
+    write_report(_study(price=None), tmp_path)
+    figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+
+    assert figures["break_even"] is None
+    assert "a price is missing" in figures["answer"]
+    assert figures["cells"][1]["cost"]["usd"] is None
+
+
+def test_a_student_that_loses_is_not_praised(tmp_path: Path) -> None:
+    write_report(_study(student=(5,)), tmp_path)
+    figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+
+    assert figures["answer"].startswith("Distilling either part loses accuracy.")
+
+
+def test_seeds_are_repeats_with_a_spread_between_them() -> None:
+    cell = _cell(STUDENT, "0.1", 20, 30)
+
+    assert (cell.n, cell.mean) == (40, 0.625)
+    assert cell.spread == pytest.approx(0.25 / 2**0.5)
+    assert _cell(TEACHER, "0.1", 20).spread is None
+
+
+def test_a_flow_that_does_not_add_up_is_refused() -> None:
+    with pytest.raises(DataError, match="10 traces came in, kept and dropped are 9"):
+        Flow("S_D-R", 10, 7, {"wrong answer": 2})
+
+
+def test_a_study_that_names_a_cell_it_lacks_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"decomposer=.*names no cell"):
+        Study("Demo", (_cell(TEACHER, None, 3),), teacher=TEACHER, decomposer=STUDENT)
+
+
+def test_no_text_becomes_markup(tmp_path: Path) -> None:
+    page = write_report(_study(), tmp_path).read_text(encoding="utf-8")
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+
+    assert len(re.findall("<script", page)) == len(re.findall("</script>", page)) == 2
+    assert "<img" not in page + markdown
+    assert "\x1b" not in page + markdown
+    assert "␛[31mred" in page
+
+
+def test_the_page_holds_every_trace_once(tmp_path: Path) -> None:
+    study = _study()
+    page = write_report(study, tmp_path).read_text(encoding="utf-8")
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+
+    assert data == browser_data(study)
+    assert len(data["questions"]) == 40
+    assert sum(len(question["a"]) for question in data["questions"]) == 40 * 4
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    chromium, service = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not service:
+        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs: pip install selenium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for name in ["gpu", "quic", "background-networking", "component-update", "sync"]:
+        options.add_argument(f"--disable-{name}")
+    profile = tmp_path_factory.mktemp("profile")
+    for name in ("headless", "no-sandbox", "no-first-run", f"user-data-dir={profile}"):
+        options.add_argument(f"--{name}")
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
+    yield found
+    found.quit()
+
+
+def _open(driver: Any, page: Path, *, width: int = 1200, scheme: str = "light") -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    driver.get(page.as_uri())
+
+
+def _type(driver: Any, words: str) -> str:
+    code = (
+        "const box = document.getElementById('search'); box.value = arguments[0];"
+        "box.dispatchEvent(new Event('input'));"
+        "return document.getElementById('count').textContent"
+    )
+    return str(driver.execute_script(code, words))
+
+
+@pytest.mark.browser
+def test_the_page_asks_for_nothing_and_complains_of_nothing(driver: Any, tmp_path: Path) -> None:
+    page = write_report(_study(), tmp_path)
+    driver.get_log("performance")
+    _open(driver, page)
+    messages = [json.loads(each["message"])["message"] for each in driver.get_log("performance")]
+    asked = [
+        each["params"]["request"]["url"]
+        for each in messages
+        if each["method"] == "Network.requestWillBeSent"
+    ]
+
+    assert page.as_uri() in asked
+    assert all(url == page.as_uri() or url.startswith("data:") for url in asked)
+    assert driver.get_log("browser") == []
+
+
+@pytest.mark.browser
+def test_a_question_with_a_script_is_shown_as_text_and_does_not_run(
+    driver: Any, tmp_path: Path
+) -> None:
+    _open(driver, write_report(_study(), tmp_path))
+    told = _type(driver, "<script>")
+    shown = driver.execute_script("return document.getElementById('detail').textContent")
+
+    assert told.startswith("40 of 40")  # it stands in every solver's words
+    assert HOSTILE.replace("\x1b", "␛") in shown
+    assert driver.title != "run"
+    assert driver.execute_script("return document.images.length") == 0
+
+
+@pytest.mark.browser
+def test_search_and_filters_narrow_the_list_and_keys_walk_it(driver: Any, tmp_path: Path) -> None:
+    _open(driver, write_report(_study(), tmp_path))
+
+    assert _type(driver, "Question 39").startswith("1 of 40")
+    assert _type(driver, "no such words").startswith("No question fits")
+    assert _type(driver, "").startswith("40 of 40")
+    driver.find_element("id", "list").send_keys("\ue015")  # arrow down
+    assert "Question 1?" in driver.find_element("css selector", "#detail h3").text
+    driver.execute_script(
+        "const box = document.getElementById('outcome'); box.value = 'wrong';"
+        "document.getElementById('where').value = '0'; box.dispatchEvent(new Event('input'))"
+    )
+    assert driver.find_element("id", "count").text.startswith("4 of 40")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_scrolls_the_page_in_one_direction_only(
+    driver: Any, tmp_path: Path, scheme: str
+) -> None:
+    _open(driver, write_report(_study(), tmp_path), width=375, scheme=scheme)
+    width = driver.execute_script("return document.documentElement.scrollWidth")
+    background = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+    assert width <= 375
+    assert background == {"light": "rgb(246, 247, 250)", "dark": "rgb(16, 18, 24)"}[scheme]
+
+
+@pytest.mark.parametrize("usd", [None, "0", "0.1"])
+@pytest.mark.parametrize("rights", [0, 40])
+def test_a_study_at_its_ends_is_written_too(tmp_path: Path, usd: str | None, rights: int) -> None:
+    cells = (_cell(TEACHER, usd, rights), _cell(STUDENT, usd, rights), _cell(SOLVER, usd, 0, n=0))
+    losses = (LossCurve("none", ()), LossCurve("broken", ((1, float("nan")), (2, 0.0))))
+    study = Study("Ends", cells, teacher=TEACHER, decomposer=STUDENT, solver=SOLVER, losses=losses)
+    page = write_report(study, tmp_path).read_text(encoding="utf-8")
+
+    assert "nothing scored" in page
+    assert "no question was answered differently" in page
+    assert "never pays" in page or "a price is missing" in page

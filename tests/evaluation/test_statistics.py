@@ -1,0 +1,88 @@
+"""Intervals and tests against values from their sources."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from decompose_distill.evaluation.statistics import (
+    Z80,
+    Z95,
+    bootstrap_mean,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    smallest_difference,
+    spread,
+    wilson,
+)
+
+P_VALUES = st.lists(st.floats(0, 1), max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    # Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_gives_newcombes_intervals(right: int, n: int, low: float, high: float) -> None:
+    assert wilson(right, n) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_mcnemar_is_twice_the_smaller_tail_of_fair_tosses() -> None:
+    assert mcnemar(8, 2) == pytest.approx(2 * (1 + 10 + 45) / 1024)
+    assert mcnemar(5, 5) == 1
+    assert mcnemar(0, 0) == 1
+
+
+def test_the_bootstraps_agree_with_the_normal_interval_on_many_values() -> None:
+    values = [(number % 7) / 6 for number in range(700)]
+    mean = sum(values) / 700
+    error = math.sqrt(sum((each - mean) ** 2 for each in values) / 700 / 700)
+
+    assert bootstrap_mean(values) == pytest.approx(
+        (mean - Z95 * error, mean + Z95 * error), abs=3e-3
+    )
+    assert paired_bootstrap([each - mean + Z95 * error for each in values]) == pytest.approx(
+        0.05, abs=0.01
+    )
+
+
+def test_holm_multiplies_the_smallest_p_value_by_the_number_of_tests() -> None:
+    # Steps by hand: 4 × 0.01, 3 × 0.015, then never below what came before.
+    assert holm([0.04, 0.01, 0.03, 0.015]) == pytest.approx([0.06, 0.04, 0.06, 0.045])
+
+
+@given(P_VALUES)
+def test_holm_keeps_the_order_and_lies_between_plain_and_bonferroni(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+
+    for p, after in zip(p_values, adjusted, strict=True):
+        assert p <= after <= min(1, p * len(p_values)) + 1e-12
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    assert [adjusted[each] for each in order] == sorted(adjusted)
+
+
+def test_the_smallest_difference_needs_the_sample_that_connors_formula_asks_for() -> None:
+    differences = [1.0] * 60 + [-1.0] * 40 + [0.0] * 300
+    found, share = smallest_difference(differences), 100 / 400
+    assert found is not None
+
+    needed = (Z95 * math.sqrt(share) + Z80 * math.sqrt(share - found**2)) ** 2 / found**2
+
+    assert needed == pytest.approx(400)
+
+
+def test_a_sample_without_differences_does_not_say_what_it_could_show() -> None:
+    assert smallest_difference([0.0] * 10) is None
+
+
+def test_the_spread_of_seeds_needs_two_of_them() -> None:
+    assert spread([0.5]) is None
+    assert spread([0.4, 0.6]) == pytest.approx(math.sqrt(0.02))
