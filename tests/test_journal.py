@@ -34,12 +34,12 @@ def _traces(draw: st.DrawFn) -> Trace:
     decomposition = Decomposition(question, subquestions, draw(st.text()), sample, draw(USAGES))
     if draw(st.booleans()):
         solution = Solution(decomposition, draw(st.text()), draw(st.text()), draw(USAGES))
-        return Trace(question, solution, sample, draw(st.text()))
+        return Trace(question, solution, sample, draw(st.integers(0, 9)), draw(st.text()))
     stage = draw(st.sampled_from(["decompose", "solve"]))
     failed = decomposition if stage == "solve" else None
     words = draw(st.text()), draw(st.text()), draw(st.text())
     failure = Failure(question, stage, *words, failed, sample, draw(USAGES))  # type: ignore[arg-type]
-    return Trace(question, failure, sample, draw(st.text()))
+    return Trace(question, failure, sample, draw(st.integers(0, 9)), draw(st.text()))
 
 
 _texts = st.lists(st.text(), max_size=3).map(tuple)
@@ -48,6 +48,14 @@ _texts = st.lists(st.text(), max_size=3).map(tuple)
 @given(_traces())
 def test_a_trace_survives_the_way_to_text_and_back(trace: Trace) -> None:
     assert decode_trace(encode_trace(trace), "here:1") == trace
+
+
+def test_a_trace_written_before_solves_were_numbered_is_the_first() -> None:
+    question = Question("Who?")
+    line = encode_trace(Trace(question, Failure(question, "decompose", "length"), key="a"))
+
+    assert '"solve"' not in line
+    assert decode_trace(line, "here:1").solve == 0
 
 
 def test_traces_are_read_in_the_order_written(tmp_path: Path, traces: tuple[Trace, ...]) -> None:

@@ -115,6 +115,8 @@ def _cut_torn_line(path: Path) -> None:
 def encode_trace(trace: Trace) -> str:
     """One trace as one line of JSON, without its line end."""
     row: dict[str, Any] = {"schema": SCHEMA, "key": trace.key, "sample": trace.sample}
+    if trace.solve:
+        row["solve"] = trace.solve
     row["question"] = _encode_question(trace.question)
     if trace.decomposition is not None:
         row["decomposition"] = {
@@ -150,8 +152,8 @@ def decode_trace(line: str, where: str) -> Trace:
     sample = _field(row, "sample", int, where)
     decomposition = _decode_decomposition(row, question, sample, where)
     outcome = _decode_outcome(row, question, decomposition, sample, where)
-    key = _field(row, "key", str, where)
-    return Trace(question, outcome, sample, key=key)
+    solve = _field(row, "solve", int, where) if "solve" in row else 0
+    return Trace(question, outcome, sample, solve, _field(row, "key", str, where))
 
 
 def decode_question(row: Mapping[str, Any], where: str) -> Question:
