@@ -110,7 +110,10 @@ def test_without_decomposer_the_solver_gets_the_bare_question() -> None:
     assert trace.answer == "Question: Who?"
 
 
-@pytest.mark.parametrize(("mode", "seen"), [("joint", True), ("direct", False), ("cot", False)])
+@pytest.mark.parametrize(
+    ("mode", "seen"),
+    [("joint", True), ("direct", False), ("cot", False), ("plan_and_solve", False)],
+)
 def test_only_the_joint_solver_sees_the_subquestions(mode: str, seen: bool) -> None:
     solver = Solver(ScriptedBackend(lambda text: text.replace("\n", " ")), mode=mode)  # type: ignore[arg-type]
     pipeline = Pipeline(Decomposer(ScriptedBackend(lambda text: "1. How old is Ada?")), solver)

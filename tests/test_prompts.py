@@ -1,5 +1,7 @@
 """Prompts keep instruction and data apart."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,3 +59,31 @@ def test_a_prompt_survives_json(system: str) -> None:
 def test_unknown_fields_of_a_stored_prompt_are_refused() -> None:
     with pytest.raises(ConfigError, match="extra"):
         prompts.Prompt.from_json({"system": "", "user": "{question}", "extra": 1})
+
+
+def test_worked_examples_are_turns_before_the_question_and_survive_a_checkpoint() -> None:
+    shown = (Question("Is Ada over 9?", context="Ada is 3."), (), "1. How old is Ada?")
+    prompt = prompts.decompose().with_examples([shown])
+    turns = prompt.render(Question("Who is older?"))
+
+    assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
+    assert turns[1].content == "Context: Ada is 3.\n\nQuestion: Is Ada over 9?"
+    assert turns[2].content == "1. How old is Ada?"
+    assert prompts.Prompt.from_json(json.loads(json.dumps(prompt.to_json()))) == prompt
+
+
+@given(st.text(), st.text(), st.lists(st.tuples(st.text(), st.text())))
+def test_any_prompt_round_trips_through_json(
+    system: str, suffix: str, examples: list[tuple[str, str]]
+) -> None:
+    user = "{question}" + suffix.replace("{", "(")
+    prompt = prompts.Prompt(system, user, tuple(examples))
+
+    assert prompts.Prompt.from_json(json.loads(json.dumps(prompt.to_json()))) == prompt
+
+
+def test_a_prompt_without_examples_keeps_the_name_traces_were_collected_under() -> None:
+    assert repr(prompts.Prompt("Split.", "{question}")) == (
+        "Prompt(system='Split.', user='{question}')"
+    )
+    assert "examples" in repr(prompts.Prompt("Split.", "{question}", (("a", "b"),)))

@@ -6,8 +6,8 @@ decomposition", the last line "The answer is: ") is that of arXiv 2402.15000, se
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from decompose_distill.errors import ConfigError
@@ -20,7 +20,7 @@ _KNOWN = ("context", "question", "subquestions")
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A system instruction and a user template.
+    """A system instruction, a user template and, for a few-shot prompt, worked examples.
 
     The template may hold `{question}` (required), `{context}` and `{subquestions}`; the last
     two stand for a labelled block, or for nothing where there is none.
@@ -37,6 +37,13 @@ class Prompt:
     system: str
     """The instruction; empty for no system turn."""
     user: str = "{context}Question: {question}{subquestions}"
+    examples: tuple[tuple[str, str], ...] = ()
+    """Turns shown before the question: what a user asked, and the answer to imitate."""
+
+    def __repr__(self) -> str:
+        # Part of the keys of collected traces: without examples it reads as it always did.
+        shown = f", examples={self.examples!r}" if self.examples else ""
+        return f"Prompt(system={self.system!r}, user={self.user!r}{shown})"
 
     def __post_init__(self) -> None:
         names = _PLACEHOLDER.findall(self.user)
@@ -58,6 +65,31 @@ class Prompt:
             >>> [message.role for message in JOINT.render(Question("Who is older?"))]
             ['system', 'user']
         """
+        system = (Message("system", self.system),) if self.system else ()
+        shown = (
+            turn
+            for asked, answered in self.examples
+            for turn in (Message("user", asked), Message("assistant", answered))
+        )
+        return (*system, *shown, Message("user", self._ask(question, subquestions)))
+
+    def with_examples(
+        self, examples: Iterable[tuple[Question, Sequence[Subquestion], str]]
+    ) -> "Prompt":
+        """The same prompt with worked examples: question, its subquestions, completion.
+
+        The subquestions are those the model is given, so none for a decomposer.
+
+        Example:
+            >>> shown = (Question("Is Ada over 9?"), (), "1. How old is Ada?")
+            >>> chat = decompose().with_examples([shown]).render(Question("Who is older?"))
+            >>> [message.role for message in chat]
+            ['system', 'user', 'assistant', 'user']
+        """
+        shown = tuple((self._ask(asked, steps), text) for asked, steps, text in examples)
+        return replace(self, examples=(*self.examples, *shown))
+
+    def _ask(self, question: Question, subquestions: Sequence[Subquestion]) -> str:
         blocks = {
             "question": question.text,
             "context": f"Context: {question.context}\n\n" if question.context else "",
@@ -66,17 +98,18 @@ class Prompt:
             else "",
         }
         # One pass, so that braces inside the data stay data.
-        user = Message("user", _PLACEHOLDER.sub(lambda found: blocks[found[1]], self.user))
-        return (Message("system", self.system), user) if self.system else (user,)
+        return _PLACEHOLDER.sub(lambda found: blocks[found[1]], self.user)
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """The prompt as plain data, as a checkpoint stores it.
 
         Example:
             >>> Prompt.from_json(JOINT.to_json()) == JOINT
             True
         """
-        return asdict(self)
+        data: dict[str, Any] = {"system": self.system, "user": self.user}
+        turns = [list(turn) for turn in self.examples]
+        return data | ({"examples": turns} if turns else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Prompt":
@@ -85,9 +118,16 @@ class Prompt:
         Raises:
             ConfigError: A field is missing or unknown.
         """
-        if set(data) != {"system", "user"}:
-            raise ConfigError(f"a prompt holds exactly 'system' and 'user', not {sorted(data)}")
-        return cls(str(data["system"]), str(data["user"]))
+        if set(data) - {"examples"} != {"system", "user"}:
+            raise ConfigError(
+                "a prompt holds exactly 'system' and 'user', and perhaps 'examples', "
+                f"not {sorted(data)}"
+            )
+        turns = data.get("examples", [])
+        if not all(len(turn) == 2 for turn in turns):
+            raise ConfigError("field 'examples' of a prompt must hold pairs of question and answer")
+        examples = tuple((str(asked), str(answered)) for asked, answered in turns)
+        return cls(str(data["system"]), str(data["user"]), examples)
 
 
 def decompose(max_subquestions: int = 3) -> Prompt:
@@ -128,3 +168,10 @@ COT = Prompt(
     'End with a line "The answer is: " followed by the final answer alone.'
 )
 """Zero-shot chain of thought in one completion, the baseline the paper lacks."""
+
+PLAN_AND_SOLVE = Prompt(
+    "First understand the question and write a short plan that divides it into steps. Then carry "
+    "the plan out, step by step, with every intermediate result. "
+    'End with a line "The answer is: " followed by the final answer alone.'
+)
+"""Plan and answer in one completion: the method of arXiv 2305.04091, in our words."""

@@ -11,8 +11,13 @@ from decompose_distill.errors import ConfigError, ParseError
 from decompose_distill.parsing import parse_answer
 from decompose_distill.types import Completion, Decomposition, Failure, Request, Sampling, Solution
 
-Mode = Literal["joint", "direct", "cot"]
-_PROMPTS = {"joint": prompts.JOINT, "direct": prompts.DIRECT, "cot": prompts.COT}
+Mode = Literal["joint", "direct", "cot", "plan_and_solve"]
+_PROMPTS = {
+    "joint": prompts.JOINT,
+    "direct": prompts.DIRECT,
+    "cot": prompts.COT,
+    "plan_and_solve": prompts.PLAN_AND_SOLVE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +25,8 @@ class Solver:
     """The second role: answers questions with a backend and a prompt.
 
     Modes: `joint` answers all subquestions and then the question in one completion (the
-    paper's solver); `direct` and `cot` ignore subquestions and answer in one call, without
-    and with working.
+    paper's solver); the others ignore subquestions and answer in one call: `direct` without
+    working, `cot` with it, `plan_and_solve` with a plan of its own first (arXiv 2305.04091).
 
     Raises:
         ConfigError: The mode is unknown.
