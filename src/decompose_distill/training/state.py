@@ -48,7 +48,7 @@ def begin(folder: Path, run: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: It holds an unfinished run of other settings or data.
     """
-    path = folder / _RUN
+    path, run = folder / _RUN, json.loads(json.dumps(run))  # as it reads back: tuples are lists
     if has_begun(folder):
         before = json.loads(path.read_text(encoding="utf-8"))
         if changed := [name for name in run if before.get(name) != run[name]]:
