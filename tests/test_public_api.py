@@ -21,7 +21,7 @@ LIGHT = {
     "backend": {"errors", "types"},
     "scores": set(),
     "progress": set(),
-    "filters": {"errors", "scores", "types"},
+    "filters": {"errors", "parsing", "scores", "types"},
     "journal": {"errors", "types"},
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
