@@ -74,7 +74,7 @@ def measure_uplift(
     A decomposition is known by its question and subquestions, so that the solves of several
     files and samples add up. A solver that failed (cut off, nothing to read) was not right; a
     failure with reason `error`, where the backend did not answer, and a question without gold
-    count as no solve. Each iterable is read once; some 200 bytes stay for each decomposition
+    count as no solve. Each iterable is read once; some 130 bytes stay for each decomposition
     and each question.
 
     Args:
@@ -179,14 +179,14 @@ def _count(
     right: Counter[Hashable] = Counter()
     solves: Counter[Hashable] = Counter()
     for trace in traces:
-        points = _points(trace, score)
+        points = points_of(trace, score)
         if points is not None:
             solves[key(trace)] += 1
             right[key(trace)] += points == 1
     return right, solves
 
 
-def _points(trace: Trace, score: scores.Score) -> float | None:
+def points_of(trace: Trace, score: scores.Score) -> float | None:
     """1 or less for an answer, 0 for none; `None` where nothing was measured."""
     if trace.failure and (trace.failure.reason == "error" or trace.decomposition is None):
         return None
