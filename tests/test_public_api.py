@@ -34,6 +34,8 @@ LIGHT = {
     "evaluation": {"errors", "journal", "pipeline", "progress", "scores", "types"},
     "training": {"chat", "decoding", "errors", "filters", "parsing", "pretrained"}
     | {"progress", "prompts", "types"},
+    "interop": {"errors", "evaluation", "filters", "journal", "parsing", "prompts", "scores"}
+    | {"training", "types"},
     "testing": {"backend", "types"},
 }
 """What each module may import of this package; `demo`, `cli` and the top sit above all."""

@@ -52,6 +52,9 @@ if typing.TYPE_CHECKING:
     from decompose_distill.collection import Collected, collect
     from decompose_distill.evaluation.datasets import load_questions
     from decompose_distill.evaluation.harness import Comparison, Report, evaluate
+    from decompose_distill.interop.exporting import export_traces
+    from decompose_distill.interop.importing import import_traces
+    from decompose_distill.interop.preferences import preference_pairs
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
 
@@ -88,9 +91,12 @@ __all__ = [
     "collect",
     "distill",
     "evaluate",
+    "export_traces",
     "filters",
+    "import_traces",
     "load_backend",
     "load_questions",
+    "preference_pairs",
     "prompts",
     "read_traces",
     "scores",
@@ -107,7 +113,10 @@ _LAZY = {
     "collect": "decompose_distill.collection",
     "distill": "decompose_distill.training.recipe",
     "evaluate": "decompose_distill.evaluation.harness",
+    "export_traces": "decompose_distill.interop.exporting",
+    "import_traces": "decompose_distill.interop.importing",
     "load_questions": "decompose_distill.evaluation.datasets",
+    "preference_pairs": "decompose_distill.interop.preferences",
 }
 
 

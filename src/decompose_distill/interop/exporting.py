@@ -24,7 +24,6 @@ from decompose_distill.training.examples import (
 )
 from decompose_distill.types import Trace
 
-
 Write = Callable[[Iterable[Row], Path], int]
 """Writes rows to a path and counts them."""
 
@@ -70,7 +69,7 @@ def export_traces(
         keep: Filter that chooses the traces.
 
     Raises:
-        ConfigError: An argument is wrong, or the folder holds something.
+        ConfigError: An argument is wrong, or a folder that must be empty is not.
         DataError: No trace is kept, or the `dataset_info.json` there is malformed.
         MissingExtraError: Parquet needs `decompose-distill[datasets]`.
 
@@ -87,6 +86,8 @@ def export_traces(
     if format not in ROWS:
         raise ConfigError(f"format must be one of {', '.join(ROWS)}, not {format!r}")
     target, path = resolve_target(role, target), Path(path)
+    if path.is_dir() and not format.startswith("hub"):
+        raise ConfigError(f"{path} is a folder; format {format} is a file of JSON lines")
     prompt = prompt or DEFAULT_PROMPTS[target]
     dropped: Counter[str] = Counter()
     kept = filters.sift(traces, filters.all_of(keep, partial(unusable, target=target)), dropped)

@@ -16,7 +16,8 @@ from decompose_distill.interop.rows import Row
 from decompose_distill.journal import encode_trace
 from decompose_distill.types import Trace
 
-Kind = str | list["Kind"] | Mapping[str, "Kind"]
+Kind = str | list[Any] | Mapping[str, Any]
+"""Type of a column: a list holds its one kind, a mapping is an object of fields."""
 
 _USAGE: Mapping[str, Kind] = {"input_tokens": "int64", "output_tokens": "int64"}
 _TURNS: Kind = [{"role": "string", "content": "string"}]
@@ -45,13 +46,12 @@ COLUMNS: Mapping[str, Kind] = {
         "usage": _USAGE,
     },
 }
-"""Types of the columns: a list holds its one kind, a mapping is an object of fields."""
 ROWS_A_GROUP = 1000
 
 
 def columns(trace: Trace) -> Row:
     """A trace as `read_traces` knows it, with null where a field is absent."""
-    row = json.loads(encode_trace(trace))
+    row: Row = json.loads(encode_trace(trace))
     empty = {"solve": 0, "decomposition": None, "solution": None, "failure": None}
     nothing: dict[str, object] = {"answer": None, "context": None, "aliases": None}
     return empty | row | {"question": nothing | row["question"]}
@@ -133,7 +133,7 @@ def _feature(kind: Kind) -> Row:
         return {"dtype": kind}
     if isinstance(kind, list):
         [inner] = kind
-        return {"list": inner if isinstance(inner, str) else _features(dict(inner))}
+        return {"list": inner if isinstance(inner, str) else _features(inner)}
     return {"struct": _features(kind)}
 
 

@@ -86,7 +86,7 @@ def _traces(row: Any, where: str, role: Role) -> Iterator[Trace]:
         raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
     row = hub.present(row)
     if "schema" in row:
-        yield decode_trace(json.dumps(row), where)
+        yield decode_trace(json.dumps(row, default=str), where)
     elif "messages" in row or {"prompt", "completion"} <= set(row):
         yield from_chat(row, where, role)
     elif {"problem", "questions", "answers"} <= set(row):

@@ -37,8 +37,8 @@ def from_chat(row: Row, where: str, role: Role) -> Trace:
     asked, said = _chat(row, where)
     question = Question(asked)
     if role == "decomposer":
-        return _trace(_decomposed(question, said), "", 0)
-    return _trace(Decomposition(question, ()), said, 0)
+        return _trace(_decomposed(question, said), None)
+    return _trace(Decomposition(question, ()), said)
 
 
 def from_subq(row: Row, where: str) -> Iterator[Trace]:
@@ -93,17 +93,17 @@ def _decomposed(question: Question, text: str, sample: int = 0) -> Decomposition
         return Failure(question, "decompose", str(error), str(error), text, sample=sample)
 
 
-def _trace(split: Decomposition | Failure, said: str, sample: int) -> Trace:
-    """What the text of a solution makes of a decomposition; empty where there is none."""
+def _trace(split: Decomposition | Failure, said: str | None, sample: int = 0) -> Trace:
+    """What the text of a solution makes of a decomposition; `None` where there is none."""
     if isinstance(split, Failure):
         return Trace(split.question, split, sample)
     reason = NOT_SOLVED
-    if said:
+    if said is not None:
         try:
             return Trace(split.question, Solution(split, parse_answer(said), said), sample)
         except ParseError as error:
             reason = str(error)
-    failure = Failure(split.question, "solve", reason, reason, said, split, sample)
+    failure = Failure(split.question, "solve", reason, reason, said or "", split, sample)
     return Trace(split.question, failure, sample)
 
 

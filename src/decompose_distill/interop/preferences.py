@@ -101,9 +101,11 @@ def preference_pairs(
         >>> from decompose_distill import Decomposition, Question, Solution, Subquestion
         >>> question = Question("How old are Ada and Bob together?", answer="42")
         >>> def trace(answer, step):
-        ...     return Trace(question, Solution(Decomposition(question, (Subquestion(step),)), answer))
-        >>> paired = preference_pairs([trace("42", "How old is each?"), trace("7", "Who is Ada?")])
-        >>> paired.pairs[0].chosen, paired.pairs[0].rejected
+        ...     split = Decomposition(question, (Subquestion(step),))
+        ...     return Trace(question, Solution(split, answer))
+        >>> traces = [trace("42", "How old is each?"), trace("7", "Who is Ada?")]
+        >>> [pair] = preference_pairs(traces).pairs
+        >>> pair.chosen, pair.rejected
         ('1. How old is each?', '1. Who is Ada?')
     """
     if most < 1:
