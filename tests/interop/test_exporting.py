@@ -159,7 +159,7 @@ def _whole_traces(draw: st.DrawFn) -> Trace:
 
 @pytest.mark.parametrize("form", ["hub", "hub-parquet"])
 @settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(traces=st.lists(_whole_traces(), min_size=1, max_size=4))
 def test_a_hub_folder_brings_every_trace_back_as_it_was(
@@ -174,7 +174,7 @@ def test_a_hub_folder_brings_every_trace_back_as_it_was(
 
 
 @pytest.mark.parametrize("form", ["trl", "axolotl"])
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(asked=WORDS, steps=STEPS)
 def test_question_and_subquestions_survive_the_way_through_a_chat(
     form: Format, asked: str, steps: list[str], tmp_path_factory: pytest.TempPathFactory
@@ -196,21 +196,21 @@ def test_question_and_subquestions_survive_the_way_through_a_chat(
 
 
 @pytest.mark.parametrize("form", ["hub", "hub-parquet"])
-def test_datasets_loads_the_folder_with_its_types(
-    form: Format, one: Trace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_datasets_loads_the_folder_with_its_types(form: Format, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="pip install 'decompose-distill[datasets]'")
-    split = one.decomposition
-    failure = Failure(one.question, "solve", "length", decomposition=split)
-    # The reader guesses types from the first block of a file: nothing in it has a failure.
-    many = [one] * 8000 + [Trace(one.question, failure)]
-    export_traces(many, tmp_path / "out", format=form, keep=filters.decomposed, prompt=PROMPT)
-    loaded = datasets.load_dataset(
-        str(tmp_path / "out"), split="train", cache_dir=str(tmp_path / "cache")
+    # The reader guesses types from the first 10 MB of a file: nothing in them has a failure.
+    question = Question("How old are both?", context="Ada is 40, Bob 2. " * 5000)
+    split = Decomposition(question, (Subquestion("How old is Ada?"),))
+    solved = Trace(question, Solution(split, "42", "The answer is: 42"))
+    failed = Trace(question, Failure(question, "solve", "length", decomposition=split))
+    place = tmp_path / "out"
+    export_traces(
+        [*[solved] * 160, failed], place, format=form, keep=filters.decomposed, prompt=PROMPT
     )
+    loaded = datasets.load_dataset(str(place), split="train", cache_dir=str(tmp_path / "cache"))
 
-    assert len(loaded) == 8001
+    assert len(loaded) == 161
     assert loaded[0]["prompt"] == FORMS["trl"]["prompt"]
-    assert loaded[0]["decomposition"]["subquestions"] == ["How old is Ada?", "How old is Bob?"]
-    assert loaded[8000]["failure"]["reason"] == "length"
-    assert loaded[8000]["solution"] is None
+    assert loaded[0]["decomposition"]["subquestions"] == ["How old is Ada?"]
+    assert loaded[160]["failure"]["reason"] == "length"
+    assert loaded[160]["solution"] is None

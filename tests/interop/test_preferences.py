@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import PROMPT
@@ -94,6 +94,7 @@ def test_each_prompt_without_a_pair_has_its_reason() -> None:
     assert str(paired).startswith("1 pairs of 1 prompts; none of 5: 2 nothing scored")
 
 
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from("+-"), st.integers(0, 1))),
     st.randoms(),
