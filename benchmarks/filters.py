@@ -12,6 +12,7 @@ filter's finds are what it drops. Medians over the seeds.
 
 import argparse
 import json
+import re
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,7 @@ from decompose_distill.parsing import parse_subquestions
 SAMPLES, RATE = 4, 0.05
 SKILL, KNOWN, UNKNOWN, EASY = 0.9, 0.9, 0.1, 0.1
 MINIMUM = 0.3
+_ADDED = re.compile(r", is it |\? I wonder", re.IGNORECASE)
 PLANTED = ("leak", "copy", "runaway", "rambling")
 
 
@@ -99,8 +101,8 @@ class Solves:
         """Whether the database gets it right, with what is planted on top of it left aside."""
         if trace.decomposition is None:
             return False
-        plain = (step.text.partition(", is it ")[0] for step in trace.decomposition.subquestions)
-        steps = (text.partition("? I wonder")[0].rstrip("?") + "?" for text in plain)
+        plain = (_ADDED.split(step.text)[0] for step in trace.decomposition.subquestions)
+        steps = (f"{text.rstrip('?')}?" for text in plain)
         split = replace(trace.decomposition, subquestions=tuple(map(dd.Subquestion, steps)))
         [outcome] = self._database.solve([split])
         return filters.correct(replace(trace, outcome=outcome)) is None
