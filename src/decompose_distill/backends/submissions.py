@@ -1,14 +1,14 @@
 """Which batches were submitted, on disk: a kill must not submit, and pay, a second time.
 
 Three lines of JSON a batch: `intent` before anything is sent, `created` with the provider's id,
-`settled` once every completion was taken. An intent alone may have been created all the same.
+`settled` once the completions were taken. An intent alone may have been created all the same.
 """
 
 import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ class Submission:
     """One batch: what is in it, and the provider's name for it.
 
     Example:
-        >>> Submission("openai:my-model", ("a", "b")).batch is None  # not known to be created
+        >>> Submission("openai:my-model", frozenset("ab")).batch is None  # not known to be created
         True
     """
 
     identity: str
     """Model and endpoint."""
-    custom_ids: tuple[str, ...]
+    custom_ids: frozenset[str]
+    """Its requests; read back, those that were not settled."""
     attempt: int = 1
     """How often its requests were submitted, with this time."""
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -68,16 +69,19 @@ class Submissions:
         """Note what is about to be sent."""
         row = {"event": "intent", "key": submission.key, "time": submission.time}
         row |= {"identity": submission.identity, "attempt": submission.attempt}
-        self._append(row | {"custom_ids": submission.custom_ids})
+        self._append(row | {"custom_ids": sorted(submission.custom_ids)})
 
     def created(self, submission: Submission, batch: str) -> Submission:
         """Note the provider's id."""
         self._append({"event": "created", "key": submission.key, "batch": batch})
         return replace(submission, batch=batch)
 
-    def settle(self, submission: Submission) -> None:
-        """Note that nothing is to be had from this batch any more."""
-        self._append({"event": "settled", "key": submission.key})
+    def settle(self, submission: Submission, custom_ids: Set[str]) -> None:
+        """Note that these requests have nothing more to get from this batch."""
+        row: dict[str, object] = {"event": "settled", "key": submission.key}
+        if custom_ids != submission.custom_ids:
+            row["custom_ids"] = sorted(custom_ids)
+        self._append(row)
 
     def _append(self, row: Mapping[str, object]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
@@ -96,11 +100,11 @@ class Submissions:
         elif event == "created":
             self._open[key] = replace(self._open[key], batch=_field(row, "batch", str, where))
         elif event == "settled":
-            del self._open[key]
+            names = _names(row, where) if "custom_ids" in row else self._open[key].custom_ids
+            left = self._open[key].custom_ids - names
+            self._open[key] = replace(self._open[key], custom_ids=left)
         else:
-            raise DataError(
-                f"{where}: field 'event' must be intent, created or settled: {event!r}"
-            )
+            raise DataError(f"{where}: field 'event' must be intent, created or settled: {event!r}")
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
@@ -117,12 +121,16 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def _submission(key: str, row: Mapping[str, Any], where: str) -> Submission:
-    custom_ids: Sequence[Any] = _field(row, "custom_ids", list, where)
-    if not all(isinstance(name, str) for name in custom_ids):
-        raise DataError(f"{where}: field 'custom_ids' must be a list of strings")
     identity, attempt = _field(row, "identity", str, where), _field(row, "attempt", int, where)
     seconds = _field(row, "time", float, where)
-    return Submission(identity, tuple(custom_ids), attempt, key, seconds)
+    return Submission(identity, _names(row, where), attempt, key, seconds)
+
+
+def _names(row: Mapping[str, Any], where: str) -> frozenset[str]:
+    names = _field(row, "custom_ids", list, where)
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f"{where}: field 'custom_ids' must be a list of strings")
+    return frozenset(names)
 
 
 def _row(line: bytes, where: str) -> Mapping[str, Any]:

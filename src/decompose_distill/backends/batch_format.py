@@ -1,0 +1,80 @@
+"""The lines of a batch's files: a request out, what became of it in."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from decompose_distill.backends.batch_api import PATH, REPEATED
+from decompose_distill.backends.wire import Secret, decode, failed, words
+from decompose_distill.types import Completion, Request
+
+AGAIN = ("batch_expired", "request_timeout")
+"""Codes of requests that were not run, or not to their end, and may be another time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What became of a request that is worth another try."""
+
+    found: str
+
+
+def encode_line(custom_id: str, body: bytes) -> bytes:
+    """One request as a line of an input file.
+
+    Example:
+        >>> encode_line("a", b"{}")
+        b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}\\n'
+    """
+    head = json.dumps({"custom_id": custom_id, "method": "POST", "url": PATH})
+    return head[:-1].encode() + b', "body": ' + body + b"}\n"
+
+
+def read_line(line: bytes) -> dict[str, Any] | None:
+    """One line of an output or error file; `None` where it is not one.
+
+    Example:
+        >>> read_line(b'{"custom_id": "a"}')["custom_id"]
+        'a'
+        >>> read_line(b'{"custom_id": ') is None
+        True
+    """
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    named = isinstance(row, dict) and isinstance(row.get("custom_id"), str)
+    return row if named else None
+
+
+def outcome(
+    request: Request, row: dict[str, Any], secret: Secret, source: str
+) -> Completion | Again:
+    """What became of a request, by its line."""
+    response = row.get("response")
+    if isinstance(response, dict) and isinstance(response.get("status_code"), int):
+        return _answered(request, response, secret, source)
+    error = row.get("error")
+    code, message = (
+        (error.get("code"), error.get("message"))
+        if isinstance(error, dict)
+        else ("no answer", error)
+    )
+    found = secret.strike(f"{code}: {message}")
+    return Again(found) if code in AGAIN else failed(request, f"{source}: {found}")
+
+
+def _answered(
+    request: Request, response: dict[str, Any], secret: Secret, source: str
+) -> Completion | Again:
+    status = response["status_code"]
+    answer = httpx2.Response(status, json=response.get("body"))
+    if answer.is_success:
+        return decode(request, answer, secret, source)
+    found = f"HTTP {status}: {words(answer, secret)}"
+    passing = status in REPEATED or status >= 500
+    if passing and "insufficient_quota" not in answer.text:
+        return Again(found)
+    return failed(request, f"{source}: {found}")
