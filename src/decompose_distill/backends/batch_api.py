@@ -41,6 +41,7 @@ _REFUSED = {
     404: "check that this server has the batch interface (/files and /batches), and base_url",
     **dict.fromkeys((301, 302, 303, 307, 308), "set base_url to where it redirects"),
 }
+_NOTHING: Mapping[str, str] = {}
 _backoff = wait_random_exponential(multiplier=1, max=60)
 
 
@@ -116,29 +117,29 @@ class BatchApi:
         yield from io.BytesIO(response.content)  # ends lines at \n alone; texts hold other ends
 
     def _find(self, key: str, since: float) -> str | None:
-        query: dict[str, Any] = {"limit": PAGE}
+        query = {"limit": str(PAGE)}
         while True:
-            page = self._json("GET", "batches", params=query)
-            rows = [row for row in page.get("data") or () if isinstance(row, dict)]
+            page = self._json("GET", "batches", query=query)
+            rows = _objects(page.get("data"))
             for row in rows:
-                if (row.get("metadata") or {}).get(METADATA) == key:
-                    return str(row["id"])
-            old = any(row.get("created_at", since) < since - CLOCKS for row in rows)
+                if _object(row.get("metadata")).get(METADATA) == key:
+                    return str(row.get("id"))
+            old = any(_number(row.get("created_at"), since) < since - CLOCKS for row in rows)
             if old or not rows or not page.get("has_more"):
                 return None
-            query["after"] = rows[-1]["id"]
+            query["after"] = str(rows[-1].get("id"))
 
     def _read(self, row: Mapping[str, Any]) -> Batch:
         status = str(row.get("status")).lower()
         if status not in (*ENDED, *UNDER_WAY):
             raise BackendError(f"{self.endpoint.shown} shows a batch of unknown status {status!r}")
-        counts = row.get("request_counts") or {}
-        errors = (row.get("errors") or {}).get("data") or ()
+        counts = _object(row.get("request_counts"))
+        errors = _objects(_object(row.get("errors")).get("data"))
         files = (row.get("output_file_id"), row.get("error_file_id"))
         return Batch(
             status,
-            sum(counts.get(kind) or 0 for kind in ("completed", "failed")),
-            counts.get("total") or 0,
+            sum(int(_number(counts.get(kind))) for kind in ("completed", "failed")),
+            int(_number(counts.get("total"))),
             tuple(file for file in files if isinstance(file, str)),
             self.endpoint.secret.strike("; ".join(map(_fault, errors))),
             any(error.get("code") == "token_limit_exceeded" for error in errors),
@@ -150,21 +151,29 @@ class BatchApi:
             raise BackendError(f"{method} {self.endpoint.shown}/{path} answered without an id")
         return found
 
-    def _json(self, method: str, path: str, gone: str = "", **content: Any) -> Mapping[str, Any]:
+    def _json(self, method: str, path: str, gone: str = "", **content: Any) -> dict[str, Any]:
         response = self._call(method, path, gone, **content)
         try:
             row = response.json()
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            found = words(response, self.endpoint.secret)
+            found = words(response.content, self.endpoint.secret)
             raise BackendError(f"{method} {self.endpoint.shown}/{path} answered no JSON: {found}")
         return row
 
-    def _call(self, method: str, path: str, gone: str = "", **content: Any) -> httpx2.Response:
+    def _call(
+        self,
+        method: str,
+        path: str,
+        gone: str = "",
+        query: Mapping[str, str] = _NOTHING,
+        **content: Any,
+    ) -> httpx2.Response:
         what = f"{method} {self.endpoint.shown}/{path}"
+        url = self.endpoint.at(path).copy_merge_params(query)
         try:
-            response = self._client.request(method, self.endpoint.at(path), **content)
+            response = self._client.request(method, url, **content)
         except httpx2.RequestError as error:
             cause = type(error)(str(error))  # without the frames, as these hold the key
         else:
@@ -175,7 +184,7 @@ class BatchApi:
 
     def _refusal(self, what: str, response: httpx2.Response, gone: str) -> BackendError:
         status = response.status_code
-        found = f"{what}: HTTP {status}: {words(response, self.endpoint.secret)}"
+        found = f"{what}: HTTP {status}: {words(response.content, self.endpoint.secret)}"
         no_credit = status == 429 and "insufficient_quota" in response.text
         if not no_credit and (status in REPEATED or status >= 500):
             return Later(found, asked=asked_wait(response.headers))
@@ -202,3 +211,15 @@ def _wait(state: RetryCallState) -> float:
 def _fault(error: Mapping[str, Any]) -> str:
     line = f"line {error['line']}: " if error.get("line") else ""
     return f"{line}{error.get('code')}: {error.get('message')}"
+
+
+def _object(found: Any) -> dict[str, Any]:
+    return found if isinstance(found, dict) else {}
+
+
+def _objects(found: Any) -> list[dict[str, Any]]:
+    return [_object(each) for each in found] if isinstance(found, list) else []
+
+
+def _number(found: Any, otherwise: float = 0) -> float:
+    return found if isinstance(found, int | float) else otherwise

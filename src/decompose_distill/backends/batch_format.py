@@ -1,10 +1,9 @@
 """The lines of a batch's files: a request out, what became of it in."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import httpx2
 
 from decompose_distill.backends.batch_api import PATH, REPEATED
 from decompose_distill.backends.wire import Secret, decode, failed, words
@@ -21,15 +20,15 @@ class Again:
     found: str
 
 
-def encode_line(custom_id: str, body: bytes) -> bytes:
+def encode_line(custom_id: str, body: Mapping[str, object]) -> bytes:
     """One request as a line of an input file.
 
     Example:
-        >>> encode_line("a", b"{}")
+        >>> encode_line("a", {})
         b'{"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}\\n'
     """
-    head = json.dumps({"custom_id": custom_id, "method": "POST", "url": PATH})
-    return head[:-1].encode() + b', "body": ' + body + b"}\n"
+    row = {"custom_id": custom_id, "method": "POST", "url": PATH, "body": body}
+    return json.dumps(row).encode() + b"\n"
 
 
 def read_line(line: bytes) -> dict[str, Any] | None:
@@ -70,11 +69,10 @@ def _answered(
     request: Request, response: dict[str, Any], secret: Secret, source: str
 ) -> Completion | Again:
     status = response["status_code"]
-    answer = httpx2.Response(status, json=response.get("body"))
-    if answer.is_success:
+    answer = json.dumps(response.get("body")).encode()
+    if 200 <= status < 300:
         return decode(request, answer, secret, source)
     found = f"HTTP {status}: {words(answer, secret)}"
-    passing = status in REPEATED or status >= 500
-    if passing and "insufficient_quota" not in answer.text:
+    if (status in REPEATED or status >= 500) and b"insufficient_quota" not in answer:
         return Again(found)
     return failed(request, f"{source}: {found}")

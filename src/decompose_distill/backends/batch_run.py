@@ -1,8 +1,9 @@
 """Requests into batches, batches into completions, and what did not come out in again."""
 
+import json
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Self
@@ -106,9 +107,9 @@ class BatchRun:
             f"with, or delete {self._kept.path} to submit, and pay, again"
         )
 
-    def take(self, request: Request, body: bytes) -> None:
+    def take(self, request: Request, body: Mapping[str, object]) -> None:
         """Await a request in the batch it is in already, or put it into the next one."""
-        digest = sha256(body).hexdigest()[:48]
+        digest = sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:48]
         name = f"{digest}-{self._seen[digest]}"
         self._seen[digest] += 1
         ask = _Ask(request, name, encode_line(name, body))

@@ -73,22 +73,23 @@ class OpenAIBatchBackend:
             raise ConfigError(f"max_requests must be 1 to {MOST_REQUESTS}, not {max_requests}")
         if max_attempts < 1:
             raise ConfigError(f"max_attempts must be 1 or more, not {max_attempts}")
-        self.model = model
+        self.model, self.base_url = model, ""  # so that a report of the next lines can show this
         self.path = Path(path)
         self.max_attempts = max_attempts
         self._limits = Limits(max_requests, max_attempts)
         self._endpoint = find_endpoint(base_url, api_key_env)
+        self.base_url = self._endpoint.shown
         self._progress = progress
         self._sleep = sleep
 
     def __repr__(self) -> str:
-        where = f"{str(self.path)!r}, base_url={self._endpoint.shown!r}"
+        where = f"{str(self.path)!r}, base_url={self.base_url!r}"
         return f"OpenAIBatchBackend({self.model!r}, {where})"
 
     @property
     def identity(self) -> str:
         """Model and endpoint without credentials, for keys."""
-        return f"openai:{self.model} {self._endpoint.shown}"
+        return f"openai:{self.model} {self.base_url}"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once; completions come batch by batch.
@@ -101,13 +102,13 @@ class OpenAIBatchBackend:
             BackendUnavailable: The server could not be reached for long.
             DataError: The file at `path` is malformed.
         """
-        kept = Submissions(self.path)
+        kept, official = Submissions(self.path), self._endpoint.official
         with (
             BatchApi(self._endpoint, self._sleep) as api,
             BatchRun(api, kept, self.identity, self._limits, show=self._progress) as run,
         ):
             for request in requests:
-                run.take(request, encode(self.model, request, official=self._endpoint.official))
+                run.take(request, encode(self.model, request, official=official))
                 yield from run.landed(leave=MOST_BATCHES - 1)
             run.submit()
             yield from run.landed(leave=0)
