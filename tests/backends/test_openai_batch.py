@@ -7,6 +7,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +297,421 @@ def test_a_batch_that_fails_its_validation_is_raised_with_the_line(
     with pytest.raises(BackendError, match="failed its validation"):
         list(batched.generate(number(2)))
     assert created(server) == 2  # a failed batch is not awaited again
+
+
+def test_a_batch_beyond_the_accounts_queue_waits_until_another_ends(
+    server: FakeBatchServer, path: Path
+) -> None:
+    server.most_tokens = 300  # one batch of four, not two
+    found = texts_of(backend(server, path, max_requests=4).generate(number(8)))
+
+    assert found == {each.id: each.id for each in number(8)}
+    assert set(server.billed.values()) == {1}
+    assert [len(lines) for lines in batch_lines(server)] == [4, 4, 4]
+
+
+def test_a_batch_beyond_the_whole_queue_is_halved_until_it_fits(
+    server: FakeBatchServer, path: Path
+) -> None:
+    server.most_tokens = 300
+    found = texts_of(backend(server, path).generate(number(16)))
+
+    assert found == {each.id: each.id for each in number(16)}
+    assert set(server.billed.values()) == {1}
+    assert [len(lines) for lines in batch_lines(server)] == [16, 8, 4, 4, 8, 4, 4]
+
+
+def test_a_request_beyond_the_whole_queue_ends_the_run(server: FakeBatchServer, path: Path) -> None:
+    server.most_tokens = 10
+
+    with pytest.raises(BackendUnavailable, match=r"token_limit_exceeded.*Limit: 10.*run again"):
+        list(backend(server, path).generate(number(2)))
+    server.most_tokens = None
+    assert len(texts_of(backend(server, path).generate(number(2)))) == 2
+
+
+def spoil_outputs(server: FakeBatchServer, spoil: Callable[[bytes], bytes]) -> None:
+    """Change what the output file of the next batch holds."""
+    run = server._run
+
+    def spoiled(batch: Any) -> None:
+        run(batch)
+        name = batch.shown["output_file_id"]
+        server.files[name] = spoil(server.files[name])
+
+    server._run = spoiled  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("torn", [b'{"custom_id": "x', b"[]", b"\xff\xfe", b"[" * 100_000, b"null"])
+def test_a_line_that_cannot_be_read_is_an_error_of_its_request_alone(
+    server: FakeBatchServer, path: Path, torn: bytes
+) -> None:
+    spoil_outputs(server, lambda content: torn + b"\n" + content.split(b"\n", 1)[1])
+    completions = list(backend(server, path).generate(number(3)))
+    failed = [each for each in completions if each.finish == "error"]
+
+    assert len(completions) == 3
+    assert [each.error for each in failed] == [
+        "batch_2: no line for this request, and 1 that cannot be read"
+    ]
+    assert created(server) == 1
+
+
+def test_lines_of_requests_that_were_not_asked_for_are_left_alone(
+    server: FakeBatchServer, path: Path
+) -> None:
+    spoil_outputs(server, lambda content: content + content.replace(b'id": "', b'id": "other'))
+
+    assert len(texts_of(backend(server, path).generate(number(3)))) == 3
+
+
+@pytest.mark.parametrize("lost", ["POST /files", "POST /batches", "GET /batches", "GET /files/"])
+@pytest.mark.parametrize("reply", [DROP, Reply(500, b""), Reply(429, {"error": "slow down"})])
+@pytest.mark.parametrize("done", [False, True])
+def test_a_lost_call_is_made_again_and_no_batch_is_created_twice(
+    server: FakeBatchServer, path: Path, lost: str, reply: Reply, done: bool
+) -> None:
+    left = [reply] if done else [reply, reply]
+
+    def fault(call: str) -> Reply | None:
+        return left.pop() if left and call.startswith(lost) else None
+
+    setattr(server, "after" if done else "before", fault)
+
+    assert len(texts_of(backend(server, path).generate(number(3)))) == 3
+    assert not left
+    assert len(server.batches) == 1
+    assert set(server.billed.values()) == {1}
+
+
+def test_an_outage_of_half_an_hour_does_not_end_the_wait(
+    server: FakeBatchServer, path: Path
+) -> None:
+    left = [DROP] * 40
+    server.before = lambda call: left.pop() if left and call.startswith("GET /batches/") else None
+
+    assert len(texts_of(backend(server, path).generate(number(3)))) == 3
+    assert not left
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (Reply(401, {"error": {"message": "revoked"}}), "HTTP 401: revoked: check the key"),
+        (Reply(404, b"not found"), "HTTP 404: not found: check that this server has the batch"),
+        (Reply(400, {"error": {"message": "bad file"}}), "HTTP 400: bad file"),
+        (Reply(429, {"error": {"code": "insufficient_quota"}}), "check the credit"),
+        (Reply(200, b"<html>"), "answered no JSON: <html>"),
+        (Reply(200, {"no": "id"}), "answered without an id"),
+        (Reply(308, b""), "set base_url to where it redirects"),
+    ],
+)
+def test_a_call_that_is_refused_ends_the_run(
+    server: FakeBatchServer, path: Path, reply: Reply, words: str
+) -> None:
+    server.before = lambda call: reply if call == "POST /files" else None
+
+    with pytest.raises(BackendError, match=words) as caught:
+        list(backend(server, path).generate(number(3)))
+    assert f"POST {server.url}/files" in str(caught.value)
+    assert not isinstance(caught.value, BackendUnavailable)
+    assert server.calls == ["POST /files"]
+
+
+def test_a_batch_of_unheard_status_ends_the_run(server: FakeBatchServer, path: Path) -> None:
+    server.before = lambda call: (
+        Reply(200, {"status": "paused"}) if call.startswith("GET /batches/") else None
+    )
+
+    with pytest.raises(BackendError, match="unknown status 'paused'"):
+        list(backend(server, path).generate(number(3)))
+
+
+def test_a_server_that_is_not_there_is_said_to_be(path: Path) -> None:
+    batched = OpenAIBatchBackend(
+        "m", path, base_url="http://127.0.0.1:9/v1", progress=False, sleep=lambda _: None
+    )
+
+    with pytest.raises(BackendUnavailable, match=r"http://127.0.0.1:9/v1/files: no answer"):
+        list(batched.generate(number(1)))
+
+
+def test_the_wait_a_server_asks_for_is_kept(server: FakeBatchServer, path: Path) -> None:
+    left = [Reply(429, {"error": "slow down"}, {"Retry-After": "7"})]
+    server.before = lambda call: left.pop() if left else None
+    naps: list[float] = []
+    list(backend(server, path, sleep=naps.append).generate(number(1)))
+
+    assert naps[0] == 7
+
+
+def test_it_looks_less_and_less_often_at_a_batch_that_takes_long(
+    server: FakeBatchServer, path: Path
+) -> None:
+    server.polls = 30
+    naps: list[float] = []
+    list(backend(server, path, sleep=naps.append).generate(number(1)))
+
+    assert naps[:3] == [2, 3, 4.5]
+    assert max(naps) == 60
+    assert len(server.calls) < 40
+
+
+def shown(error: BaseException) -> str:
+    """All that a report may show of an error: causes, and local variables of the library."""
+    report = traceback.TracebackException.from_exception(error, capture_locals=True)
+    frames = [str(frame.locals) for frame in report.stack if frame.filename != __file__]
+    behind = [shown(each) for each in (error.__cause__, error.__context__) if each]
+    return "\n".join([repr(error), *frames, *behind])
+
+
+@pytest.mark.parametrize(
+    "reply", [DROP, Reply(500, KEY.encode()), Reply(401, KEY.encode()), Reply(200, KEY.encode())]
+)
+def test_the_key_is_in_no_error_no_file_and_no_repr(
+    server: FakeBatchServer, path: Path, reply: Reply
+) -> None:
+    server.before = lambda call: reply if call.startswith("POST /batches") else None
+    batched = backend(server, path)
+
+    with pytest.raises(BackendError) as caught:
+        list(batched.generate(number(3)))
+    assert KEY not in shown(caught.value)
+    assert KEY not in path.read_text()
+    assert KEY not in repr(batched)
+
+
+def test_a_missing_key_is_named_before_anything_is_sent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+
+    with pytest.raises(BackendError, match="set the environment variable OPENAI_API_KEY"):
+        OpenAIBatchBackend("gpt-4.1-mini", path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_requests": 0}, "max_requests must be 1 to 50000, not 0"),
+        ({"max_requests": 50_001}, "max_requests must be 1 to 50000"),
+        ({"max_attempts": 0}, "max_attempts must be 1 or more, not 0"),
+        ({"base_url": "localhost"}, "base_url must be like"),
+    ],
+)
+def test_a_wrong_argument_is_named(path: Path, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        OpenAIBatchBackend("some-model", path, **options)
+
+
+def test_what_runs_and_how_far_it_is_can_be_read(
+    server: FakeBatchServer,
+    path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_run, "LINE_SECONDS", 0)
+    server.answer = first_time(EXPIRED, "question 1")
+    list(backend(server, path, progress=True).generate(number(3)))
+    said = capsys.readouterr().err.splitlines()
+
+    assert said[0] == "submitted batch_2: 3 requests"
+    assert "requests done: batch_2 in_progress 0/3" in said
+    assert "batch_2 expired: 1 requests go again" in said
+
+
+def press_ctrl_c(_: float) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_leaves_the_batches_running_and_says_so(
+    server: FakeBatchServer, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, progress=True, sleep=press_ctrl_c).generate(number(3)))
+    assert "still running at the provider: batch_2; run again" in capsys.readouterr().err
+    assert len(texts_of(backend(server, path).generate(number(3)))) == 3
+    assert created(server) == 1
+
+
+def test_of_a_batch_that_still_runs_only_what_is_asked_for_is_taken(
+    server: FakeBatchServer, path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=press_ctrl_c).generate(number(5)))
+    more = [*number(7)[2:4], *number(7)[5:]]
+
+    assert texts_of(backend(server, path).generate(more)) == {each.id: each.id for each in more}
+    assert [len(lines) for lines in batch_lines(server)] == [5, 2]
+    rest = texts_of(backend(server, path).generate(number(7)[:2]))
+    assert rest == {each.id: each.id for each in number(7)[:2]}
+    assert created(server) == 2
+    assert set(server.billed.values()) == {1}
+
+
+def test_what_was_taken_from_a_batch_is_submitted_anew_when_it_is_asked_for_again(
+    server: FakeBatchServer, path: Path
+) -> None:
+    list(backend(server, path).generate(number(2)))
+    list(backend(server, path).generate(number(2)))
+
+    assert created(server) == 2
+
+
+def test_a_batch_is_not_awaited_for_another_model(server: FakeBatchServer, path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=press_ctrl_c).generate(number(2)))
+    other = OpenAIBatchBackend(
+        "other-model", path, base_url=server.url, progress=False, sleep=lambda _: None
+    )
+
+    assert len(texts_of(other.generate(number(2)))) == 2
+    assert created(server) == 2
+
+
+@pytest.mark.parametrize("gone", ["batches", "files"])
+def test_a_batch_that_is_not_known_any_more_is_not_paid_again_unasked(
+    server: FakeBatchServer, path: Path, gone: str
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=press_ctrl_c).generate(number(2)))
+    (server.batches if gone == "batches" else server.files).clear()
+    if gone == "files":
+        server._run = lambda batch: batch.shown.update(  # type: ignore[method-assign]
+            status="completed", output_file_id="file-gone"
+        )
+
+    with pytest.raises(BackendError, match=rf"HTTP 404: .*delete {path} to submit, and pay, again"):
+        list(backend(server, path).generate(number(2)))
+    path.unlink()
+    assert created(server) == 1
+
+
+def test_resubmissions_are_counted_across_a_kill(server: FakeBatchServer, path: Path) -> None:
+    server.answer = lambda body: EXPIRED
+
+    def until_the_second_batch(_: float) -> None:
+        if created(server) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=until_the_second_batch).generate(number(1)))
+    [failed] = backend(server, path).generate(number(1))
+
+    assert "submitted 3 times" in failed.error
+    assert created(server) == 3
+
+
+CHILD = """
+import sys
+from decompose_distill.backends.openai_batch import OpenAIBatchBackend
+from decompose_distill.types import Message, Request, Sampling
+
+url, path, journal = sys.argv[1:]
+backend = OpenAIBatchBackend(
+    "some-model", path, base_url=url, max_requests=2, progress=False, sleep=lambda _: None
+)
+asks = (Request(text, (Message("user", text),), Sampling()) for text in "abc")
+with open(journal, "a") as file:
+    for completion in backend.generate(asks):
+        print(completion.id, file=file, flush=True)
+"""
+
+
+def steps_of_a_run(path: Path) -> Iterator[tuple[int, str]]:
+    """Which calls to kill at: each as it comes in, and what changes things once it is done."""
+    with FakeBatchServer(first_time(EXPIRED, "b")) as server:
+        list(backend(server, path, max_requests=2).generate(asks(*"abc")))
+        assert len(server.batches) == 3
+    for step, (before, call) in enumerate(pairwise(["", *server.calls]), start=1):
+        if call != before:  # not at each of many looks at a batch
+            yield step, "before"
+        if call.startswith("POST"):
+            yield step, "after"
+
+
+def test_killed_at_any_step_it_goes_on_and_pays_for_nothing_twice(tmp_path: Path) -> None:
+    steps = list(steps_of_a_run(tmp_path / "undisturbed"))
+    assert len(steps) > 15
+    for step, moment in steps:
+        path, journal = tmp_path / f"{step} {moment}", tmp_path / f"{step} {moment} done"
+        with FakeBatchServer(first_time(EXPIRED, "b")) as server:
+            command = [sys.executable, "-c", CHILD, server.url, str(path), str(journal)]
+            process = subprocess.Popen(command)
+            setattr(server, moment, kill_at(step, process, server))
+
+            assert process.wait(timeout=120) == -signal.SIGKILL
+            done = journal.read_text().split()
+            left = [text for text in "abc" if text not in done]
+            rest = texts_of(backend(server, path, max_requests=2).generate(asks(*left)))
+
+            assert sorted([*done, *rest.values()]) == ["a", "b", "c"]
+            assert set(server.billed.values()) == {1}
+
+
+def kill_at(
+    step: int, process: "subprocess.Popen[bytes]", server: FakeBatchServer
+) -> Callable[[str], Reply | None]:
+    def kill(call: str) -> Reply | None:
+        if len(server.calls) != step:
+            return None
+        process.kill()
+        process.wait()
+        return DROP
+
+    return kill
+
+
+def test_a_torn_last_line_is_cut_and_the_rest_kept(server: FakeBatchServer, path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=press_ctrl_c).generate(number(2)))
+    whole = path.read_bytes()
+    intent, _ = whole.splitlines(keepends=True)
+    for torn in (whole[:-1], intent, whole + whole[:20]):
+        path.write_bytes(torn)
+        completions = backend(server, path).generate(number(2))
+
+        assert len(list(completions)) == 2
+    assert created(server) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"{\n", "not JSON"),
+        (b"[]\n", "expected a JSON object, found list"),
+        (b'{"event": "intent"}\n', "field 'key'"),
+        (b'{"event": "settled", "key": "k"}\n', "field 'key' names no open"),
+        (b'{"event": "intent", "key": "k", "custom_ids": [1]}\n', "field '"),
+        (b"\xff\n", "not JSON"),
+    ],
+)
+def test_a_malformed_file_is_named_with_its_line(
+    server: FakeBatchServer, path: Path, line: bytes, words: str
+) -> None:
+    path.write_bytes(line)
+
+    with pytest.raises(DataError, match=rf"{path}:1: {words}"):
+        list(backend(server, path).generate(number(1)))
+    assert server.calls == []
+
+
+def teach(body: Body) -> Answer:
+    """Decomposes and solves."""
+    text = text_of(body)
+    if "How old is" in text:
+        return chat_body("The answer is: 42")
+    return chat_body("1. How old is Ada?\n2. How old is Bob?")
+
+
+def test_a_pipeline_runs_one_batch_of_decompositions_then_one_of_solutions(
+    server: FakeBatchServer, path: Path
+) -> None:
+    server.answer = teach
+    batched = backend(server, path)
+    questions = [Question(f"Is Ada above {age}?") for age in range(5)]
+    traces = list(Pipeline(Decomposer(batched), Solver(batched)).run(questions))
+
+    assert [trace.answer for trace in traces] == ["42"] * 5
+    assert [trace.question for trace in traces] == questions
+    assert [len(lines) for lines in batch_lines(server)] == [5, 5]

@@ -243,10 +243,8 @@ class BatchRun:
                 if row and (ask := left.pop(row["custom_id"], None)):
                     yield ask, outcome(ask.request, row, self._api.endpoint.secret, flight.batch)
         for ask in left.values():
-            found = f"has no line for this request ({unreadable} lines cannot be read)"
-            error = (
-                Again("batch_expired")
-                if batch.status == "expired" and not unreadable
-                else failed(ask.request, f"{flight.batch} {found}")
-            )
-            yield ask, error
+            if batch.status == "expired" and not unreadable:
+                yield ask, Again("expired")
+            else:
+                found = f"no line for this request, and {unreadable} that cannot be read"
+                yield ask, failed(ask.request, f"{flight.batch}: {found}")
