@@ -26,7 +26,8 @@ LIGHT = {
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
     "decoding": {"types"},
-    "backends": {"backend", "chat", "decoding", "errors", "journal", "pretrained", "types"},
+    "backends": {"backend", "chat", "decoding", "errors", "journal", "pretrained"}
+    | {"progress", "types"},
     "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
     "pipeline": {"backend", "errors", "types"},
