@@ -4,80 +4,142 @@ import asyncio
 import atexit
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
-import httpx2
-
+from decompose_distill.backends.endpoints import Pool
 from decompose_distill.types import Completion, Request
+
+Complete = Callable[[Pool, Request], Coroutine[Any, Any, Completion]]
+
+
+class Loops:
+    """The event loop that all runs of one backend share while there are any.
+
+    Args:
+        open_pool: Makes what a loop asks; it is closed when the loop ends.
+    """
+
+    def __init__(self, open_pool: Callable[[], Pool]) -> None:
+        self._open_pool = open_pool
+        self._lock = threading.RLock()  # an abandoned run may be collected while one begins
+        self._flights: set[Flight] = set()
+        self._loop: _LoopThread | None = None
+
+    def join(self, flight: "Flight") -> "_LoopThread":
+        """The loop for a run; it lives until all that joined have left."""
+        with self._lock:
+            self._flights.add(flight)
+            if self._loop is None:
+                self._loop = _LoopThread(self._open_pool)
+            return self._loop
+
+    def leave(self, flight: "Flight") -> None:
+        """End the loop if this was the last run."""
+        with self._lock:
+            self._flights.discard(flight)
+            loop = self._loop
+            if self._flights or loop is None:
+                return
+            self._loop = None
+        loop.close()
 
 
 class Flight:
-    """Requests under way on an event loop in a thread of its own."""
+    """The requests of one run.
 
-    def __init__(
-        self,
-        client: httpx2.AsyncClient,
-        complete: Callable[[httpx2.AsyncClient, Request], Coroutine[Any, Any, Completion]],
-    ) -> None:
-        self._client = client
+    Args:
+        loops: Where the run gets its event loop.
+        complete: Settles a request; what it raises ends the run.
+    """
+
+    def __init__(self, loops: Loops, complete: Complete) -> None:
+        self._loops = loops
         self._complete = complete
         self._under_way = 0
-        self._finished: SimpleQueue[Future[Completion]] = SimpleQueue()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._closing = asyncio.Event()
-        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
-        self._loop = self._runner.get_loop()
-        # A daemon closed by atexit: an abandoned generator must not hold up the interpreter.
-        self._thread = threading.Thread(target=self._run, name="openai-backend", daemon=True)
+        self._finished: SimpleQueue[Completion | BaseException] = SimpleQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    def __enter__(self) -> "Flight":
-        self._thread.start()
-        atexit.register(self.close)
+    def __enter__(self) -> Self:
+        self._thread = self._loops.join(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        atexit.unregister(self.close)
-        self.close()
+        """Cancel what is under way."""
+        self._thread.do(self._cancel)
+        self._loops.leave(self)
 
     def send(self, request: Request) -> None:
         """Set a request under way."""
-        work = asyncio.run_coroutine_threadsafe(self._carry(request), self._loop)
-        work.add_done_callback(self._finished.put)
+        self._thread.do(self._start, request)
         self._under_way += 1
 
     def landed(self, *, leave: int) -> Iterator[Completion]:
         """Yield everything finished, waiting until at most `leave` are under way."""
         while self._under_way > leave or not self._finished.empty():
-            work = self._finished.get()
+            found = self._finished.get()
             self._under_way -= 1
-            yield work.result()
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+
+    def _start(self, request: Request) -> None:
+        task = self._thread.begin(self._carry(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, request: Request) -> None:
+        try:
+            self._finished.put(await self._complete(self._thread.pool, request))
+        except Exception as error:
+            self._finished.put(error)
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+class _LoopThread:
+    """An event loop running in a thread, with the servers asked on it."""
+
+    def __init__(self, open_pool: Callable[[], Pool]) -> None:
+        self.pool = open_pool()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
+        # A daemon closed by atexit: an abandoned generator must not hold up the interpreter.
+        self._thread = threading.Thread(target=self._run, name="openai-backend", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def do(self, callback: Callable[..., None], *args: Any) -> None:
+        """Have the loop call something soon."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Set work under way; to be called on the loop."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def close(self) -> None:
         """Cancel what is under way and end the thread."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._closing.set)
-            if self._thread is not threading.current_thread():  # where garbage is collected
-                self._thread.join()
+        atexit.unregister(self.close)
+        self.do(self._closing.set)
+        if self._thread is not threading.current_thread():  # where garbage is collected
+            self._thread.join()
 
     def _run(self) -> None:
         with self._runner:
             self._runner.run(self._live())
 
     async def _live(self) -> None:
-        async with self._client:
+        async with self.pool:
             await self._closing.wait()
             # Not all tasks of the loop: those below ours are httpx2's to cancel.
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def _carry(self, request: Request) -> Completion:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            return await self._complete(self._client, request)
-        finally:
-            self._tasks.discard(task)

@@ -11,38 +11,23 @@
 """
 
 import asyncio
-import json
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from ssl import SSLContext
 
 import httpx2
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
-from tenacity.wait import wait_random_exponential
 
-from decompose_distill.backends.endpoints import find_endpoint
-from decompose_distill.backends.flight import Flight
-from decompose_distill.backends.pacing import asked_wait
-from decompose_distill.backends.wire import Later, decode, encode, failed, words
-from decompose_distill.errors import BackendError, BackendUnavailable, ConfigError
+from decompose_distill.backends.attempts import Client
+from decompose_distill.backends.breaker import Breaker
+from decompose_distill.backends.connections import Connections
+from decompose_distill.backends.endpoints import Pool, Route, find_endpoints
+from decompose_distill.backends.flight import Flight, Loops
+from decompose_distill.backends.pacing import Meter, Pace
+from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
 
-LONGEST_WAIT = 60.0
-"""Seconds; a request whose server asks for more fails, as an early return helps nobody."""
-FIRST_CONTACT_ATTEMPTS = 3
-"""Attempts to connect to a server that never answered."""
-
-_ADDRESS = "check base_url (most end in /v1)"
-_REFUSED = {
-    401: "check the key in {key}",
-    402: "check the credit of the account behind {key}",
-    403: "check that the key in {key} may use model {model}",
-    404: f"check the model name {{model}}, and {_ADDRESS}",
-    405: _ADDRESS,
-    **dict.fromkeys((301, 302, 303, 307, 308), "set base_url to where it redirects"),
-}
-_REPEATED = (408, 409, 425, 429)
-_backoff = wait_random_exponential(multiplier=1, max=LONGEST_WAIT)
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Trusts nobody, and costs nothing to make."""
 
 
 class OpenAIBackend:
@@ -74,30 +59,42 @@ class OpenAIBackend:
         self,
         model: str,
         *,
-        base_url: str | None = None,
+        base_url: str | Mapping[str, float] | None = None,
         api_key_env: str = "OPENAI_API_KEY",
         max_in_flight: int = 32,
         timeout: float = 600.0,
+        deadline: float | None = None,
         max_attempts: int = 6,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        _check_positive(max_in_flight=max_in_flight, timeout=timeout, max_attempts=max_attempts)
+        _check_positive(
+            max_in_flight=max_in_flight,
+            timeout=timeout,
+            deadline=deadline,
+            max_attempts=max_attempts,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+        )
         self.model, self.base_url = model, ""  # so that a report of the next line can show this
-        self._endpoint = find_endpoint(base_url, api_key_env)
-        self.base_url = self._endpoint.shown
-        self.api_key_env = api_key_env
+        self._endpoints = find_endpoints(base_url, api_key_env)
+        self.base_url = " ".join(sorted(endpoint.shown for endpoint, _ in self._endpoints))
         self.max_in_flight = max_in_flight
-        self.timeout = timeout
         self.max_attempts = max_attempts
-        self._sleep = sleep
-        self._answered = False
+        self._meters = [
+            (Meter.a_minute(requests_per_minute), Meter.a_minute(tokens_per_minute))
+            for _ in self._endpoints
+        ]
+        self._client = Client(model, api_key_env, timeout, deadline, max_attempts, sleep)
+        self._loops = Loops(self._pool)
 
     def __repr__(self) -> str:
         return f"OpenAIBackend({self.model!r}, base_url={self.base_url!r})"
 
     @property
     def identity(self) -> str:
-        """Model and endpoint without credentials, for keys."""
+        """Model and endpoints without credentials, for keys."""
         return f"openai:{self.model} {self.base_url}"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
@@ -114,93 +111,27 @@ class OpenAIBackend:
             >>> list(OpenAIBackend("m", base_url="http://localhost:8000/v1").generate([]))
             []
         """
-        with Flight(self._client(), self._complete) as flight:
+        with Flight(self._loops, self._client.complete) as flight:
             for request in requests:
                 flight.send(request)
                 yield from flight.landed(leave=self.max_in_flight - 1)
             yield from flight.landed(leave=0)
 
-    def _client(self) -> httpx2.AsyncClient:
-        most = self.max_in_flight
-        return httpx2.AsyncClient(
-            headers={"Content-Type": "application/json", **self._endpoint.secret.headers},
-            timeout=httpx2.Timeout(None, connect=min(10, self.timeout)),
-            limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
-            verify=self._tls,
-        )
+    def _pool(self) -> Pool:
+        sleep, routes = self._client.sleep, []
+        for (endpoint, weight), meters in zip(self._endpoints, self._meters, strict=True):
+            pace = Pace(self.max_in_flight, *meters, sleep)
+            url, headers = endpoint.at("chat/completions"), endpoint.secret.headers
+            connections = Connections(url, headers, self._tls if url.scheme == "https" else _NO_TLS)
+            routes.append(Route(endpoint, weight, pace, Breaker(sleep), connections))
+        return Pool(routes)
 
     @cached_property
-    def _tls(self) -> SSLContext:
+    def _tls(self) -> ssl.SSLContext:
         return httpx2.create_ssl_context()  # some 50 ms: once a backend, not once a run
 
-    async def _complete(self, client: httpx2.AsyncClient, request: Request) -> Completion:
-        """Attempt a request until it is settled; what this raises ends the run."""
-        retrying = AsyncRetrying(
-            sleep=self._sleep,
-            stop=self._gives_up,
-            wait=_wait,
-            retry=retry_if_exception_type(BackendUnavailable),
-            reraise=True,
-        )
-        body = json.dumps(encode(self.model, request, official=self._endpoint.official)).encode()
-        try:
-            return await retrying(self._attempt, client, request, body)
-        except Later as error:
-            last = error
-        if last.unreachable and not self._answered:
-            advice = "check that the server runs, and base_url or OPENAI_BASE_URL"
-            raise BackendUnavailable(f"{last}: {advice}") from last.__cause__
-        attempts = retrying.statistics["attempt_number"]
-        return failed(request, f"{last} (gave up after {attempts} attempts)")
 
-    def _gives_up(self, state: RetryCallState) -> bool:
-        later = _later(state)
-        most = self.max_attempts
-        if later.unreachable and not self._answered:
-            most = min(most, FIRST_CONTACT_ATTEMPTS)
-        return state.attempt_number >= most or later.asked > LONGEST_WAIT
-
-    async def _attempt(
-        self, client: httpx2.AsyncClient, request: Request, body: bytes
-    ) -> Completion:
-        response = await self._post(client, body)
-        secret = self._endpoint.secret
-        self._answered = True
-        if response.is_success:
-            return decode(request, response.content, secret, self.base_url)
-        status = response.status_code
-        found = f"HTTP {status} from {self.base_url}: {words(response.content, secret)}"
-        no_credit = status == 429 and "insufficient_quota" in response.text
-        if advice := _REFUSED.get(402 if no_credit else status):
-            raise BackendError(f"{found}: {advice.format(key=self.api_key_env, model=self.model)}")
-        if status in _REPEATED or status >= 500:
-            raise Later(found, asked=asked_wait(response.headers))
-        return failed(request, found)
-
-    async def _post(self, client: httpx2.AsyncClient, body: bytes) -> httpx2.Response:
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await client.post(self._endpoint.at("chat/completions"), content=body)
-        except TimeoutError:
-            cause: Exception = TimeoutError(f"no answer in {self.timeout:g} seconds")
-        except httpx2.RequestError as error:
-            cause = type(error)(str(error))  # without the frames, as these hold the key
-        unreachable = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
-        what = "cannot be reached" if unreachable else "did not answer"
-        found = f"{self.base_url} {what} ({type(cause).__name__}: {cause})"
-        raise Later(found, unreachable=unreachable) from cause
-
-
-def _check_positive(**numbers: float) -> None:
+def _check_positive(**numbers: float | None) -> None:
     for name, number in numbers.items():
-        if not number > 0:
+        if number is not None and not number > 0:
             raise ConfigError(f"{name} must be above 0, not {number}")
-
-
-def _later(state: RetryCallState) -> Later:
-    error = state.outcome.exception() if state.outcome else None
-    return error if isinstance(error, Later) else Later(str(error))
-
-
-def _wait(state: RetryCallState) -> float:
-    return _later(state).asked or _backoff(state)

@@ -14,10 +14,14 @@ _UNKNOWN = Usage()
 class Later(BackendUnavailable):
     """An attempt that failed and may be repeated, after the seconds the server asks for."""
 
-    def __init__(self, message: str, *, asked: float = 0.0, unreachable: bool = False) -> None:
+    def __init__(
+        self, message: str, *, asked: float = 0.0, unreachable: bool = False, broken: bool = False
+    ) -> None:
         super().__init__(message)
         self.asked = asked
         self.unreachable = unreachable
+        self.broken = broken
+        """Whether it speaks against the server's health."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
