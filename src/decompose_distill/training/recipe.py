@@ -27,7 +27,7 @@ from decompose_distill.training.checkpoint import (
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.examples import Role, Target
 from decompose_distill.training.hub import check_push, push
-from decompose_distill.training.interrupt import deferred_interrupt
+from decompose_distill.interrupt import deferred_interrupt
 from decompose_distill.training.loop import Step, train, validation_loss
 from decompose_distill.training.lora import attach, check_peft
 from decompose_distill.training.optimizer import Optimizer
