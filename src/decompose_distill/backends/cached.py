@@ -111,12 +111,12 @@ class Cached:
         Raises:
             BackendError: The backend refused for good, or answered an unknown id.
         """
-        stream = iter(requests)
+        stream, name = iter(requests), self.identity
         for request in stream:
-            if found := self.journal.find(request_key(request, self.identity), request):
+            if found := self.journal.find(request_key(request, name), request):
                 yield found
                 continue
-            asking = _Round(self)
+            asking = _Round(self, name)
             for completion in self.backend.generate(asking.missing(chain([request], stream))):
                 yield from asking.found()
                 yield from asking.answered(completion)
@@ -126,8 +126,8 @@ class Cached:
 class _Round:
     """One call of the backend: what it was asked, and what waits for its answers."""
 
-    def __init__(self, cached: Cached) -> None:
-        self._cached = cached
+    def __init__(self, cached: Cached, name: str) -> None:
+        self._journal, self._name = cached.journal, name
         self._most = MOST_HELD * (1000 if getattr(cached.backend, "batch", False) else 1)
         self._keys: dict[str, str] = {}
         self._alike: dict[str, list[Request]] = {}
@@ -137,8 +137,8 @@ class _Round:
     def missing(self, requests: Iterator[Request]) -> Iterator[Request]:
         """Pass on what is not in the journal, while the backend has something to do."""
         for request in requests:
-            key = request_key(request, self._cached.identity)
-            if found := self._cached.journal.find(key, request):
+            key = request_key(request, self._name)
+            if found := self._journal.find(key, request):
                 self._found.append(found)
             elif key in self._alike:
                 self._alike[key].append(request)
@@ -162,12 +162,11 @@ class _Round:
     def answered(self, completion: Completion) -> Iterator[Completion]:
         """Keep an answer, and give it to every request that asked for it."""
         if completion.id not in self._keys:
-            name = self._cached.identity
-            raise BackendError(f"{name} answered an unknown id {completion.id!r}")
+            raise BackendError(f"{self._name} answered an unknown id {completion.id!r}")
         key = self._keys.pop(completion.id)
         first, *repeats = self._alike.pop(key)
         if completion.finish != "error":
-            self._cached.journal.add(key, first, completion)
+            self._journal.add(key, first, completion)
         self._repeats -= len(repeats)
         yield completion
         yield from (replace(completion, id=request.id) for request in repeats)
