@@ -12,7 +12,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from tenacity.wait import wait_random_exponential
 
 from decompose_distill.backends.endpoints import Endpoint
-from decompose_distill.backends.pacing import asked_wait
+from decompose_distill.backends.retry_after import asked_wait
 from decompose_distill.backends.wire import Later, words
 from decompose_distill.errors import BackendError
 
@@ -32,6 +32,8 @@ METADATA = "decompose_distill"
 """Name under which a batch carries its key."""
 PAGE = 100
 """Batches listed at once, the most there are."""
+LONGEST_WAIT = 600.0
+"""Seconds between two attempts, even where the server asks for more."""
 CLOCKS = 3600.0
 """Seconds by which two clocks may disagree."""
 REPEATED = (408, 409, 425, 429)
@@ -191,7 +193,7 @@ class BatchApi:
         found = f"{what}: HTTP {status}: {words(response.content, self.endpoint.secret)}"
         no_credit = status == 429 and "insufficient_quota" in response.text
         if not no_credit and (status in REPEATED or status >= 500):
-            return Later(found, asked=asked_wait(response.headers))
+            return Later(found, asked=asked_wait(status, response.headers))
         advice = gone if gone and status == 404 else _REFUSED.get(402 if no_credit else status)
         return BackendError(f"{found}: {advice}" if advice else found)
 
@@ -214,7 +216,7 @@ def _tls() -> SSLContext:
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.asked if isinstance(error, Later) else 0.0
-    return asked or _backoff(state)
+    return min(asked, LONGEST_WAIT) or _backoff(state)
 
 
 def _fault(error: Mapping[str, Any]) -> str:

@@ -109,15 +109,13 @@ class BatchRun:
 
     def take(self, request: Request, body: Mapping[str, object]) -> None:
         """Await a request in the batch it is in already, or put it into the next one."""
-        digest = sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:48]
-        name = f"{digest}-{self._seen[digest]}"
-        self._seen[digest] += 1
-        ask = _Ask(request, name, encode_line(name, body))
+        ask = self._named(request, body)
         if len(ask.line) > MOST_BYTES:
             error = f"a request of {len(ask.line)} bytes, where a batch holds {MOST_BYTES}"
             self._too_long.append(failed(request, error))
-        elif submission := self._submitted(name):
-            self._flights.setdefault(submission.key, _Flight(submission)).asks[name] = ask
+        elif submission := self._submitted(ask.custom_id):
+            flight = self._flights.setdefault(submission.key, _Flight(submission))
+            flight.asks[ask.custom_id] = ask
         else:
             self._put(ask)
 
@@ -141,6 +139,14 @@ class BatchRun:
                 yield from self._settle(flight, batch)
             if self._waiting and not (batch.full and self._flights):
                 self._launch()
+
+    def _named(self, request: Request, body: Mapping[str, object]) -> _Ask:
+        """Name a request by what it asks, so that another run gives it the same name."""
+        asked = json.dumps([body, request.sample, request.solve], sort_keys=True)
+        digest = sha256(asked.encode()).hexdigest()[:48]
+        name = f"{digest}-{self._seen[digest]}"
+        self._seen[digest] += 1
+        return _Ask(request, name, encode_line(name, body))
 
     def _put(self, ask: _Ask) -> None:
         draft = self._draft

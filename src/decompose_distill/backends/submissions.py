@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill.errors import DataError
+from decompose_distill.lines import decode_object, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +91,15 @@ class Submissions:
             os.fsync(file.fileno())
 
     def _read(self, line: bytes, where: str) -> None:
-        row = _row(line, where)
-        key = _field(row, "key", str, where)
-        event = _field(row, "event", str, where)
+        row = decode_object(line, where)
+        key = typed(row, "key", str, where)
+        event = typed(row, "event", str, where)
         if event == "intent":
             self._open[key] = _submission(key, row, where)
         elif key not in self._open:
             raise DataError(f"{where}: field 'key' names no open intent: restore the lines before")
         elif event == "created":
-            self._open[key] = replace(self._open[key], batch=_field(row, "batch", str, where))
+            self._open[key] = replace(self._open[key], batch=typed(row, "batch", str, where))
         elif event == "settled":
             names = _names(row, where) if "custom_ids" in row else self._open[key].custom_ids
             left = self._open[key].custom_ids - names
@@ -121,30 +122,13 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def _submission(key: str, row: Mapping[str, Any], where: str) -> Submission:
-    identity, attempt = _field(row, "identity", str, where), _field(row, "attempt", int, where)
-    seconds = _field(row, "time", float, where)
+    identity, attempt = typed(row, "identity", str, where), typed(row, "attempt", int, where)
+    seconds = typed(row, "time", float, where)
     return Submission(identity, _names(row, where), attempt, key, seconds)
 
 
 def _names(row: Mapping[str, Any], where: str) -> frozenset[str]:
-    names = _field(row, "custom_ids", list, where)
+    names = typed(row, "custom_ids", list, where)
     if not all(isinstance(name, str) for name in names):
         raise DataError(f"{where}: field 'custom_ids' must be a list of strings")
     return frozenset(names)
-
-
-def _row(line: bytes, where: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
-    return row
-
-
-def _field(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
-    if not isinstance(row.get(name), kind):
-        found = type(row[name]).__name__ if name in row else "missing"
-        raise DataError(f"{where}: field {name!r} must be {kind.__name__}, is {found}")
-    return row[name]
