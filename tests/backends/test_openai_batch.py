@@ -29,7 +29,15 @@ from fake_server import DROP, Reply
 from openai.types import Batch, FileObject
 from openai.types.chat import ChatCompletion
 
-from decompose_distill import Decomposer, Pipeline, Question, Solver
+from decompose_distill import (
+    Collected,
+    Decomposer,
+    Pipeline,
+    Question,
+    Solver,
+    collect,
+    read_traces,
+)
 from decompose_distill.backends import batch_run
 from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.backends.openai_batch import MOST_BATCHES, OpenAIBatchBackend
@@ -283,6 +291,17 @@ def test_a_request_that_met_a_passing_trouble_is_submitted_again(
 
     assert texts_of(backend(server, path).generate(number(3)))["question 1"] == "question 1"
     assert [len(lines) for lines in batch_lines(server)] == [3, 1]
+
+
+def test_a_request_that_timed_out_goes_again_and_counts_as_maybe_billed(
+    server: FakeBatchServer, path: Path
+) -> None:
+    server.answer = first_time(Unrun("request_timeout", "timed out"), "question 1")
+    completions = {each.id: each for each in backend(server, path).generate(number(2))}
+
+    assert completions["question 1"].text == "question 1"
+    assert completions["question 1"].unanswered == 1
+    assert completions["question 0"].unanswered == 0
 
 
 def test_a_batch_that_fails_its_validation_is_raised_with_the_line(
@@ -680,9 +699,14 @@ def test_a_torn_last_line_is_cut_and_the_rest_kept(server: FakeBatchServer, path
     [
         (b"{\n", "not JSON"),
         (b"[]\n", "expected a JSON object, found list"),
-        (b'{"event": "intent"}\n', "field 'key'"),
+        (b'{"event": "intent"}\n', "missing field 'key'"),
         (b'{"event": "settled", "key": "k"}\n', "field 'key' names no open"),
-        (b'{"event": "intent", "key": "k", "custom_ids": [1]}\n', "field '"),
+        (b'{"event": "paused", "key": "k"}\n', "field 'key' names no open"),
+        (
+            b'{"event": "intent", "key": "k", "custom_ids": [1], "identity": "", "attempt": 1, '
+            b'"time": 0.5}\n',
+            "field 'custom_ids' must be a list of strings",
+        ),
         (b"\xff\n", "not JSON"),
     ],
 )
@@ -715,3 +739,29 @@ def test_a_pipeline_runs_one_batch_of_decompositions_then_one_of_solutions(
     assert [trace.answer for trace in traces] == ["42"] * 5
     assert [trace.question for trace in traces] == questions
     assert [len(lines) for lines in batch_lines(server)] == [5, 5]
+
+
+def test_collecting_goes_on_after_ctrl_c_without_paying_twice(
+    server: FakeBatchServer, tmp_path: Path
+) -> None:
+    server.answer = teach
+    questions = [Question(f"Is Ada above {age}?") for age in range(5)]
+    traces = tmp_path / "traces.jsonl"
+
+    def run(sleep: Callable[[float], None]) -> Collected:
+        batched = backend(server, tmp_path / "traces.jsonl.batches", sleep=sleep)
+        pipeline = Pipeline(Decomposer(batched), Solver(batched))
+        return collect(pipeline, questions, traces, samples=2, solves=2, progress=False)
+
+    def once_solving(_: float) -> None:
+        if created(server) == 2:
+            raise KeyboardInterrupt
+
+    for sleep in (press_ctrl_c, once_solving):
+        with pytest.raises(KeyboardInterrupt, match="goes on from there"):
+            run(sleep)
+    run(lambda _: None)
+
+    assert [trace.answer for trace in read_traces(traces)] == ["42"] * 20
+    assert [len(lines) for lines in batch_lines(server)] == [10, 20]
+    assert set(server.billed.values()) == {1}

@@ -9,8 +9,8 @@ from decompose_distill.backends.batch_api import PATH, REPEATED
 from decompose_distill.backends.wire import Secret, decode, failed, words
 from decompose_distill.types import Completion, Request
 
-AGAIN = ("batch_expired", "request_timeout")
-"""Codes of requests that were not run, or not to their end, and may be another time."""
+EXPIRED, TIMED_OUT = "batch_expired", "request_timeout"
+"""Codes of requests that were not run, and not to their end; both may be another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class Again:
     """What became of a request that is worth another try."""
 
     found: str
+    unanswered: bool = False
+    """Whether it was run, and may be billed, without an answer."""
 
 
 def encode_line(custom_id: str, body: Mapping[str, object]) -> bytes:
@@ -56,13 +58,11 @@ def outcome(
     if isinstance(response, dict) and isinstance(response.get("status_code"), int):
         return _answered(request, response, secret, source)
     error = row.get("error")
-    code, message = (
-        (error.get("code"), error.get("message"))
-        if isinstance(error, dict)
-        else ("no answer", error)
-    )
-    found = secret.strike(f"{code}: {message}")
-    return Again(found) if code in AGAIN else failed(request, f"{source}: {found}")
+    given = error if isinstance(error, dict) else {"message": error}
+    code, found = given.get("code"), secret.strike(f"{given.get('code')}: {given.get('message')}")
+    if code in (EXPIRED, TIMED_OUT):
+        return Again(found, unanswered=code == TIMED_OUT)
+    return failed(request, f"{source}: {found}")
 
 
 def _answered(

@@ -4,7 +4,7 @@ import json
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Self
 
@@ -38,6 +38,7 @@ class _Ask:
     request: Request
     custom_id: str
     line: bytes
+    unanswered: int = 0
 
 
 @dataclass(slots=True)
@@ -228,12 +229,14 @@ class BatchRun:
         again: list[_Ask] = []
         for ask, found in self._outcomes(flight, batch):
             if isinstance(found, Completion):
-                yield found
-            elif attempt < self._max_attempts:
+                yield replace(found, unanswered=ask.unanswered)
+                continue
+            ask = replace(ask, unanswered=ask.unanswered + found.unanswered)
+            if attempt < self._max_attempts:
                 again.append(ask)
             else:
                 error = f"{flight.batch}: {found.found} (submitted {attempt} times)"
-                yield failed(ask.request, error)
+                yield replace(failed(ask.request, error), unanswered=ask.unanswered)
         self._kept.settle(flight.submission, frozenset(flight.asks))
         if again:
             say(f"{flight.batch} {batch.status}: {len(again)} requests go again", show=self._show)
