@@ -36,7 +36,7 @@ LIGHT = {
     | {"progress", "prompts", "types"},
     "testing": {"backend", "types"},
 }
-"""What each module may import of this package; `demo`, `matrix`, `cli` and the top sit above all."""
+"""What each module may import of this package; `matrix`, `demo`, `cli` and the top sit above."""
 
 
 def _imports(tree: ast.AST, top_level_only: bool) -> set[str]:

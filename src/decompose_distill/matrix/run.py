@@ -16,8 +16,9 @@ from decompose_distill.evaluation.money import Price
 from decompose_distill.evaluation.report import write_report
 from decompose_distill.evaluation.study import Cell, Grid, Study
 from decompose_distill.matrix.assembly import make_cell, make_study, overlaps, warn
-from decompose_distill.matrix.cells import Repeat, Training, collect_training, measure
+from decompose_distill.matrix.cells import Repeat, collect_training, measure
 from decompose_distill.matrix.outlook import outlook
+from decompose_distill.matrix.parts import Training
 from decompose_distill.matrix.setup import TEST, Setup, answerable, check, unique
 from decompose_distill.matrix.student import Student
 from decompose_distill.matrix.table import cell_line, grid, header

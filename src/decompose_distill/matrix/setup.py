@@ -14,12 +14,11 @@ from decompose_distill.matrix.variants import (
     AS_SOLVER,
     FEW_SHOT,
     SINGLE_CALL,
-    SOLVER,
     TRANSFER,
     UNTRAINED,
     VARIANTS,
 )
-from decompose_distill.pipeline import Decomposing, Pipeline, Solving
+from decompose_distill.pipeline import Decomposing, Solving
 from decompose_distill.pretrained import load_config, load_tokenizer
 from decompose_distill.solver import Solver
 from decompose_distill.types import Question
@@ -125,5 +124,3 @@ def unique(questions: Iterable[Question]) -> tuple[Question, ...]:
     for question in questions:
         found.setdefault(question.id, question)
     return tuple(found.values())
-
-

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from decompose_distill.evaluation.conclusion import usd
+from decompose_distill.evaluation.money import Cost
 from decompose_distill.evaluation.study import Cell, Grid
 
 _WIDTHS = (20, 20, 24, 7, 24)
@@ -51,13 +52,11 @@ def _line(texts: Iterable[str]) -> str:
 
 
 def _paid(cell: Cell) -> str:
-    if cell.cost is None or not cell.cost.questions:
+    return " / ".join(_role_paid(cell.cost, role) for role in ("decomposer", "solver"))
+
+
+def _role_paid(cost: Cost | None, role: str) -> str:
+    paid = [each.usd for each in cost.expenses if each.role == role] if cost else []
+    if cost is None or not paid or not cost.questions:
         return "–"
-    roles = {each.role: each.usd for each in cell.cost.expenses}
-    each = [
-        usd(None if roles[role] is None else 1000 * roles[role] / cell.cost.questions)
-        if role in roles
-        else "–"
-        for role in ("decomposer", "solver")
-    ]
-    return " / ".join(each)
+    return usd(None if paid[0] is None else 1000 * paid[0] / cost.questions)
