@@ -1,10 +1,6 @@
 """The matrix: every cell measured once, whatever stops it, and refused early where it must be."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
