@@ -21,18 +21,23 @@ LIGHT = {
     "backend": {"errors", "types"},
     "scores": set(),
     "progress": set(),
+    "interrupt": {"progress"},
+    "lines": {"errors"},
     "filters": {"errors", "scores", "types"},
-    "journal": {"errors", "types"},
+    "journal": {"errors", "lines", "types"},
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
     "decoding": {"types"},
-    "backends": {"backend", "chat", "decoding", "errors", "journal", "pretrained", "types"},
+    "backends": {"backend", "chat", "decoding", "errors", "journal", "lines", "pretrained"}
+    | {"types"},
     "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
-    "pipeline": {"backend", "errors", "types"},
-    "collection": {"errors", "journal", "pipeline", "progress", "types"},
+    "pipeline": {"backend", "decomposer", "errors", "solver", "types"},
+    "layout": {"types"},
+    "collection": {"backends", "decomposer", "errors", "interrupt", "journal", "layout"}
+    | {"pipeline", "progress", "solver", "types"},
     "evaluation": {"errors", "journal", "pipeline", "progress", "scores", "types"},
-    "training": {"chat", "decoding", "errors", "filters", "parsing", "pretrained"}
+    "training": {"chat", "decoding", "errors", "filters", "interrupt", "parsing", "pretrained"}
     | {"progress", "prompts", "types"},
     "testing": {"backend", "types"},
 }
