@@ -23,7 +23,7 @@ LIGHT = {
     "progress": set(),
     "interrupt": {"progress"},
     "lines": {"errors"},
-    "filters": {"errors", "scores", "types"},
+    "filters": {"errors", "parsing", "scores", "types"},
     "journal": {"errors", "lines", "types"},
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
@@ -39,6 +39,8 @@ LIGHT = {
     "evaluation": {"errors", "journal", "pipeline", "progress", "scores", "types"},
     "training": {"chat", "decoding", "errors", "filters", "interrupt", "parsing", "pretrained"}
     | {"progress", "prompts", "types"},
+    "interop": {"errors", "evaluation", "filters", "journal", "parsing", "prompts", "scores"}
+    | {"training", "types"},
     "testing": {"backend", "types"},
 }
 """What each module may import of this package; `matrix`, `demo`, `cli` and the top sit above."""

@@ -52,6 +52,9 @@ if typing.TYPE_CHECKING:
     from decompose_distill.collection import Collected, collect
     from decompose_distill.evaluation.datasets import load_questions
     from decompose_distill.evaluation.harness import Comparison, Report, evaluate
+    from decompose_distill.interop.exporting import export_traces
+    from decompose_distill.interop.importing import import_traces
+    from decompose_distill.interop.preferences import preference_pairs
     from decompose_distill.matrix.run import paper
     from decompose_distill.matrix.student import Student
     from decompose_distill.training.config import DistillConfig
@@ -91,10 +94,13 @@ __all__ = [
     "collect",
     "distill",
     "evaluate",
+    "export_traces",
     "filters",
+    "import_traces",
     "load_backend",
     "load_questions",
     "paper",
+    "preference_pairs",
     "prompts",
     "read_traces",
     "scores",
@@ -112,8 +118,11 @@ _LAZY = {
     "collect": "decompose_distill.collection",
     "distill": "decompose_distill.training.recipe",
     "evaluate": "decompose_distill.evaluation.harness",
+    "export_traces": "decompose_distill.interop.exporting",
+    "import_traces": "decompose_distill.interop.importing",
     "load_questions": "decompose_distill.evaluation.datasets",
     "paper": "decompose_distill.matrix.run",
+    "preference_pairs": "decompose_distill.interop.preferences",
 }
 
 
