@@ -15,6 +15,8 @@ def outlook(setup: Setup) -> str:
     if setup.learns:
         asked = len(setup.train) * setup.samples
         lines.append(f"collect: {asked:,} traces of {len(setup.train):,} training questions")
+    if setup.weighs:
+        lines.append(f"weigh each with {setup.solves} solves, and as many without decomposition")
     if setup.variants:
         several = f", {len(setup.seeds)} times each" if len(setup.seeds) > 1 else ""
         lines.append(f"train: {', '.join(setup.variants)}{several}, from {setup.student.model}")
@@ -28,7 +30,9 @@ def requests(setup: Setup) -> Counter[str]:
     found = Counter[str]()
     collected = len(setup.train) * setup.samples if setup.learns else 0
     found[TEACHER] += collected
-    found[next(iter(setup.solvers))] += collected
+    solves = setup.solves if setup.weighs else 1
+    alone = len(setup.train) * solves if setup.weighs else 0
+    found[next(iter(setup.solvers))] += collected * solves + alone
     for split, questions in setup.splits.items():
         places = setup.places_on(split)
         if any(row in (TEACHER, SHUFFLED) for row, _ in places):

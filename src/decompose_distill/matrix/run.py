@@ -16,12 +16,12 @@ from decompose_distill.evaluation.money import Price
 from decompose_distill.evaluation.report import write_report
 from decompose_distill.evaluation.study import Cell, Grid, Study
 from decompose_distill.matrix.assembly import make_cell, make_study, overlaps, warn
-from decompose_distill.matrix.cells import Repeat, collect_training, measure
+from decompose_distill.matrix.cells import Repeat, measure
 from decompose_distill.matrix.outlook import outlook
-from decompose_distill.matrix.parts import Training
 from decompose_distill.matrix.setup import TEST, Setup, answerable, check, unique
 from decompose_distill.matrix.student import Student
 from decompose_distill.matrix.table import cell_line, grid, header
+from decompose_distill.matrix.training_set import Training, collect_training
 from decompose_distill.matrix.variants import SOLVER, choose
 from decompose_distill.pipeline import Pipeline, Solving
 from decompose_distill.types import Question
@@ -42,6 +42,7 @@ def paper(
     transfer: Mapping[str, Iterable[Question]] | None = None,
     seeds: Sequence[int] = (0,),
     samples: int = 1,
+    solves: int = 1,
     score: scores.Score = scores.exact,
     prices: Mapping[str, Price] | None = None,
     usd_per_hour: Decimal | None = None,
@@ -73,7 +74,8 @@ def paper(
         transfer: Questions of other domains by name, on which the students are measured too
             (the paper's Table 3).
         seeds: Of the trainings; each gives one more student of every kind.
-        samples: Traces a training question.
+        samples: Decompositions a training question; several need a temperature above 0.
+        solves: Solutions of each, with and without a decomposition, that S_D-uplift counts.
         score: Judges the test answers, and screens the training traces of S_D-R and S_E-R.
         prices: By `teacher`, `solver` and the names of `solvers`; without one it is unknown.
         usd_per_hour: Of the machine that trains and runs the students.
@@ -115,6 +117,7 @@ def paper(
         tuple(seeds),
         score,
         samples,
+        solves,
         dict(prices or {}),
         usd_per_hour,
         Path(output_dir),

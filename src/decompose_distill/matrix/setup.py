@@ -43,6 +43,7 @@ class Setup:
     seeds: tuple[int, ...]
     score: scores.Score
     samples: int
+    solves: int
     prices: Prices
     usd_per_hour: Decimal | None
     output_dir: Path
@@ -59,6 +60,11 @@ class Setup:
         wanted = {name for place in self.places for name in place}
         wanted |= {"S_D-R"} if AS_SOLVER in wanted else set()
         return tuple(name for name in VARIANTS if name in wanted)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether it is measured how much decomposing helps, with all solves."""
+        return any(VARIANTS[name].screen == "uplift" for name in self.variants)
 
     @property
     def learns(self) -> bool:
@@ -92,8 +98,9 @@ def check(setup: Setup) -> None:
         DataError: Questions or their gold answers are missing.
         BackendError: The student cannot be loaded.
     """
-    if setup.samples < 1:
-        raise ConfigError(f"samples must be 1 or more, not {setup.samples}")
+    for name in ("samples", "solves"):
+        if getattr(setup, name) < 1:
+            raise ConfigError(f"{name} must be 1 or more, not {getattr(setup, name)}")
     if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
         raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
     known = ("teacher", *setup.solvers)
