@@ -55,6 +55,8 @@ if typing.TYPE_CHECKING:
     from decompose_distill.interop.exporting import export_traces
     from decompose_distill.interop.importing import import_traces
     from decompose_distill.interop.preferences import preference_pairs
+    from decompose_distill.matrix.run import paper
+    from decompose_distill.matrix.student import Student
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
 
@@ -84,6 +86,7 @@ __all__ = [
     "Sampling",
     "Solution",
     "Solver",
+    "Student",
     "Subquestion",
     "Trace",
     "TrainingError",
@@ -96,6 +99,7 @@ __all__ = [
     "import_traces",
     "load_backend",
     "load_questions",
+    "paper",
     "preference_pairs",
     "prompts",
     "read_traces",
@@ -110,12 +114,14 @@ _LAZY = {
     "Comparison": "decompose_distill.evaluation.harness",
     "DistillConfig": "decompose_distill.training.config",
     "Report": "decompose_distill.evaluation.harness",
+    "Student": "decompose_distill.matrix.student",
     "collect": "decompose_distill.collection",
     "distill": "decompose_distill.training.recipe",
     "evaluate": "decompose_distill.evaluation.harness",
     "export_traces": "decompose_distill.interop.exporting",
     "import_traces": "decompose_distill.interop.importing",
     "load_questions": "decompose_distill.evaluation.datasets",
+    "paper": "decompose_distill.matrix.run",
     "preference_pairs": "decompose_distill.interop.preferences",
 }
 
