@@ -11,11 +11,7 @@
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from functools import cached_property
-
-import httpx2
 
 from decompose_distill.backends.attempts import Client
 from decompose_distill.backends.breaker import Breaker
@@ -25,9 +21,6 @@ from decompose_distill.backends.flight import Flight, Loops
 from decompose_distill.backends.pacing import Meter, Pace
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
-
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Trusts nobody, and costs nothing to make."""
 
 
 class OpenAIBackend:
@@ -122,13 +115,9 @@ class OpenAIBackend:
         for (endpoint, weight), meters in zip(self._endpoints, self._meters, strict=True):
             pace = Pace(self.max_in_flight, *meters, sleep)
             url, headers = endpoint.at("chat/completions"), endpoint.secret.headers
-            connections = Connections(url, headers, self._tls if url.scheme == "https" else _NO_TLS)
+            connections = Connections(url, headers, self._client.timeout)
             routes.append(Route(endpoint, weight, pace, Breaker(sleep), connections))
         return Pool(routes)
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return httpx2.create_ssl_context()  # some 50 ms: once a backend, not once a run
 
 
 def _check_positive(**numbers: float | None) -> None:
