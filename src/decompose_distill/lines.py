@@ -209,9 +209,10 @@ def typed(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     Raises:
         DataError: It is missing, or of another type.
     """
+    value = row.get(name)
+    if type(value) is kind:  # exactly, as a bool is an int too; JSON makes no subclasses
+        return value
     if name not in row:
         raise DataError(f"{where}: missing field {name!r}")
-    if not isinstance(row[name], kind) or (kind is int and isinstance(row[name], bool)):
-        found = type(row[name]).__name__
-        raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")
-    return row[name]
+    found = type(value).__name__
+    raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")
