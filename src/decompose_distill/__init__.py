@@ -17,6 +17,7 @@ import typing
 
 from decompose_distill import filters, prompts, scores
 from decompose_distill.backend import Backend, load_backend
+from decompose_distill.cost import Price
 from decompose_distill.decomposer import Decomposer
 from decompose_distill.errors import (
     BackendError,
@@ -75,6 +76,7 @@ __all__ = [
     "MissingExtraError",
     "ParseError",
     "Pipeline",
+    "Price",
     "Question",
     "Report",
     "Request",
