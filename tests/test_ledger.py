@@ -142,6 +142,27 @@ def test_the_batch_interface_is_billed_at_its_price(tmp_path: Path) -> None:
     assert read_accounts(tmp_path / "ledger").spent_usd == Decimal("0.001")
 
 
+def test_a_request_in_a_batch_stays_reserved_over_a_kill_and_is_not_reserved_twice(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger"
+    with _ledger(path, 0.005) as ledger:
+        for key in ("a", "b"):
+            assert ledger.reserve("solver", MOST, 1, key)
+    with _ledger(path, 0.005) as again:
+        assert again.spent_usd == 0
+        assert not again.reserve("solver", MOST, 1, "c")  # what the batch may cost is taken
+        made = [again.reserve("solver", MOST, 1, key) for key in ("a", "b")]
+        assert made[0]
+        assert made[1]
+        again.settle(made[0], Usage(100, 10))
+        again.lose(made[1])
+    with _ledger(path, 0.005) as last:
+        assert last.spent_usd == Decimal("0.0002")
+        assert last.reserve("solver", MOST, 1, "b") == made[1]
+    assert sum('"sent"' in line for line in path.read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
 def test_a_budget_that_is_none_is_refused(budget: float, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="budget_usd must be above 0"):
@@ -168,7 +189,7 @@ def test_a_line_torn_by_a_kill_is_as_if_it_had_not_been_written(tmp_path: Path) 
         ('{"done": 0}', "ledger:1: no line of a ledger, or one that answers no line 'sent'"),
         ('{"sent": 0}', "ledger:1: field 'role' must be a string, not None"),
         (
-            '{"sent": 0, "role": "solver", "input_tokens": -1}',
+            '{"sent": 0, "role": "solver", "attempts": 1, "input_tokens": -1}',
             "ledger:1: field 'input_tokens' must be a whole number, not -1",
         ),
         ('{"role": "s", "backend": "b", "price": ["x", "1"]}', "ledger:1: field 'price' must be"),

@@ -21,24 +21,27 @@ LIGHT = {
     "backend": {"errors", "types"},
     "scores": set(),
     "progress": set(),
+    "interrupt": {"progress"},
+    "lines": {"errors"},
     "filters": {"errors", "scores", "types"},
-    "journal": {"errors", "types"},
+    "journal": {"errors", "lines", "types"},
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
     "decoding": {"types"},
-    "lines": {"errors"},
     "cost": {"backend", "errors", "types"},
     "accounts": {"cost", "types"},
     "ledger_lines": {"accounts", "cost", "errors", "types"},
     "ledger": {"accounts", "backend", "cost", "errors", "ledger_lines", "lines", "types"},
     "backends": {"accounts", "backend", "chat", "cost", "decoding", "errors", "journal", "ledger"}
-    | {"pretrained", "types"},
+    | {"lines", "pretrained", "types"},
     "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
-    "pipeline": {"backend", "errors", "types"},
-    "collection": {"errors", "journal", "pipeline", "progress", "types"},
+    "pipeline": {"backend", "decomposer", "errors", "solver", "types"},
+    "layout": {"types"},
+    "collection": {"backends", "cost", "decomposer", "errors", "interrupt", "journal", "layout"}
+    | {"ledger", "pipeline", "progress", "solver", "types"},
     "evaluation": {"cost", "errors", "journal", "pipeline", "progress", "scores", "types"},
-    "training": {"chat", "decoding", "errors", "filters", "parsing", "pretrained"}
+    "training": {"chat", "decoding", "errors", "filters", "interrupt", "parsing", "pretrained"}
     | {"progress", "prompts", "types"},
     "testing": {"backend", "types"},
 }

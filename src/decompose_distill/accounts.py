@@ -1,6 +1,6 @@
 """Sums of tokens and money, by role and phase: what was used, what is reserved, what is lost."""
 
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -48,6 +48,8 @@ class Reservation:
     role: str
     most: Usage
     attempts: int
+    batched: str = ""
+    """Key of a request in a batch interface, which goes on with it whatever becomes of us."""
 
     def usd(self, price: Price) -> Decimal:
         """The most that it may cost."""
@@ -74,12 +76,12 @@ class Accounts:
         self._prices: dict[str, Price | None] = {}
         self._sums: dict[tuple[str, str], _Sum] = {}
         self._open: dict[int, Reservation] = {}
-        self._in_flight: Counter[str] = Counter()
 
     def begin(self, phase: str) -> None:
-        """Start a run; what the one before left open is lost."""
-        for number in list(self._open):
-            self.lose(number)
+        """Start a run; what the one before left open is lost, unless a batch holds it."""
+        for made in list(self._open.values()):
+            if not made.batched:
+                self.lose(made.number)
         self._phase = phase
 
     def set_price(self, role: str, price: Price | None) -> None:
@@ -96,7 +98,6 @@ class Accounts:
     def reserve(self, made: Reservation) -> None:
         """Set aside what a request may cost."""
         self._open[made.number] = made
-        self._in_flight[made.role] += 1
         self.reserved_usd += self._usd(made)
 
     def settle(self, number: int, usage: Usage, unanswered: int = 0) -> None:
@@ -111,13 +112,10 @@ class Accounts:
         made = self._take(number)
         self._sum(made.role).add(self.price(made.role), _NOTHING, made.most, made.attempts)
 
-    def is_open(self, number: int) -> bool:
-        """Whether a reservation is neither settled nor lost."""
-        return number in self._open
-
-    def in_flight(self, role: str) -> int:
-        """How many reservations of a role are open."""
-        return self._in_flight[role]
+    @property
+    def open(self) -> Mapping[int, Reservation]:
+        """Reservations that are neither settled nor lost, by number."""
+        return self._open
 
     @property
     def spent_usd(self) -> Decimal | None:
@@ -131,7 +129,6 @@ class Accounts:
 
     def _take(self, number: int) -> Reservation:
         made = self._open.pop(number)
-        self._in_flight[made.role] -= 1
         self.reserved_usd -= self._usd(made)
         return made
 

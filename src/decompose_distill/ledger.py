@@ -1,6 +1,7 @@
 """The ledger: what a request may cost, written before it is sent, and what it did cost."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
@@ -99,7 +100,7 @@ class Ledger(LineFile):
         self.settled = 0
         """Requests that came back in this run."""
         self._phase = phase
-        self._sent = 0
+        self._in_flight: Counter[str] = Counter()
         self._only: str | None = None
         self._guard = threading.RLock()  # a backend may take its requests in another thread
         super().__init__(path)
@@ -109,6 +110,10 @@ class Ledger(LineFile):
             self.__exit__()
             raise
         self._accounts.begin(phase)
+        held = self._accounts.open.values()
+        self._awaited = {made.batched: made for made in held}
+        self._number = max(self._accounts.open, default=-1) + 1
+        self._began = False
 
     def open_account(self, role: str, backend: object) -> None:
         """Set the price of a role's tokens, also of those that an earlier run had no price for.
@@ -117,29 +122,37 @@ class Ledger(LineFile):
             ConfigError: There is a budget, and a price is unknown.
         """
         price = find_price(role, backend, self.prices, budgeted=self.budget_usd is not None)
-        if not self._sent:
+        if not self._began:
+            self._began = True
             self.append(run_line(self._phase, self.budget_usd))
         self.append(account_line(role, identity(backend), price))
         self._accounts.set_price(role, price)
 
-    def reserve(self, role: str, most: Usage, attempts: int) -> Reservation | None:
+    def reserve(
+        self, role: str, most: Usage, attempts: int, batched: str = ""
+    ) -> Reservation | None:
         """Write a request down before it is sent; `None` where it does not fit the budget.
 
         Args:
             role: One with an account.
             most: Tokens that one attempt may use.
             attempts: How often it may be sent.
+            batched: Its key, where a batch interface takes it; one that an earlier run reserved
+                is given out again.
 
         Raises:
             ConfigError: There is a budget, and the file holds tokens of an unknown price.
         """
         with self._guard:
-            made = Reservation(self._sent, role, most, attempts)
-            if not self.fits(made):
-                return None
-            self.append(sent_line(made))
-            self._sent += 1
-            self._accounts.reserve(made)
+            made = self._awaited.pop(batched, None)
+            if made is None:
+                made = Reservation(self._number, role, most, attempts, batched)
+                if not self.fits(made):
+                    return None
+                self.append(sent_line(made))
+                self._number += 1
+                self._accounts.reserve(made)
+            self._in_flight[role] += 1
             return made
 
     def fits(self, made: Reservation) -> bool:
@@ -167,12 +180,17 @@ class Ledger(LineFile):
         with self._guard:
             self.append(done_line(made, usage, unanswered))
             self._accounts.settle(made.number, usage, unanswered)
+            self._in_flight[made.role] -= 1
             self.settled += 1
 
     def lose(self, made: Reservation) -> None:
         """Count a request that was given up under way as spent, with all its attempts."""
         with self._guard:
-            self._accounts.lose(made.number)
+            self._in_flight[made.role] -= 1
+            if made.batched:
+                self._awaited[made.batched] = made  # the batch goes on without us
+            else:
+                self._accounts.lose(made.number)
 
     @contextmanager
     def only(self, role: str) -> Iterator[None]:
@@ -188,8 +206,8 @@ class Ledger(LineFile):
         return self._accounts.price(role)
 
     def in_flight(self, role: str) -> int:
-        """How many requests of a role are under way."""
-        return self._accounts.in_flight(role)
+        """How many requests of a role this run has under way."""
+        return self._in_flight[role]
 
     @property
     def spent_usd(self) -> Decimal | None:

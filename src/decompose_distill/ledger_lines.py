@@ -6,7 +6,9 @@
     {"done": 0, "input_tokens": 312, "output_tokens": 95, "unanswered": 1}
 
 A line `sent` is the most that one attempt may use. Where none says that it is `done`, the
-process was killed with the request under way, which counts as spent with all its attempts.
+process was killed with the request under way, which counts as spent with all its attempts. A
+request of a batch has its key in `batched`: it stays reserved, and the run that awaits the
+batch again finds it so.
 """
 
 import json
@@ -37,7 +39,8 @@ def account_line(role: str, backend: str, price: Price | None) -> str:
 def sent_line(made: Reservation) -> str:
     """A request is about to be sent."""
     row = {"sent": made.number, "role": made.role, **_encode(made.most)}
-    return json.dumps(row | {"attempts": made.attempts})
+    row["attempts"] = made.attempts
+    return json.dumps(row | ({"batched": made.batched} if made.batched else {}))
 
 
 def done_line(made: Reservation, usage: Usage, unanswered: int) -> str:
@@ -117,9 +120,10 @@ def _replay(accounts: Accounts, row: _Row, prices: Mapping[str, Price]) -> None:
     elif "backend" in row.fields:
         accounts.set_price(row.text("role"), row.price() or prices.get(row.text("backend")))
     elif "sent" in row.fields:
-        number, role = row.count("sent"), row.text("role")
-        accounts.reserve(Reservation(number, role, row.usage(), row.count("attempts")))
-    elif "done" in row.fields and accounts.is_open(row.count("done")):
+        number, role, attempts = row.count("sent"), row.text("role"), row.count("attempts")
+        batched = row.text("batched") if "batched" in row.fields else ""
+        accounts.reserve(Reservation(number, role, row.usage(), attempts, batched))
+    elif "done" in row.fields and row.count("done") in accounts.open:
         unanswered = row.count("unanswered") if "unanswered" in row.fields else 0
         accounts.settle(row.count("done"), row.usage(), unanswered)
     else:

@@ -3,10 +3,10 @@
 import json
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from decompose_distill.errors import ConfigError, DataError
 
@@ -183,6 +183,35 @@ def is_json(line: bytes) -> bool:
     """Whether a line is whole."""
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
+
+
+def decode_object(line: str | bytes, where: str) -> dict[str, Any]:
+    """Read one line; `where` (file and line) starts every error message.
+
+    Raises:
+        DataError: The line is no JSON object.
+    """
+    try:
+        row = json.loads(line if isinstance(line, str) else line.decode())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    return row
+
+
+def typed(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
+    """A field of a JSON object.
+
+    Raises:
+        DataError: It is missing, or of another type.
+    """
+    if name not in row:
+        raise DataError(f"{where}: missing field {name!r}")
+    if not isinstance(row[name], kind) or (kind is int and isinstance(row[name], bool)):
+        found = type(row[name]).__name__
+        raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")
+    return row[name]

@@ -4,10 +4,12 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from decompose_distill import (
@@ -28,7 +30,9 @@ from decompose_distill import (
     Usage,
 )
 from decompose_distill.backends.metered import Metered, most_tokens
+from decompose_distill.chat import prompt_ids
 from decompose_distill.ledger import Ledger
+from decompose_distill.pretrained import load_tokenizer
 from decompose_distill.testing import check_backend
 
 PRICES = {"m": Price(Decimal(1), Decimal(4))}
@@ -233,12 +237,18 @@ def test_a_backend_of_unknown_price_is_refused_only_with_a_budget(tmp_path: Path
         Metered(Provider(1), ledger, "solver")
 
 
-@settings(max_examples=50)
-@given(st.text())
-def test_a_byte_is_a_token_at_most(text: str) -> None:
-    request = Request("0", (Message("user", text),))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(text=st.text())
+def test_the_bound_holds_for_a_tokenizer_and_its_template(tiny_dir: Path, text: str) -> None:
+    messages = (Message("system", "Split."), Message("user", text))
+    tokens = prompt_ids(_tokenizer(tiny_dir), messages)
 
-    assert most_tokens(request).input_tokens >= len(text.encode("utf-8", "surrogatepass"))
+    assert len(tokens) <= most_tokens(Request("0", messages)).input_tokens
+
+
+@cache
+def _tokenizer(place: Path) -> Any:
+    return load_tokenizer(place)
 
 
 def test_a_metered_backend_is_a_backend(tmp_path: Path) -> None:

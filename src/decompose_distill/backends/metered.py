@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from decompose_distill.accounts import Reservation
 from decompose_distill.backend import Backend, identity
+from decompose_distill.backends.cached import request_key
 from decompose_distill.cost import show_usd
 from decompose_distill.errors import BackendError, BudgetExceeded, DecomposeDistillError
 from decompose_distill.ledger import Ledger
@@ -63,6 +64,7 @@ class Metered:
         self.backend = backend
         self.ledger = ledger
         self.role = role
+        self._batch = bool(getattr(backend, "batch", False))
         self._attempts = _count(getattr(backend, "max_attempts", 1))
         self._answered = False
         ledger.open_account(role, backend)
@@ -106,7 +108,8 @@ class Metered:
     ) -> Iterator[Request]:
         while supply.held or supply.pull():
             most = most_tokens(supply.held[0])
-            made = self.ledger.reserve(self.role, most, self._attempts)
+            key = request_key(supply.held[0], self.identity) if self._batch else ""
+            made = self.ledger.reserve(self.role, most, self._attempts, key)
             if made is None:
                 return
             request = supply.held.popleft()

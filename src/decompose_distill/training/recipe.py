@@ -12,6 +12,7 @@ import torch
 
 from decompose_distill import filters, prompts
 from decompose_distill.chat import end_of_turn
+from decompose_distill.interrupt import deferred_interrupt
 from decompose_distill.pretrained import end_tokens, load_model, recompute_activations
 from decompose_distill.progress import progress_bar, say
 from decompose_distill.training.audit import show_rows
@@ -27,7 +28,6 @@ from decompose_distill.training.checkpoint import (
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.examples import Role, Target
 from decompose_distill.training.hub import check_push, push
-from decompose_distill.training.interrupt import deferred_interrupt
 from decompose_distill.training.loop import Step, train, validation_loss
 from decompose_distill.training.lora import attach, check_peft
 from decompose_distill.training.optimizer import Optimizer
