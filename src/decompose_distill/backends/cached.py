@@ -96,6 +96,8 @@ class Cached:
     def __init__(self, backend: Backend, journal: RequestJournal) -> None:
         self.backend = backend
         self.journal = journal
+        self.found = Usage()
+        """Tokens of the answers that were not paid for, as they were there."""
 
     def __repr__(self) -> str:
         return f"Cached({self.backend!r}, {str(self.journal.path)!r})"
@@ -114,6 +116,7 @@ class Cached:
         stream, name = iter(requests), self.identity
         for request in stream:
             if found := self.journal.find(request_key(request, name), request):
+                self.found += found.usage
                 yield found
                 continue
             asking = _Round(self, name)
