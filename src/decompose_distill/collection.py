@@ -8,6 +8,7 @@ from decimal import Decimal
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
+from typing import TypeVar
 
 from decompose_distill.accounts import Entry
 from decompose_distill.backends.cached import Cached, RequestJournal
@@ -23,6 +24,9 @@ from decompose_distill.pipeline import Pipeline
 from decompose_distill.progress import progress_bar
 from decompose_distill.solver import Solver
 from decompose_distill.types import Decomposition, Question, Trace, Usage
+
+Role = TypeVar("Role")
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:
@@ -170,11 +174,13 @@ def _roles(pipeline: Pipeline) -> dict[str, Decomposer | Solver]:
 
 def _paying(pipeline: Pipeline, requests: RequestJournal, ledger: Ledger) -> Pipeline:
     """The same pipeline, whose backends are asked only for what is not in the journal."""
-    roles = {
-        name: replace(role, backend=Cached(Metered(role.backend, ledger, name), requests))
-        for name, role in _roles(pipeline).items()
-    }
-    return replace(pipeline, **roles)
+
+    def paid(name: str, role: Role) -> Role:
+        if not isinstance(role, Decomposer | Solver):
+            return role
+        return replace(role, backend=Cached(Metered(role.backend, ledger, name), requests))
+
+    return Pipeline(paid("decomposer", pipeline.decomposer), paid("solver", pipeline.solver))
 
 
 def _saved(pipeline: Pipeline, ledger: Ledger) -> Decimal | None:

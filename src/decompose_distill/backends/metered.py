@@ -64,7 +64,7 @@ class Metered:
         self.backend = backend
         self.ledger = ledger
         self.role = role
-        self._batch = bool(getattr(backend, "batch", False))
+        self.batch = bool(getattr(backend, "batch", False))
         self._attempts = _count(getattr(backend, "max_attempts", 1))
         self._answered = False
         ledger.open_account(role, backend)
@@ -108,7 +108,7 @@ class Metered:
     ) -> Iterator[Request]:
         while supply.held or supply.pull():
             most = most_tokens(supply.held[0])
-            key = request_key(supply.held[0], self.identity) if self._batch else ""
+            key = request_key(supply.held[0], self.identity) if self.batch else ""
             made = self.ledger.reserve(self.role, most, self._attempts, key)
             if made is None:
                 return
