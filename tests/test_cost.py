@@ -88,6 +88,24 @@ def test_a_price_of_ones_own_comes_before_the_list(monkeypatch: pytest.MonkeyPat
     assert price_of(backend, {backend.identity: ONE, "other": FREE}) == ONE  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("urls", "dollars"),
+    [
+        ("https://api.openai.com/v1 https://api.openai.com/v1", "1.60"),
+        ("http://localhost:8000/v1 https://api.openai.com/v1", None),
+        ("", None),
+    ],
+)
+def test_several_endpoints_cost_what_the_dearest_does(urls: str, dollars: str | None) -> None:
+    class Pool:
+        model = "gpt-4.1-mini"
+        base_url = urls
+
+    price = price_of(Pool())
+
+    assert (price and price.output_per_million) == (dollars and Decimal(dollars))
+
+
 def test_what_runs_here_is_free_and_what_is_not_known_is_unknown() -> None:
     class Foreign:
         """Says nothing of itself."""

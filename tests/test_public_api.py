@@ -30,7 +30,8 @@ LIGHT = {
     "decoding": {"types"},
     "cost": {"backend", "errors", "types"},
     "accounts": {"cost", "types"},
-    "ledger_lines": {"accounts", "cost", "errors", "types"},
+    "measured": {"types"},
+    "ledger_lines": {"accounts", "cost", "errors", "measured", "types"},
     "ledger": {"accounts", "backend", "cost", "errors", "ledger_lines", "lines", "types"},
     "backends": {"accounts", "backend", "chat", "cost", "decoding", "errors", "journal", "ledger"}
     | {"lines", "pretrained", "types"},
@@ -38,8 +39,19 @@ LIGHT = {
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
     "pipeline": {"backend", "decomposer", "errors", "solver", "types"},
     "layout": {"types"},
-    "collection": {"backends", "cost", "decomposer", "errors", "interrupt", "journal", "layout"}
+    "collection": {
+        "accounts",
+        "backends",
+        "cost",
+        "decomposer",
+        "errors",
+        "interrupt",
+        "journal",
+        "layout",
+    }
     | {"ledger", "pipeline", "progress", "solver", "types"},
+    "planning": {"backends", "chat", "cost", "decomposer", "journal", "layout", "ledger"}
+    | {"ledger_lines", "measured", "pipeline", "solver", "types"},
     "evaluation": {"cost", "errors", "journal", "pipeline", "progress", "scores", "types"},
     "training": {"chat", "decoding", "errors", "filters", "interrupt", "parsing", "pretrained"}
     | {"progress", "prompts", "types"},

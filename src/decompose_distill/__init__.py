@@ -53,6 +53,7 @@ if typing.TYPE_CHECKING:
     from decompose_distill.collection import Collected, collect
     from decompose_distill.evaluation.datasets import load_questions
     from decompose_distill.evaluation.harness import Comparison, Report, evaluate
+    from decompose_distill.planning import Plan, plan
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
 
@@ -76,6 +77,7 @@ __all__ = [
     "MissingExtraError",
     "ParseError",
     "Pipeline",
+    "Plan",
     "Price",
     "Question",
     "Report",
@@ -93,6 +95,7 @@ __all__ = [
     "filters",
     "load_backend",
     "load_questions",
+    "plan",
     "prompts",
     "read_traces",
     "scores",
@@ -105,11 +108,13 @@ _LAZY = {
     "Collected": "decompose_distill.collection",
     "Comparison": "decompose_distill.evaluation.harness",
     "DistillConfig": "decompose_distill.training.config",
+    "Plan": "decompose_distill.planning",
     "Report": "decompose_distill.evaluation.harness",
     "collect": "decompose_distill.collection",
     "distill": "decompose_distill.training.recipe",
     "evaluate": "decompose_distill.evaluation.harness",
     "load_questions": "decompose_distill.evaluation.datasets",
+    "plan": "decompose_distill.planning",
 }
 
 

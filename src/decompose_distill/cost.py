@@ -5,7 +5,7 @@ An unknown price is `None` and makes every sum it enters `None`; it is never 0.
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -100,7 +100,8 @@ def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Pric
 
     The first that is there: the price given for its `model` or identity; its own attribute
     `price`, which local models have, at 0; the list price of that model at that provider. A
-    server of your own has no list price, whatever the name of its model.
+    server of your own has no list price, whatever the name of its model. Several endpoints cost
+    what the dearest of them does.
 
     Example:
         >>> from decompose_distill import load_backend
@@ -116,8 +117,22 @@ def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Pric
     own = getattr(backend, "price", None)
     if isinstance(own, Price):
         return own
-    url, model = getattr(backend, "base_url", None), getattr(backend, "model", None)
-    return list_price(url, model) if isinstance(url, str) and isinstance(model, str) else None
+    urls, model = getattr(backend, "base_url", None), getattr(backend, "model", None)
+    if not isinstance(urls, str) or not isinstance(model, str):
+        return None
+    return _dearest([list_price(url, model) for url in urls.split()])
+
+
+def _dearest(found: Sequence[Price | None]) -> Price | None:
+    """What several endpoints cost at most; `None` where one is unknown."""
+    prices = [price for price in found if price is not None]
+    if not prices or len(prices) < len(found):
+        return None
+    return Price(
+        max(price.input_per_million for price in prices),
+        max(price.output_per_million for price in prices),
+        min(price.batch_discount for price in prices),
+    )
 
 
 def price_name(backend: object) -> str:

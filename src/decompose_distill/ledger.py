@@ -1,6 +1,7 @@
 """The ledger: what a request may cost, written before it is sent, and what it did cost."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -113,7 +114,7 @@ class Ledger(LineFile):
         held = self._accounts.open.values()
         self._awaited = {made.batched: made for made in held}
         self._number = max(self._accounts.open, default=-1) + 1
-        self._began = False
+        self._began = 0.0
 
     def open_account(self, role: str, backend: object) -> None:
         """Set the price of a role's tokens, also of those that an earlier run had no price for.
@@ -123,7 +124,7 @@ class Ledger(LineFile):
         """
         price = find_price(role, backend, self.prices, budgeted=self.budget_usd is not None)
         if not self._began:
-            self._began = True
+            self._began = time.monotonic()
             self.append(run_line(self._phase, self.budget_usd))
         self.append(account_line(role, identity(backend), price))
         self._accounts.set_price(role, price)
@@ -178,7 +179,8 @@ class Ledger(LineFile):
                 their worst case.
         """
         with self._guard:
-            self.append(done_line(made, usage, unanswered))
+            seconds = time.monotonic() - self._began
+            self.append(done_line(made, usage, unanswered, seconds))
             self._accounts.settle(made.number, usage, unanswered)
             self._in_flight[made.role] -= 1
             self.settled += 1

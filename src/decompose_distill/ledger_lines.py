@@ -3,7 +3,7 @@
     {"run": "2026-11-25T08:41:03+00:00", "phase": "collect", "budget_usd": "5.0"}
     {"role": "solver", "backend": "openai:m http://…", "price": ["0.40", "1.60"]}
     {"sent": 0, "role": "solver", "input_tokens": 1500, "output_tokens": 512, "attempts": 6}
-    {"done": 0, "input_tokens": 312, "output_tokens": 95, "unanswered": 1}
+    {"done": 0, "input_tokens": 312, "output_tokens": 95, "seconds": 3.71, "unanswered": 1}
 
 A line `sent` is the most that one attempt may use. Where none says that it is `done`, the
 process was killed with the request under way, which counts as spent with all its attempts. A
@@ -12,7 +12,7 @@ batch again finds it so.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 from decompose_distill.accounts import Accounts, Reservation
 from decompose_distill.cost import Price
 from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.measured import FEWEST
 from decompose_distill.types import Usage
 
 
@@ -43,9 +44,9 @@ def sent_line(made: Reservation) -> str:
     return json.dumps(row | ({"batched": made.batched} if made.batched else {}))
 
 
-def done_line(made: Reservation, usage: Usage, unanswered: int) -> str:
-    """A request came back."""
-    row = {"done": made.number, **_encode(usage)}
+def done_line(made: Reservation, usage: Usage, unanswered: int, seconds: float) -> str:
+    """A request came back, so many seconds after the run began."""
+    row = {"done": made.number, **_encode(usage), "seconds": round(seconds, 2)}
     return json.dumps(row | ({"unanswered": unanswered} if unanswered else {}))
 
 
@@ -66,14 +67,37 @@ def read_accounts(path: str | Path, prices: Mapping[str, Price] | None = None) -
         >>> read_accounts("no/such/file").entries
         ()
     """
-    accounts, path = Accounts(""), Path(path)
+    accounts = Accounts("")
+    for row in _rows(Path(path)):
+        _replay(accounts, row, prices or {})
+    return accounts
+
+
+def requests_a_second(path: Path) -> float | None:
+    """How fast the last run worked in which so much came back that it says something.
+
+    Raises:
+        DataError: A line is malformed.
+    """
+    speed, count = None, 0
+    for row in _rows(path):
+        if "run" in row.fields:
+            count = 0
+        elif "done" in row.fields:
+            count += 1
+            seconds = row.fields.get("seconds")
+            if count >= FEWEST and isinstance(seconds, int | float) and seconds > 0:
+                speed = count / seconds
+    return speed
+
+
+def _rows(path: Path) -> "Iterator[_Row]":
     if not path.exists():
-        return accounts
+        return
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if line.endswith(b"\n"):  # else its writer is not done with it, or was killed
-                _replay(accounts, _Row(line, f"{path}:{number}"), prices or {})
-    return accounts
+                yield _Row(line, f"{path}:{number}")
 
 
 class _Row:
