@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from decompose_distill.errors import ConfigError, DataError, DecomposeDistillError
+from decompose_distill.interop.commands import export_command, import_command
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -188,6 +189,10 @@ def evaluate(
     _say(str(report))
     if output:
         output.write_text(json.dumps([report.to_json()], indent=2), encoding="utf-8")
+
+
+app.command("export")(export_command)
+app.command("import")(import_command)
 
 
 def main() -> None:
