@@ -606,6 +606,20 @@ def test_a_batch_that_is_not_known_any_more_is_not_paid_again_unasked(
     assert created(server) == 1
 
 
+def test_a_batch_cancelled_at_the_provider_is_submitted_anew_by_the_run_after(
+    server: FakeBatchServer, path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=press_ctrl_c).generate(number(2)))
+    openai.OpenAI(base_url=server.url, api_key=KEY).batches.cancel("batch_2")
+    failed = list(backend(server, path).generate(number(2)))
+
+    assert ["batch_cancelled" in each.error for each in failed] == [True, True]
+    assert len(texts_of(backend(server, path).generate(number(2)))) == 2
+    assert created(server) == 2
+    assert set(server.billed.values()) == {1}
+
+
 def test_resubmissions_are_counted_across_a_kill(server: FakeBatchServer, path: Path) -> None:
     server.answer = lambda body: EXPIRED
 

@@ -24,14 +24,6 @@ FIRST_POLL, LONGEST_POLL = 2.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a batch holds, and how often a request is submitted."""
-
-    max_requests: int
-    max_attempts: int
-
-
-@dataclass(frozen=True, slots=True)
 class _Ask:
     """A request under the name it has in a batch."""
 
@@ -71,17 +63,26 @@ class BatchRun:
         api: Where they run.
         kept: Where they are written down.
         identity: Model and endpoint.
+        max_requests: Requests a batch.
+        max_attempts: Times a request is submitted.
         show: Say on stderr what is under way.
     """
 
     def __init__(
-        self, api: BatchApi, kept: Submissions, identity: str, limits: Limits, *, show: bool
+        self,
+        api: BatchApi,
+        kept: Submissions,
+        identity: str,
+        *,
+        max_requests: int,
+        max_attempts: int,
+        show: bool,
     ) -> None:
         self._api = api
         self._kept = kept
         self._identity = identity
-        self._most = limits.max_requests
-        self._max_attempts = limits.max_attempts
+        self._most = max_requests
+        self._max_attempts = max_attempts
         self._crowded = False
         self._show = show
         self._unsettled = kept.unsettled(identity)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from decompose_distill.backends.batch_api import BatchApi
-from decompose_distill.backends.batch_run import MOST_REQUESTS, BatchRun, Limits
+from decompose_distill.backends.batch_run import MOST_REQUESTS, BatchRun
 from decompose_distill.backends.endpoints import Addresses
 from decompose_distill.backends.submissions import Submissions
 from decompose_distill.backends.wire import encode
@@ -75,8 +75,8 @@ class OpenAIBatchBackend:
             raise ConfigError(f"max_attempts must be 1 or more, not {max_attempts}")
         self.model, self.base_url = model, ""  # so that a report of the next lines can show this
         self.path = Path(path)
+        self.max_requests = max_requests
         self.max_attempts = max_attempts
-        self._limits = Limits(max_requests, max_attempts)
         [(self._endpoint, _)] = Addresses(base_url).find(api_key_env)
         self.base_url = self._endpoint.shown
         self._progress = progress
@@ -103,12 +103,19 @@ class OpenAIBatchBackend:
             DataError: The file at `path` is malformed.
         """
         kept, official = Submissions(self.path), self._endpoint.official
-        with (
-            BatchApi(self._endpoint, self._sleep) as api,
-            BatchRun(api, kept, self.identity, self._limits, show=self._progress) as run,
-        ):
+        with BatchApi(self._endpoint, self._sleep) as api, self._run(api, kept) as run:
             for request in requests:
                 run.take(request, encode(self.model, request, official=official))
                 yield from run.landed(leave=MOST_BATCHES - 1)
             run.submit()
             yield from run.landed(leave=0)
+
+    def _run(self, api: BatchApi, kept: Submissions) -> BatchRun:
+        return BatchRun(
+            api,
+            kept,
+            self.identity,
+            max_requests=self.max_requests,
+            max_attempts=self.max_attempts,
+            show=self._progress,
+        )
