@@ -60,7 +60,8 @@ class Flight:
         self._loops = loops
         self._complete = complete
         self._under_way = 0
-        self._finished: SimpleQueue[Completion | BaseException] = SimpleQueue()
+        self._landing: list[Completion | BaseException] = []
+        self._finished: SimpleQueue[list[Completion | BaseException]] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
@@ -80,11 +81,11 @@ class Flight:
     def landed(self, *, leave: int) -> Iterator[Completion]:
         """Yield everything finished, waiting until at most `leave` are under way."""
         while self._under_way > leave or not self._finished.empty():
-            found = self._finished.get()
-            self._under_way -= 1
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+            for found in self._finished.get():
+                self._under_way -= 1
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
 
     def _start(self, request: Request) -> None:
         task = self._thread.begin(self._carry(request))
@@ -93,9 +94,19 @@ class Flight:
 
     async def _carry(self, request: Request) -> None:
         try:
-            self._finished.put(await self._complete(self._thread.pool, request))
+            self._land(await self._complete(self._thread.pool, request))
         except Exception as error:
-            self._finished.put(error)
+            self._land(error)
+
+    def _land(self, found: Completion | BaseException) -> None:
+        """Hand over all that finishes in one turn of the loop at once: it costs a thread switch."""
+        if not self._landing:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._landing.append(found)
+
+    def _hand_over(self) -> None:
+        self._finished.put(self._landing)
+        self._landing = []
 
     def _cancel(self) -> None:
         for task in self._tasks:
