@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from queue import SimpleQueue
 from typing import Any, Self
@@ -60,6 +61,7 @@ class Flight:
         self._loops = loops
         self._complete = complete
         self._under_way = 0
+        self._departing: deque[Request] = deque()
         self._landing: list[Completion | BaseException] = []
         self._finished: SimpleQueue[list[Completion | BaseException]] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,7 +77,9 @@ class Flight:
 
     def send(self, request: Request) -> None:
         """Set a request under way."""
-        self._thread.do(self._start, request)
+        self._departing.append(request)
+        if len(self._departing) == 1:  # else the loop has been told and did not look yet
+            self._thread.do(self._depart)
         self._under_way += 1
 
     def landed(self, *, leave: int) -> Iterator[Completion]:
@@ -87,10 +91,11 @@ class Flight:
                     raise found
                 yield found
 
-    def _start(self, request: Request) -> None:
-        task = self._thread.begin(self._carry(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _depart(self) -> None:
+        while self._departing:
+            task = self._thread.begin(self._carry(self._departing.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, request: Request) -> None:
         try:
