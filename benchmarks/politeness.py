@@ -111,7 +111,7 @@ def faults(count: int) -> dict[str, object]:
         "each_once": once,
         "unanswered_counted": unanswered,
         "server": asdict(stats),
-        "accounted": once and all(errors) and stats.hung == unanswered,
+        "accounted": once and all(errors) and stats.hung + stats.failed == unanswered,
         "examples": errors[:2],
     }
 
