@@ -111,7 +111,7 @@ def faults(count: int) -> dict[str, object]:
         "each_once": once,
         "unanswered_counted": unanswered,
         "server": asdict(stats),
-        "accounted": once and all(errors) and stats.hung == unanswered,
+        "accounted": once and all(errors) and stats.hung + stats.failed == unanswered,
         "examples": errors[:2],
     }
 
@@ -127,8 +127,8 @@ def missed(figures: dict[str, dict[str, dict[str, float]]]) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", metavar="FILE", help="write the figures here")
-    parser.add_argument("--warm-up", type=float, default=15.0, help="seconds not counted")
-    parser.add_argument("--seconds", type=float, default=45.0, help="seconds counted")
+    parser.add_argument("--warm-up", type=float, default=10.0, help="seconds not counted")
+    parser.add_argument("--seconds", type=float, default=20.0, help="seconds counted")
     parser.add_argument("--repeat", type=int, default=3, help="runs, of which the median is given")
     parser.add_argument("--faults", type=int, default=3000, help="requests to the faulty server")
     args = parser.parse_args()

@@ -125,7 +125,7 @@ def test_everything_is_accounted_for_where_a_fifth_fails_and_a_twentieth_hangs(
 
     assert Counter(each.id for each in completions) == {str(number): 1 for number in range(150)}
     assert all(each.error for each in completions if each.finish == "error")
-    assert sum(each.unanswered for each in completions) == fates["hangs"]
+    assert sum(each.unanswered for each in completions) == fates["hangs"] + fates["fails"]
     assert sum(each.finish == "stop" for each in completions) == fates["answers"]
 
 
@@ -134,11 +134,12 @@ def test_everything_is_accounted_for_where_a_fifth_fails_and_a_twentieth_hangs(
     [
         ([DROP, DROP], 2),
         ([NEVER], 1),
-        ([Reply(500, {}), Reply(429, {})], 0),
-        ([NEVER, Reply(503, {}), DROP], 2),
+        ([Reply(429, {})], 0),
+        ([Reply(500, {}), Reply(429, {})], 1),
+        ([NEVER, Reply(503, {}), DROP], 3),
     ],
 )
-def test_a_completion_says_how_many_attempts_were_never_answered(
+def test_a_completion_says_how_many_attempts_may_be_billed_unanswered(
     server: FakeServer, replies: list[Reply], unanswered: int
 ) -> None:
     server.script = in_turn(*replies)

@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from queue import SimpleQueue
 from typing import Any, Self
@@ -60,7 +61,9 @@ class Flight:
         self._loops = loops
         self._complete = complete
         self._under_way = 0
-        self._finished: SimpleQueue[Completion | BaseException] = SimpleQueue()
+        self._departing: deque[Request] = deque()
+        self._landing: list[Completion | BaseException] = []
+        self._finished: SimpleQueue[list[Completion | BaseException]] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
@@ -74,28 +77,41 @@ class Flight:
 
     def send(self, request: Request) -> None:
         """Set a request under way."""
-        self._thread.do(self._start, request)
+        self._departing.append(request)
+        if len(self._departing) == 1:  # else the loop has been told and did not look yet
+            self._thread.do(self._depart)
         self._under_way += 1
 
     def landed(self, *, leave: int) -> Iterator[Completion]:
         """Yield everything finished, waiting until at most `leave` are under way."""
         while self._under_way > leave or not self._finished.empty():
-            found = self._finished.get()
-            self._under_way -= 1
-            if isinstance(found, BaseException):
-                raise found
-            yield found
+            for found in self._finished.get():
+                self._under_way -= 1
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
 
-    def _start(self, request: Request) -> None:
-        task = self._thread.begin(self._carry(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _depart(self) -> None:
+        while self._departing:
+            task = self._thread.begin(self._carry(self._departing.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _carry(self, request: Request) -> None:
         try:
-            self._finished.put(await self._complete(self._thread.pool, request))
+            self._land(await self._complete(self._thread.pool, request))
         except Exception as error:
-            self._finished.put(error)
+            self._land(error)
+
+    def _land(self, found: Completion | BaseException) -> None:
+        """Hand over all that finishes in one turn of the loop at once: it costs a thread switch."""
+        if not self._landing:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._landing.append(found)
+
+    def _hand_over(self) -> None:
+        self._finished.put(self._landing)
+        self._landing = []
 
     def _cancel(self) -> None:
         for task in self._tasks:

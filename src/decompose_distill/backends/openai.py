@@ -1,4 +1,4 @@
-"""Any OpenAI-compatible server as a backend: httpx2 for the wire, tenacity for the retries.
+"""Any OpenAI-compatible server as a backend: httpcore2 for the wire, tenacity for the retries.
 
 | What comes back                         | What becomes of it                             |
 |-----------------------------------------|------------------------------------------------|
@@ -8,6 +8,11 @@
 | 408, 409, 425, 429, 5xx, timeout, loss  | tried again, at last `finish="error"`          |
 | 400, 413, 422, any other status         | `finish="error"` with the server's words       |
 | no connection, and never one before     | tried briefly, then `BackendUnavailable` raised |
+
+Beside this file: `attempts` tries one request until it is settled, over a route that `endpoints`
+chooses; `pacing` says when it may go, from what `retry_after` reads; `breaker` gives a broken
+server a rest; `wire` writes and reads bodies, `connections` sends them, `flight` runs all this
+on an event loop in a thread.
 """
 
 import asyncio
@@ -26,16 +31,25 @@ from decompose_distill.types import Completion, Request
 class OpenAIBackend:
     """Completes chats on OpenAI or a compatible server: vLLM, Ollama, llama.cpp and the like.
 
+    It asks a server for less when it refuses, waits as long as it says, and leaves it alone
+    while it is broken; [Rate limits and faults](../how-to/rate-limits.md) has the bounds.
+
     Args:
         model: The model's name on the server.
         base_url: Endpoint such as `http://localhost:8000/v1`; by default `OPENAI_BASE_URL`
             from the environment, else the official one. A `user:password@` in it is sent as
-            basic authentication in place of the key, and never shown.
+            basic authentication in place of the key, and never shown. Several endpoints of the
+            same model are a mapping of each to its weight, such as `{"http://a:8000/v1": 2,
+            "http://b:8000/v1": 1}`: what one does not answer another does.
         api_key_env: Environment variable with the key, which only the official endpoint needs.
-        max_in_flight: Requests under way at once in one call of `generate`.
+        max_in_flight: Requests under way at once, in all runs of this backend together.
         timeout: Seconds for one attempt, from connecting to the last byte, a server's own queue
             included: a server that works one by one wants a small `max_in_flight`.
+        deadline: Seconds for all attempts at one request together, from its first.
         max_attempts: Attempts at one request before it becomes an error.
+        requests_per_minute: Requests sent to each endpoint in a minute, spread evenly.
+        tokens_per_minute: Tokens of requests and completions at each endpoint in a minute; they
+            are guessed before (with `max_new_tokens`) and corrected by what the server counted.
         sleep: Waits the given seconds between attempts; tests pass their own.
 
     Raises:
