@@ -3,12 +3,13 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
-import httpx2
+import httpcore2
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
+from decompose_distill.backends.connections import NOT_SENT, TROUBLE, Answer
 from decompose_distill.backends.endpoints import Pool, Route
 from decompose_distill.backends.retry_after import LONGEST_WAIT, asked_wait, used_up
 from decompose_distill.backends.wire import Later, decode, encode, failed, words
@@ -28,12 +29,6 @@ _REFUSED = {
     **dict.fromkeys((301, 302, 303, 307, 308), "set base_url to where it redirects"),
 }
 _REPEATED = (408, 409, 425, 429)
-_NOT_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.LocalProtocolError,
-    httpx2.ProxyError,
-)
 _backoff = wait_random_exponential(multiplier=1, max=LONGEST_WAIT)
 
 
@@ -127,51 +122,51 @@ class Client:
         if self.deadline and account.attempts == 1:
             account.deadline.reschedule(asyncio.get_running_loop().time() + self.deadline)
         try:
-            response = await self._post(route, body, account)
-            completion = self._judge(route, request, response, refusals)
+            answer = await self._post(route, body, account)
+            completion = self._judge(route, request, answer, refusals)
             usage = completion.usage
             used = usage.input_tokens + usage.output_tokens or reserved
+            if answer.status < 300 and completion.finish == "error" and not any(astuple(usage)):
+                account.unanswered += 1  # an answer that cannot be read may be billed as well
             return completion
         finally:
             route.pace.leave(used - reserved)
 
-    async def _post(self, route: Route, body: bytes, account: _Account) -> httpx2.Response:
+    async def _post(self, route: Route, body: bytes, account: _Account) -> Answer:
         account.unanswered += 1
         try:
             async with asyncio.timeout(self.timeout):
-                response = await route.connections.send(body, self.timeout)
-            account.unanswered -= 1
-            return response
+                answer = await route.connections.post(body)
+            account.unanswered -= answer.status < 500  # a 5xx may hide work that is billed
+            return answer
         except TimeoutError:
             cause: Exception = TimeoutError(f"no answer in {self.timeout:g} seconds")
-        except httpx2.RequestError as error:
+        except TROUBLE as error:
             cause = type(error)(str(error))  # without the frames, as these hold the key
-        account.unanswered -= isinstance(cause, _NOT_SENT)
-        unreachable = isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout)
+        account.unanswered -= isinstance(cause, NOT_SENT)
+        unreachable = isinstance(cause, httpcore2.ConnectError | httpcore2.ConnectTimeout)
         what = "cannot be reached" if unreachable else "did not answer"
         found = f"{route.endpoint.shown} {what} ({type(cause).__name__}: {cause})"
         raise Later(found, unreachable=unreachable, broken=True) from cause
 
-    def _judge(
-        self, route: Route, request: Request, response: httpx2.Response, refusals: int
-    ) -> Completion:
+    def _judge(self, route: Route, request: Request, answer: Answer, refusals: int) -> Completion:
         """Read an answer, or raise what it means."""
-        endpoint, status = route.endpoint, response.status_code
+        endpoint, status = route.endpoint, answer.status
         self.answered = True
         if status < 500:
             route.breaker.answered()
-        if response.is_success:
+        if 200 <= status < 300:
             route.pace.succeeded()
-            if used_up(response.headers):
-                route.pace.pause(min(asked_wait(status, response.headers), LONGEST_WAIT))
-            return decode(request, response.content, endpoint.secret, endpoint.shown)
-        found = f"HTTP {status} from {endpoint.shown}: {words(response.content, endpoint.secret)}"
-        no_credit = status == 429 and b"insufficient_quota" in response.content
+            if used_up(answer.headers):
+                route.pace.pause(min(asked_wait(status, answer.headers), LONGEST_WAIT))
+            return decode(request, answer.content, endpoint.secret, endpoint.shown)
+        found = f"HTTP {status} from {endpoint.shown}: {words(answer.content, endpoint.secret)}"
+        no_credit = status == 429 and b"insufficient_quota" in answer.content
         if advice := _REFUSED.get(402 if no_credit else status):
             raise BackendError(f"{found}: {advice.format(key=self.api_key_env, model=self.model)}")
         if status not in _REPEATED and status < 500:
             return failed(request, found)
-        asked = asked_wait(status, response.headers)
+        asked = asked_wait(status, answer.headers)
         if status == 429:
             route.pace.refused(refusals)
         if asked:

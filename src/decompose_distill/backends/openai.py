@@ -11,23 +11,16 @@
 """
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from functools import cached_property
-
-import httpx2
 
 from decompose_distill.backends.attempts import Client
 from decompose_distill.backends.breaker import Breaker
 from decompose_distill.backends.connections import Connections
-from decompose_distill.backends.endpoints import Pool, Route, find_endpoints
+from decompose_distill.backends.endpoints import Addresses, Pool, Route
 from decompose_distill.backends.flight import Flight, Loops
 from decompose_distill.backends.pacing import Meter, Pace
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
-
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Trusts nobody, and costs nothing to make."""
 
 
 class OpenAIBackend:
@@ -69,6 +62,8 @@ class OpenAIBackend:
         tokens_per_minute: float | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        addresses = Addresses(base_url)
+        del base_url  # out of the reports that show local variables, as it may hold a password
         _check_positive(
             max_in_flight=max_in_flight,
             timeout=timeout,
@@ -78,7 +73,7 @@ class OpenAIBackend:
             tokens_per_minute=tokens_per_minute,
         )
         self.model, self.base_url = model, ""  # so that a report of the next line can show this
-        self._endpoints = find_endpoints(base_url, api_key_env)
+        self._endpoints = addresses.find(api_key_env)
         self.base_url = " ".join(sorted(endpoint.shown for endpoint, _ in self._endpoints))
         self.max_in_flight = max_in_flight
         self.max_attempts = max_attempts
@@ -121,14 +116,10 @@ class OpenAIBackend:
         sleep, routes = self._client.sleep, []
         for (endpoint, weight), meters in zip(self._endpoints, self._meters, strict=True):
             pace = Pace(self.max_in_flight, *meters, sleep)
-            url, headers = endpoint.at("chat/completions"), endpoint.secret.headers
-            connections = Connections(url, headers, self._tls if url.scheme == "https" else _NO_TLS)
+            url = endpoint.at("chat/completions")
+            connections = Connections(url, endpoint.secret, self._client.timeout)
             routes.append(Route(endpoint, weight, pace, Breaker(sleep), connections))
         return Pool(routes)
-
-    @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return httpx2.create_ssl_context()  # some 50 ms: once a backend, not once a run
 
 
 def _check_positive(**numbers: float | None) -> None:

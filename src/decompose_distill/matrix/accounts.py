@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from decompose_distill.backend import identity
+from decompose_distill.cost import add_usd
 from decompose_distill.evaluation.money import Cost, Expense, machine_usd, usage_by_role
 from decompose_distill.evaluation.study import Place
 from decompose_distill.matrix.cells import Repeat

@@ -9,10 +9,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from decompose_distill import scores
+from decompose_distill.cost import Price
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.harness import Report
-from decompose_distill.evaluation.money import Price
 from decompose_distill.evaluation.report import write_report
 from decompose_distill.evaluation.study import Cell, Grid, Study
 from decompose_distill.matrix.assembly import make_cell, make_study, overlaps, warn

@@ -6,8 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from decompose_distill import scores
+from decompose_distill.cost import Price
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.evaluation.money import Price
 from decompose_distill.evaluation.study import Place
 from decompose_distill.matrix.student import Student
 from decompose_distill.matrix.variants import (
