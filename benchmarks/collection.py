@@ -6,7 +6,7 @@ Every client asks the same questions of a server of its own that answers with th
 latencies (median 0.4 s, 99th percentile 6 s, times `--scale`), with 64 requests in flight, and
 keeps each answer in a file. The bound is the sum of the latencies divided by 64. Processor time
 is that of the client's process, from the first request to the end of the file. `ours` makes one
-call a question; `ours_two_roles` decomposes and solves, with half of the 64 for each.
+call a question; `ours_two_roles` decomposes and solves, both roles within the same 64.
 
 Then traces are written durably, and read through a filter, in processes of their own.
 """
@@ -71,7 +71,7 @@ def ours_two_roles(url: str, questions: int, folder: str) -> dict[str, float]:
     import decompose_distill as dd
     from decompose_distill.backends.openai import OpenAIBackend
 
-    backend = OpenAIBackend(MODEL, base_url=url, max_in_flight=IN_FLIGHT // 2)
+    backend = OpenAIBackend(MODEL, base_url=url, max_in_flight=IN_FLIGHT)
     return _collect(dd.Pipeline(dd.Decomposer(backend), dd.Solver(backend)), questions, folder)
 
 

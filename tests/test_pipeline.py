@@ -136,6 +136,28 @@ def test_a_cut_off_completion_is_a_failure_not_an_answer() -> None:
     assert trace.failure.text == "1. How old is"
 
 
+def test_a_failure_of_a_tool_that_says_only_the_question_is_of_its_decomposition() -> None:
+    class Unsure:
+        def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
+            return (Failure(each.question, "solve", "no such fact") for each in decompositions)
+
+    samples = ((question, sample) for sample in range(2) for question in _questions(3))
+    traces = list(Pipeline(Decomposer(ScriptedBackend(_script)), Unsure()).draw(samples))
+    solved = [trace for trace in traces if trace.decomposition]
+
+    assert [trace.sample for trace in solved] == [0, 0, 0, 1, 1, 1]
+    assert all(trace.decomposition.sample == trace.sample for trace in solved)  # type: ignore[union-attr]
+
+
+def test_a_tool_that_answers_another_sample_is_found_out() -> None:
+    class Forgetful:
+        def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
+            return (Solution(Decomposition(each.question, ()), "so") for each in decompositions)
+
+    with pytest.raises(BackendError, match="which it was not given"):
+        list(Pipeline(None, Forgetful()).draw([(Question("Who?"), 1)]))
+
+
 def test_a_solver_that_drops_a_question_is_found_out() -> None:
     class Forgetful:
         def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:

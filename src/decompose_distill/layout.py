@@ -46,7 +46,7 @@ class Layout:
         self._errors.add(slot) if error else self._errors.discard(slot)
         if trace.decomposition is not None:
             self._rows[slot // self._solves] = _DECOMPOSED
-        elif not error:
+        elif not error:  # then it is decomposing that failed
             self._rows[slot // self._solves] = _UNDECOMPOSED
 
     def _slot(self, trace: Trace) -> int | None:

@@ -1,7 +1,7 @@
 """Pipeline: question → trace, streaming through any decomposer and any solver."""
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from operator import itemgetter
@@ -14,7 +14,6 @@ from decompose_distill.solver import Solver
 from decompose_distill.types import Decomposition, Failure, Question, Solution, Trace
 
 Item = TypeVar("Item")
-Name = TypeVar("Name", bound=Hashable)
 MOST_HELD_FAILURES = 256
 """Failed decompositions that may pile up before the solver is paused to let them out."""
 
@@ -80,7 +79,7 @@ class Pipeline:
         """
         places: dict[str, deque[int]] = {}
         traces = self.draw((question, sample) for question in _numbered(questions, places))
-        numbered = ((_next(places, trace.question.id), trace) for trace in traces)
+        numbered = ((_place(places, trace.question.id), trace) for trace in traces)
         return _in_order(numbered) if ordered else (trace for _, trace in numbered)
 
     def draw(
@@ -158,16 +157,33 @@ class Pipeline:
         if isinstance(self.solver, Solver):
             yield from self.solver.draw(wanted)
             return
-        numbers: dict[tuple[str, int], deque[int]] = {}
+        waiting: dict[str, list[tuple[Decomposition, int]]] = {}
 
         def decompositions() -> Iterator[Decomposition]:
             for decomposition, solve in wanted:
-                name = decomposition.question.id, decomposition.sample
-                numbers.setdefault(name, deque()).append(solve)
+                waiting.setdefault(decomposition.question.id, []).append((decomposition, solve))
                 yield decomposition
 
         for outcome in self.solver.solve(decompositions()):
-            yield _next(numbers, (question_of(outcome).id, _sample(outcome))), outcome
+            yield _take(waiting, outcome)
+
+
+def _take(
+    waiting: dict[str, list[tuple[Decomposition, int]]], outcome: Solution | Failure
+) -> tuple[int, Solution | Failure]:
+    """Find the solve an outcome is of; a failure that says no more is of the first waiting."""
+    name = question_of(outcome).id
+    for place, (decomposition, solve) in enumerate(waiting.get(name, [])):
+        bare = isinstance(outcome, Failure) and outcome.decomposition is None
+        if not bare and decomposition.sample != _sample(outcome):
+            continue
+        del waiting[name][place]
+        if not waiting[name]:
+            del waiting[name]
+        if isinstance(outcome, Failure) and bare:
+            outcome = replace(outcome, decomposition=decomposition, sample=decomposition.sample)
+        return solve, outcome
+    return 0, outcome  # it was not asked for, which is found out by its reader
 
 
 class _Owed:
@@ -210,13 +226,11 @@ def _numbered(questions: Iterable[Question], places: dict[str, deque[int]]) -> I
         yield question
 
 
-def _next(numbers: dict[Name, deque[int]], name: Name) -> int:
-    """Take the first number noted under a name; an unknown name, found out later, has none."""
-    waiting = numbers.get(name, deque((0,)))
-    number = waiting.popleft()
-    if not waiting:
-        numbers.pop(name, None)
-    return number
+def _place(places: dict[str, deque[int]], name: str) -> int:
+    place = places[name].popleft()
+    if not places[name]:
+        del places[name]
+    return place
 
 
 def _drain(failures: deque[Failure]) -> Iterator[tuple[int, Failure]]:
