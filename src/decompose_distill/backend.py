@@ -20,7 +20,8 @@ class Backend(Protocol):
     as many requests as it can work on, so a stream of any length runs in bounded memory.
 
     A backend may also have an attribute `identity: str` that names the model, its revision
-    and the endpoint; it is part of the key under which `collect` finds finished work again.
+    and the endpoint; it is part of the key under which `collect` finds finished work again. For
+    a budget it may have its `price: Price` and, where it repeats attempts, `max_attempts: int`.
 
     Example:
         >>> from decompose_distill import Completion, Usage
