@@ -54,6 +54,11 @@ if typing.TYPE_CHECKING:
     from decompose_distill.evaluation.datasets import load_questions
     from decompose_distill.evaluation.harness import Comparison, Report, evaluate
     from decompose_distill.forecast import Plan
+    from decompose_distill.interop.exporting import export_traces
+    from decompose_distill.interop.importing import import_traces
+    from decompose_distill.interop.preferences import preference_pairs
+    from decompose_distill.matrix.run import paper
+    from decompose_distill.matrix.student import Student
     from decompose_distill.planning import plan
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
@@ -86,6 +91,7 @@ __all__ = [
     "Sampling",
     "Solution",
     "Solver",
+    "Student",
     "Subquestion",
     "Trace",
     "TrainingError",
@@ -93,10 +99,14 @@ __all__ = [
     "collect",
     "distill",
     "evaluate",
+    "export_traces",
     "filters",
+    "import_traces",
     "load_backend",
     "load_questions",
+    "paper",
     "plan",
+    "preference_pairs",
     "prompts",
     "read_traces",
     "scores",
@@ -111,10 +121,15 @@ _LAZY = {
     "DistillConfig": "decompose_distill.training.config",
     "Plan": "decompose_distill.forecast",
     "Report": "decompose_distill.evaluation.harness",
+    "Student": "decompose_distill.matrix.student",
     "collect": "decompose_distill.collection",
     "distill": "decompose_distill.training.recipe",
     "evaluate": "decompose_distill.evaluation.harness",
+    "export_traces": "decompose_distill.interop.exporting",
+    "import_traces": "decompose_distill.interop.importing",
     "load_questions": "decompose_distill.evaluation.datasets",
+    "paper": "decompose_distill.matrix.run",
+    "preference_pairs": "decompose_distill.interop.preferences",
     "plan": "decompose_distill.planning",
 }
 

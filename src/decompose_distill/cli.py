@@ -19,6 +19,7 @@ from decompose_distill.errors import (
     DataError,
     DecomposeDistillError,
 )
+from decompose_distill.interop.commands import export_command, import_command
 
 if TYPE_CHECKING:
     from decompose_distill import Pipeline
@@ -270,6 +271,10 @@ def evaluate(
     _say(str(report))
     if output:
         output.write_text(json.dumps([report.to_json()], indent=2), encoding="utf-8")
+
+
+app.command("export")(export_command)
+app.command("import")(import_command)
 
 
 def main() -> None:
