@@ -1,10 +1,15 @@
 """Collecting under a budget: what is asked, what is left, and how it goes on."""
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "backends"))
+
+from fake_batch_server import KEY, FakeBatchServer, chat_body
 
 from decompose_distill import (
     BudgetExceeded,
@@ -23,6 +28,7 @@ from decompose_distill import (
     read_traces,
 )
 from decompose_distill.backends.metered import most_tokens
+from decompose_distill.backends.openai_batch import OpenAIBatchBackend
 from decompose_distill.ledger import ledger_path
 from decompose_distill.ledger_lines import read_accounts
 
@@ -172,3 +178,37 @@ def test_a_stage_without_a_backend_costs_nothing(tmp_path: Path) -> None:
     done = collect(pipeline, QUESTIONS, tmp_path / "t", budget_usd=1, prices=PRICES, progress=False)
 
     assert [entry.role for entry in done.spend] == ["decomposer"]
+
+
+def test_a_batch_that_is_left_and_awaited_again_is_reserved_and_paid_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    half = Price(Decimal(1), Decimal(4), batch_discount=Decimal("0.5"))
+    path, questions = tmp_path / "t.jsonl", QUESTIONS[:10]
+
+    def press_ctrl_c(_: float) -> None:
+        raise KeyboardInterrupt
+
+    def run(server: FakeBatchServer, sleep: Callable[[float], None], budget: Decimal) -> Collected:
+        batched = OpenAIBatchBackend(
+            "m", f"{path}.batches", base_url=server.url, progress=False, sleep=sleep
+        )
+        pipeline = Pipeline(None, Solver(batched, mode="direct", sampling=SHORT))
+        return collect(
+            pipeline, questions, path, budget_usd=budget, prices={"m": half}, progress=False
+        )
+
+    with FakeBatchServer(lambda body: chat_body("The answer is: 1")) as server:
+        with pytest.raises(KeyboardInterrupt):
+            run(server, press_ctrl_c, Decimal("0.02"))
+        left = read_accounts(ledger_path(path))
+        just_enough = left.reserved_usd
+
+        assert len(left.open) == 10
+        assert left.spent_usd == 0
+        done = run(server, lambda _: None, just_enough)
+
+    assert set(server.billed.values()) == {1}
+    assert (done.asked, done.failed.total()) == (10, 0)
+    assert done.spent_usd == half.batched.usd(Usage(70, 30))  # 7 and 3 tokens each

@@ -23,7 +23,7 @@ from decompose_distill.ledger import ledger_path
 from decompose_distill.ledger_lines import read_accounts
 
 PRICE = Price(Decimal(4), Decimal(16))
-QUESTIONS = 500
+QUESTIONS = 400
 PLUGIN = """
 import asyncio, os
 from decompose_distill.backends.openai import OpenAIBackend

@@ -70,6 +70,17 @@ def test_audit_shows_rows_and_says_what_it_found(
         (["distill", "Q", "--student", "x", "--output-dir", "."], 2, "output_dir . exists"),
         (["demo", "--output-dir", "."], 2, "output_dir . exists with other content"),
         (["demo"], 2, "--output-dir"),
+        (
+            ["collect", "Q", "--teacher", "hf:x", "--output", "t", "--prices", "gone.json"],
+            2,
+            "gone.json: no such file of prices",
+        ),
+        (["plan", "Q", "--teacher", "hf:x", "--max-in-flight", "9"], 2, "max_in_flight goes with"),
+        (
+            ["plan", "Q", "--teacher", "replay:gone.jsonl"],
+            2,
+            "gone.jsonl: no such file",
+        ),
         (["boil"], 2, "boil"),
     ],
 )
@@ -132,6 +143,40 @@ def test_traces_are_collected_distilled_and_evaluated(
     [row] = json.loads((folder / "new" / "report.json").read_text())
     assert row["name"] == "student"
     assert "student" in capsys.readouterr().out
+
+
+def test_a_plan_sends_nothing_and_weighs_the_budget(
+    asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "stand-in")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")  # nothing answers there
+    prices = asked.parent / "prices.json"
+    prices.write_text('{"m": {"input_per_million": 0.4, "output_per_million": 1.6}}')
+    call = ("plan", asked, "--teacher", "openai:m", "--samples", "2", "--prices", prices)
+
+    assert not _run(*call, "--budget-usd", "5", monkeypatch=monkeypatch)
+    said = capsys.readouterr().out
+    assert said.startswith(f"{2 * len(QUESTIONS)} of {2 * len(QUESTIONS)} traces are to be made")
+    assert "the budget of $5.00 is more than all this is expected to cost" in said
+    assert not _run(*call, "--budget-usd", "0.001", monkeypatch=monkeypatch)
+    assert "the budget of $0.0010 will be reached before the end" in capsys.readouterr().out
+    assert not _run(*call[:-2], monkeypatch=monkeypatch)
+    assert "cost: an unknown amount" in capsys.readouterr().out
+
+
+def test_a_budget_without_a_price_is_a_wrong_call_and_makes_no_file(
+    asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = _run(
+        "collect", asked, "--teacher", "openai:m", "--base-url", "http://127.0.0.1:9/v1",
+        "--output", asked.parent / "t.jsonl", "--budget-usd", "1", monkeypatch=monkeypatch,
+    )  # fmt: skip
+
+    assert code == 2
+    assert "give prices={'m': Price(...)}, or on the command line --prices FILE" in (
+        capsys.readouterr().err
+    )
+    assert not (asked.parent / "t.jsonl").exists()
 
 
 def test_a_collection_that_failed_throughout_exits_with_1(

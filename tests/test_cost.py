@@ -12,13 +12,13 @@ from decompose_distill import ConfigError, DataError, Price, Usage, load_backend
 from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.cost import (
     FREE,
-    PROVIDERS,
     add_usd,
     list_price,
     price_of,
     read_prices,
     show_usd,
 )
+from decompose_distill.price_list import PROVIDERS
 
 ONE = Price(Decimal(1), Decimal(2), batch_discount=Decimal("0.5"))
 

@@ -164,6 +164,28 @@ def test_a_request_in_a_batch_stays_reserved_over_a_kill_and_is_not_reserved_twi
     assert sum('"sent"' in line for line in path.read_text().splitlines()) == 2
 
 
+def test_what_a_batch_holds_is_reserved_at_the_price_of_the_run_that_awaits_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger"
+    with _ledger(path, prices={}) as ledger:
+        for key in ("a", "b"):
+            assert ledger.reserve("solver", MOST, 1, key)
+    with _ledger(path, 0.005) as priced:
+        assert not priced.reserve("solver", MOST, 1, "c")
+        made = priced.reserve("solver", MOST, 1, "a")
+        assert made
+        priced.settle(made, MOST)
+        assert not priced.reserve("solver", MOST, 1, "c")
+    with _ledger(tmp_path / "other", prices={}) as ledger:
+        assert ledger.reserve("solver", MOST, 1, "a")
+    with Ledger(tmp_path / "other", budget_usd=1, prices=PRICES) as other:
+        other.open_account("decomposer", ScriptedBackend(str.upper))
+
+        with pytest.raises(ConfigError, match="tokens whose price was unknown"):
+            other.reserve("decomposer", MOST, 1)
+
+
 @pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
 def test_a_budget_that_is_none_is_refused(budget: float, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="budget_usd must be above 0"):

@@ -28,7 +28,9 @@ LIGHT = {
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
     "decoding": {"types"},
-    "cost": {"backend", "errors", "types"},
+    "price_list": set(),
+    "cost": {"backend", "errors", "price_list", "types"},
+    "forecast": {"cost", "measured", "types"},
     "accounts": {"cost", "types"},
     "measured": {"types"},
     "ledger_lines": {"accounts", "cost", "errors", "measured", "types"},
@@ -39,19 +41,10 @@ LIGHT = {
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
     "pipeline": {"backend", "decomposer", "errors", "solver", "types"},
     "layout": {"types"},
-    "collection": {
-        "accounts",
-        "backends",
-        "cost",
-        "decomposer",
-        "errors",
-        "interrupt",
-        "journal",
-        "layout",
-    }
-    | {"ledger", "pipeline", "progress", "solver", "types"},
-    "planning": {"backends", "chat", "cost", "decomposer", "journal", "layout", "ledger"}
-    | {"ledger_lines", "measured", "pipeline", "solver", "types"},
+    "collection": {"accounts", "backends", "cost", "decomposer", "errors", "interrupt"}
+    | {"journal", "layout", "ledger", "pipeline", "progress", "solver", "types"},
+    "planning": {"backends", "chat", "cost", "decomposer", "forecast", "journal", "layout"}
+    | {"ledger", "ledger_lines", "measured", "pipeline", "solver", "types"},
     "evaluation": {"cost", "errors", "journal", "pipeline", "progress", "scores", "types"},
     "training": {"chat", "decoding", "errors", "filters", "interrupt", "parsing", "pretrained"}
     | {"progress", "prompts", "types"},

@@ -53,12 +53,13 @@ if typing.TYPE_CHECKING:
     from decompose_distill.collection import Collected, collect
     from decompose_distill.evaluation.datasets import load_questions
     from decompose_distill.evaluation.harness import Comparison, Report, evaluate
+    from decompose_distill.forecast import Plan
     from decompose_distill.interop.exporting import export_traces
     from decompose_distill.interop.importing import import_traces
     from decompose_distill.interop.preferences import preference_pairs
     from decompose_distill.matrix.run import paper
     from decompose_distill.matrix.student import Student
-    from decompose_distill.planning import Plan, plan
+    from decompose_distill.planning import plan
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
 
@@ -118,7 +119,7 @@ _LAZY = {
     "Collected": "decompose_distill.collection",
     "Comparison": "decompose_distill.evaluation.harness",
     "DistillConfig": "decompose_distill.training.config",
-    "Plan": "decompose_distill.planning",
+    "Plan": "decompose_distill.forecast",
     "Report": "decompose_distill.evaluation.harness",
     "Student": "decompose_distill.matrix.student",
     "collect": "decompose_distill.collection",

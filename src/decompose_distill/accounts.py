@@ -72,6 +72,8 @@ class Accounts:
 
     def __init__(self, phase: str) -> None:
         self.reserved_usd = Decimal(0)
+        self.is_priced = True
+        """Whether `reserved_usd` holds all that was reserved before the last price was set."""
         self._phase = phase
         self._prices: dict[str, Price | None] = {}
         self._sums: dict[tuple[str, str], _Sum] = {}
@@ -87,6 +89,8 @@ class Accounts:
     def set_price(self, role: str, price: Price | None) -> None:
         """Price a role's tokens from here on, and those before that had no price."""
         self._prices[role] = price
+        self.reserved_usd = sum(map(self._usd, self._open.values()), Decimal(0))
+        self.is_priced = all(self.price(made.role) for made in self._open.values())
         for (owner, _), found in self._sums.items():
             if owner == role and price is not None:
                 found.settle(price)

@@ -22,7 +22,8 @@ class Backend(Protocol):
     A backend may also have an attribute `identity: str` that names all that its answers depend
     on beside the request: model, revision, endpoint, settings of its own. It is part of the keys
     under which `collect` finds traces and completions again. An attribute `batch = True` says
-    that it answers in hours, so that as much as possible is asked at once.
+    that it answers in hours, so that as much as possible is asked at once. For a budget it may
+    have its `price: Price` and, where it repeats attempts, `max_attempts: int`.
 
     Example:
         >>> from decompose_distill import Completion, Usage

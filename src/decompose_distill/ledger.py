@@ -163,7 +163,7 @@ class Ledger(LineFile):
         if self.budget_usd is None:
             return True
         spent, price = self.spent_usd, self._accounts.price(made.role)
-        if spent is None or price is None:
+        if spent is None or price is None or not self._accounts.is_priced:
             raise ConfigError(
                 f"{self.path} holds tokens whose price was unknown, so no budget can be kept: "
                 "give prices for the backends it names"

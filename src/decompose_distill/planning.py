@@ -1,8 +1,6 @@
 """A forecast of what collecting takes: requests, tokens, money and time, with nothing sent."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from hashlib import sha256
 from itertools import islice
@@ -11,8 +9,9 @@ from statistics import fmean
 
 from decompose_distill.backends.metered import most_tokens
 from decompose_distill.chat import prompt_ids
-from decompose_distill.cost import Price, add_usd, show_usd
+from decompose_distill.cost import Price
 from decompose_distill.decomposer import Decomposer
+from decompose_distill.forecast import Forecast, Plan
 from decompose_distill.journal import scan_traces
 from decompose_distill.layout import Layout
 from decompose_distill.ledger import find_price, ledger_path
@@ -38,92 +37,6 @@ SECONDS_A_TOKEN, SECONDS_BEFORE = Span(0.005, 0.02, 0.05), Span(0.2, 0.5, 2)
 """What a server takes for each token it writes, and before the first; assumed likewise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What one role is expected to use."""
-
-    role: str
-    """`decomposer` or `solver`."""
-    requests: int
-    input_tokens: Span
-    output_tokens: Span
-    most: Usage
-    """Tokens if each prompt is as long as it can be and each answer reaches its limit."""
-    price: Price | None
-    """`None` where it is unknown."""
-    answer: Span
-    """Tokens of one answer."""
-    limit: int
-    """`max_new_tokens`: a longer answer is cut off, which is a failure."""
-    measured: Measured
-    """The answers in the file; where these are too few, the figures are assumptions."""
-
-    @property
-    def usd(self) -> Span | None:
-        """Price of the tokens, in US dollars; `None` where it is unknown."""
-        if self.price is None:
-            return None
-        read = self.input_tokens * (float(self.price.input_per_million) / 1e6)
-        return read + self.output_tokens * (float(self.price.output_per_million) / 1e6)
-
-    @property
-    def most_usd(self) -> Decimal | None:
-        """Price of `most`."""
-        return None if self.price is None else self.price.usd(self.most)
-
-    def __str__(self) -> str:
-        return (
-            f"{self.role}: {self.requests:,} requests, {self.input_tokens} tokens read, "
-            f"{self.output_tokens} written: {_dollars(self.usd)}\n  {self._basis}"
-        )
-
-    @property
-    def _basis(self) -> str:
-        if self.measured.suffices:
-            cut = f"max_new_tokens={self.limit} cut off {self.measured.cut}"
-            return f"as {self.measured.answers} answers in the file did, of which {cut}"
-        doubt = ", which would cut off long ones" if self.answer.high > self.limit else ""
-        return f"assuming answers of {self.answer} tokens; max_new_tokens={self.limit}{doubt}"
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a call of `collect` is expected to take; print it to read it.
-
-    Example:
-        >>> print(Plan(0, 8, (), None))
-        0 of 8 traces are to be made
-        cost: $0.00, $0.00 where each answer reaches its limit
-        time: unknown
-    """
-
-    missing: int
-    """Traces to make."""
-    total: int
-    """Traces the file is to hold."""
-    roles: tuple[Forecast, ...]
-    seconds: Span | None
-    """`None` where nothing says how fast the backends are."""
-
-    @property
-    def usd(self) -> Span | None:
-        """Price of all of it, in US dollars; `None` where one is unknown."""
-        known = [role.usd for role in self.roles if role.usd is not None]
-        return sum(known, NOTHING) if len(known) == len(self.roles) else None
-
-    @property
-    def most_usd(self) -> Decimal | None:
-        """The same where each answer reaches its limit; attempts that fail come on top."""
-        return add_usd(role.most_usd for role in self.roles)
-
-    def __str__(self) -> str:
-        lines = [f"{self.missing:,} of {self.total:,} traces are to be made", *map(str, self.roles)]
-        most = f", {show_usd(self.most_usd)} where each answer reaches its limit"
-        lines.append(f"cost: {_dollars(self.usd)}{most if self.usd else ''}")
-        lines.append(f"time: {_duration(self.seconds)}")
-        return "\n".join(lines)
-
-
 def plan(
     pipeline: Pipeline,
     questions: Iterable[Question],
@@ -135,10 +48,11 @@ def plan(
 ) -> Plan:
     """Forecast what `collect` with the same arguments would take; nothing is sent.
 
-    What is in the file is subtracted. Once it holds ten answers of this pipeline, the figures
-    are from them: collect a few questions first, and the forecast of the others is no guess.
-    Until then a local model's own tokenizer counts the prompts, else four characters are a
-    token (three to five), and the length of the answers is assumed.
+    Traces in the file are subtracted, answers that only the journal of requests has are not.
+    Once the file holds ten answers of this pipeline, the figures are from them: collect a few
+    questions first, and the forecast of the others is no guess. Until then a local model's own
+    tokenizer counts the prompts, else four characters are a token (three to five), and the
+    length of the answers is assumed.
 
     Args:
         pipeline: As for `collect`.
@@ -278,22 +192,3 @@ def _seconds(pipeline: Pipeline, roles: Sequence[Forecast], speed: float | None)
         each = SECONDS_BEFORE + SECONDS_A_TOKEN * role.answer
         total += each * (role.requests / at_once)
     return total if roles else None
-
-
-def _dollars(usd: Span | None) -> str:
-    if usd is None:
-        return "an unknown amount, as no price is known; give it in prices, or with --prices"
-    low, expected, high = (show_usd(Decimal(part)) for part in (usd.low, usd.expected, usd.high))
-    return expected if low == high else f"{expected} ({low}–{high})"
-
-
-def _duration(seconds: Span | None) -> str:
-    if seconds is None:
-        return "unknown"
-    unit, name = next(
-        (unit, name)
-        for unit, name in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
-        if seconds.expected >= unit or unit == 1
-    )
-    low, expected, high = (each / unit for each in (seconds.low, seconds.expected, seconds.high))
-    return f"{expected:.1f} {name} ({low:.1f}–{high:.1f})"

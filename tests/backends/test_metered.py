@@ -142,6 +142,22 @@ def test_where_two_roles_share_a_budget_neither_loses_what_is_under_way(
     assert traces
 
 
+def test_a_cheap_decomposer_does_not_use_up_what_a_dear_solver_waits_for(tmp_path: Path) -> None:
+    ahead: list[int] = []
+    first = Provider(16, after=lambda: ahead.append(len(first.answered) - len(second.answered)))
+    second = Provider(4)
+    questions = [Question(f"How old is {n}?") for n in range(300)]
+    with Ledger(tmp_path / "ledger", budget_usd=0.1, prices=PRICES) as ledger:
+        cheap = Sampling(max_new_tokens=5)
+        decomposer = Decomposer(Metered(first, ledger, "decomposer"), sampling=cheap)
+        dear = Sampling(max_new_tokens=5000)
+        solver = Solver(Metered(second, ledger, "solver"), sampling=dear)
+        with pytest.raises(BudgetExceeded):
+            list(Pipeline(decomposer, solver).run(questions, ordered=False))
+
+    assert max(ahead) <= 2 * 16 + 4
+
+
 def test_an_answer_without_a_count_of_tokens_is_booked_at_its_most(tmp_path: Path) -> None:
     class Silent:
         model = "m"
