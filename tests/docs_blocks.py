@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,8 +109,8 @@ def _instead_of_the_hub(load: Callable[..., object], place: Path) -> Callable[..
 def _instead_of_a_server(
     load: Callable[..., dd.Backend],
 ) -> Callable[..., dd.Backend]:
-    def stand_in(name: str, *, base_url: str | None = None) -> dd.Backend:
-        load(name, base_url=base_url)  # the arguments must be right
+    def stand_in(name: str, **options: Any) -> dd.Backend:
+        load(name, **options)  # the arguments must be right
         return ScriptedBackend(speak, identity=name) if name.startswith("openai:") else load(name)
 
     return stand_in

@@ -17,6 +17,7 @@ import typing
 
 from decompose_distill import filters, prompts, scores
 from decompose_distill.backend import Backend, load_backend
+from decompose_distill.cost import Price
 from decompose_distill.decomposer import Decomposer
 from decompose_distill.errors import (
     BackendError,
@@ -57,6 +58,7 @@ if typing.TYPE_CHECKING:
     from decompose_distill.interop.preferences import preference_pairs
     from decompose_distill.matrix.run import paper
     from decompose_distill.matrix.student import Student
+    from decompose_distill.planning import Plan, plan
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
 
@@ -80,6 +82,8 @@ __all__ = [
     "MissingExtraError",
     "ParseError",
     "Pipeline",
+    "Plan",
+    "Price",
     "Question",
     "Report",
     "Request",
@@ -100,6 +104,7 @@ __all__ = [
     "load_backend",
     "load_questions",
     "paper",
+    "plan",
     "preference_pairs",
     "prompts",
     "read_traces",
@@ -113,6 +118,7 @@ _LAZY = {
     "Collected": "decompose_distill.collection",
     "Comparison": "decompose_distill.evaluation.harness",
     "DistillConfig": "decompose_distill.training.config",
+    "Plan": "decompose_distill.planning",
     "Report": "decompose_distill.evaluation.harness",
     "Student": "decompose_distill.matrix.student",
     "collect": "decompose_distill.collection",
@@ -122,6 +128,7 @@ _LAZY = {
     "import_traces": "decompose_distill.interop.importing",
     "load_questions": "decompose_distill.evaluation.datasets",
     "paper": "decompose_distill.matrix.run",
+    "plan": "decompose_distill.planning",
     "preference_pairs": "decompose_distill.interop.preferences",
 }
 

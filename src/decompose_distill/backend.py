@@ -77,7 +77,9 @@ _BUILT_IN = {
 }
 
 
-def load_backend(name: str, *, base_url: str | None = None) -> Backend:
+def load_backend(
+    name: str, *, base_url: str | None = None, max_in_flight: int | None = None
+) -> Backend:
     """Build a backend from `"scheme:model"`.
 
     Schemes: `hf:` (hub id, directory or `.gguf` file), `openai:` (any compatible server),
@@ -87,6 +89,7 @@ def load_backend(name: str, *, base_url: str | None = None) -> Backend:
     Args:
         name: Scheme and model, such as `openai:gpt-4.1-mini`.
         base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
+        max_in_flight: Requests that an `openai:` server is to work on at once.
 
     Raises:
         ConfigError: The scheme is unknown, or the model's name is missing.
@@ -99,12 +102,11 @@ def load_backend(name: str, *, base_url: str | None = None) -> Backend:
     scheme, _, model = name.partition(":")
     if not model:
         raise ConfigError(f"backend {name!r} must be written 'scheme:model', as 'openai:gpt-4.1'")
-    make = _factory(scheme)
-    if base_url is None:
-        return make(model)
-    if scheme != "openai":
-        raise ConfigError(f"base_url goes with 'openai:' backends, not with {name!r}")
-    return make(model, base_url=base_url)
+    options = {"base_url": base_url, "max_in_flight": max_in_flight}
+    given = {option: value for option, value in options.items() if value is not None}
+    if given and scheme != "openai":
+        raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
+    return _factory(scheme)(model, **given)
 
 
 def _factory(scheme: str) -> Callable[..., Backend]:

@@ -6,9 +6,11 @@ from decimal import Decimal
 from pathlib import Path
 
 from decompose_distill import scores
+from decompose_distill.decomposer import Decomposer
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.evaluation.money import Price
 from decompose_distill.evaluation.study import Place
+from decompose_distill.ledger import find_price
+from decompose_distill.matrix.purse import Purse
 from decompose_distill.matrix.student import Student
 from decompose_distill.matrix.variants import (
     AS_SOLVER,
@@ -25,8 +27,6 @@ from decompose_distill.types import Question
 
 TEST = ""
 """Name of the split that the study is about; the others are those of a transfer."""
-Prices = Mapping[str, Price]
-"""By `teacher`, `solver` and the names of further solvers."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,14 @@ class Setup:
     score: scores.Score
     samples: int
     solves: int
-    prices: Prices
+    purse: Purse
     usd_per_hour: Decimal | None
-    output_dir: Path
     progress: bool
+
+    @property
+    def output_dir(self) -> Path:
+        """Where everything is kept."""
+        return self.purse.folder
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -103,9 +107,9 @@ def check(setup: Setup) -> None:
             raise ConfigError(f"{name} must be 1 or more, not {getattr(setup, name)}")
     if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
         raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
-    known = ("teacher", *setup.solvers)
-    if unknown := [name for name in setup.prices if name not in known]:
-        raise ConfigError(f"prices: unknown {unknown[0]!r}; known: {', '.join(known)}")
+    for name, role in (("teacher", setup.teacher), *setup.solvers.items()):
+        if setup.purse.budget_usd is not None and isinstance(role, Decomposer | Solver):
+            find_price(name, role.backend, setup.purse.prices or {}, budgeted=True)
     for split, questions in setup.splits.items():
         _check_golds(f"transfer {split!r}" if split else "test", questions)
     if setup.learns:

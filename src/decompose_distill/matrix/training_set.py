@@ -101,6 +101,7 @@ def _collected(setup: Setup, name: str, pipeline: Pipeline, samples: int, solves
         inputs,
         load,
         setup.train,
+        setup.purse,
         samples=samples,
         solves=solves,
         progress=setup.progress,
