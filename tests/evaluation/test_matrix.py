@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from decompose_distill import (
     paper,
     prompts,
 )
+from decompose_distill.evaluation.saved import load_study
 from decompose_distill.evaluation.study import Study
 from decompose_distill.matrix.replayed import shuffled
 from decompose_distill.matrix.variants import BASELINE, COLUMNS, ROWS, choose
@@ -142,6 +144,7 @@ def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
     assert all(curve.train for curve in study.losses)
     assert study.masked_rows[0].tokens[-1] == "<|end|>"
     assert sum(line.startswith("teacher              solver ") for line in lines) == 4
+    assert load_study(tmp_path) == again
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert {cell["score_version"] for cell in figures["cells"]} == {"2"}
 
@@ -202,6 +205,7 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"seeds": (1, 1)}, ConfigError, "seeds must be one or more different numbers"),
         ({"samples": 0}, ConfigError, "samples must be 1 or more, not 0"),
         ({"solves": 0}, ConfigError, "solves must be 1 or more, not 0"),
+        ({"usd_per_hour": Decimal(-1)}, ConfigError, "usd_per_hour must be 0 or more, not -1"),
         ({"budget_usd": 0}, ConfigError, "budget_usd must be above 0, not 0"),
         ({"budget_usd": 5}, ConfigError, "budget_usd needs a price for the teacher"),
         ({"solvers": {"solver": None}}, ConfigError, "cannot be named 'solver'"),

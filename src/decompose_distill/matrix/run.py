@@ -14,6 +14,7 @@ from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.harness import Report
 from decompose_distill.evaluation.report import write_report
+from decompose_distill.evaluation.saved import save_study
 from decompose_distill.evaluation.study import Cell, Grid, Study
 from decompose_distill.ledger import read_budget
 from decompose_distill.matrix.assembly import make_cell, make_study, overlaps, warn
@@ -157,6 +158,7 @@ def _run(setup: Setup, title: str, found: Mapping[str, Overlap], say: Say) -> St
     say(f"\n{grid(Grid(TEST, study.cells))}")
     for transfer in study.transfers:
         say(f"\n{transfer.name}\n{grid(transfer)}")
+    save_study(study, setup.output_dir)
     say(f"\n{write_report(study, setup.output_dir)}")
     return study
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from decompose_distill import scores
 from decompose_distill.decomposer import Decomposer
 from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.evaluation.money import machine_usd
 from decompose_distill.evaluation.study import Place
 from decompose_distill.ledger import find_price
 from decompose_distill.matrix.purse import Purse
@@ -107,6 +108,7 @@ def check(setup: Setup) -> None:
             raise ConfigError(f"{name} must be 1 or more, not {getattr(setup, name)}")
     if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
         raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
+    machine_usd(0, setup.usd_per_hour)
     for name, role in (("teacher", setup.teacher), *setup.solvers.items()):
         if setup.purse.budget_usd is not None and isinstance(role, Decomposer | Solver):
             find_price(name, role.backend, setup.purse.prices or {}, budgeted=True)
