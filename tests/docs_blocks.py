@@ -82,7 +82,7 @@ def docs_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch, docs_student: Path) -> None:
     """Give the pages a server that answers at once, and a student that is a small file."""
-    from decompose_distill.backends import transformers
+    from decompose_distill.backends import openai_batch, transformers
     from decompose_distill.training import prepare, recipe
 
     reads = {
@@ -97,6 +97,11 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, docs_student: Path) -> None:
             monkeypatch.setattr(module, name, _instead_of_the_hub(load, docs_student))
     monkeypatch.setenv("OPENAI_API_KEY", "stand-in")
     monkeypatch.setattr(dd, "load_backend", _instead_of_a_server(dd.load_backend))
+    monkeypatch.setattr(
+        openai_batch.OpenAIBatchBackend,
+        "generate",
+        lambda self, requests: ScriptedBackend(speak).generate(requests),
+    )
 
 
 def _instead_of_the_hub(load: Callable[..., object], place: Path) -> Callable[..., object]:

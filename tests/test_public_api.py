@@ -34,7 +34,7 @@ LIGHT = {
     "ledger_lines": {"accounts", "cost", "errors", "measured", "types"},
     "ledger": {"accounts", "backend", "cost", "errors", "ledger_lines", "lines", "types"},
     "backends": {"accounts", "backend", "chat", "cost", "decoding", "errors", "journal", "ledger"}
-    | {"lines", "pretrained", "types"},
+    | {"lines", "pretrained", "progress", "types"},
     "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
     "pipeline": {"backend", "decomposer", "errors", "solver", "types"},

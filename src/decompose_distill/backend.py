@@ -19,8 +19,10 @@ class Backend(Protocol):
     raises only for what would fail every request (key, model name, endpoint). It takes only
     as many requests as it can work on, so a stream of any length runs in bounded memory.
 
-    A backend may also have an attribute `identity: str` that names the model, its revision
-    and the endpoint; it is part of the key under which `collect` finds finished work again.
+    A backend may also have an attribute `identity: str` that names all that its answers depend
+    on beside the request: model, revision, endpoint, settings of its own. It is part of the keys
+    under which `collect` finds traces and completions again. An attribute `batch = True` says
+    that it answers in hours, so that as much as possible is asked at once.
 
     Example:
         >>> from decompose_distill import Completion, Usage

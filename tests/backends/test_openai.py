@@ -17,7 +17,7 @@ from fake_server import DROP, Call, FakeServer, Reply, chat, echo
 from httpx2 import Headers
 
 from decompose_distill import load_backend
-from decompose_distill.backends.endpoints import find_endpoints
+from decompose_distill.backends.endpoints import Addresses
 from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.backends.retry_after import LONGEST_WAIT, asked_wait
 from decompose_distill.backends.wire import encode
@@ -113,7 +113,7 @@ def test_the_official_endpoint_gets_its_newer_name_for_the_token_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
-    ((endpoint, _),) = find_endpoints(None, "OPENAI_API_KEY")
+    ((endpoint, _),) = Addresses(None).find("OPENAI_API_KEY")
     body = encode("some-model", ask(max_new_tokens=5), official=endpoint.official)
 
     assert body["max_completion_tokens"] == 5

@@ -5,8 +5,8 @@ request, and with its client takes more processor time than all else that become
 And the client logs whole addresses, which may hold a key in their query.
 """
 
+import logging
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from urllib.request import getproxies, proxy_bypass
@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore2
 import httpx2
 
+from decompose_distill.backends.wire import Secret
 from decompose_distill.errors import ConfigError
 
 NOT_SENT = (
@@ -30,6 +31,7 @@ TROUBLE = (
     httpcore2.TimeoutException,
 )
 """What is raised in place of an answer."""
+_LOGGERS = tuple(f"httpcore2.{name}" for name in ("connection", "http11", "proxy", "socks"))
 _IDLE_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _HEADERS = {
@@ -54,23 +56,26 @@ class Connections:
 
     Args:
         url: Where requests go.
-        headers: What is sent with each, credentials too.
+        secret: The credentials sent with each.
         timeout: Seconds for one attempt; connecting may take half of it, and at most ten.
 
     Raises:
         ConfigError: The environment names a malformed proxy.
     """
 
-    def __init__(self, url: httpx2.URL, headers: Mapping[str, str], timeout: float) -> None:
+    def __init__(self, url: httpx2.URL, secret: Secret, timeout: float) -> None:
         self._url = httpcore2.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
-        sent = {"Host": url.netloc.decode(), **_HEADERS, **headers}
+        sent = {"Host": url.netloc.decode(), **_HEADERS, **secret.headers}
         self._headers = [(name.encode(), value.encode()) for name, value in sent.items()]
         self._timeout = {"connect": min(timeout / 2, _CONNECT_SECONDS)}
         self._tls = _tls() if url.scheme == "https" else None
         self._proxy = _proxy(url)
         self._idle: list[_Connection] = []
+        self._log = _LogFilter(secret)
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self._log)
 
     async def post(self, body: bytes) -> Answer:
         """Post a body and read the whole answer; raises `TROUBLE` where there is none."""
@@ -97,6 +102,8 @@ class Connections:
         """Close what is idle."""
         while self._idle:
             await self._idle.pop().aclose()
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self._log)
 
     async def _take(self) -> "_Connection":
         while self._idle:
@@ -122,6 +129,18 @@ class Connections:
             max_connections=1,
             keepalive_expiry=_IDLE_SECONDS,
         )
+
+
+class _LogFilter(logging.Filter):
+    """Strikes secrets from what httpcore2 logs: an answer's headers, which may repeat them."""
+
+    def __init__(self, secret: Secret) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._secret.hide(record.getMessage()), ()
+        return True
 
 
 _Connection = httpcore2.AsyncHTTPConnection | httpcore2.AsyncHTTPProxy | httpcore2.AsyncSOCKSProxy

@@ -38,64 +38,81 @@ class Endpoint:
         return self.url.copy_with(path=f"{self.url.path}/{path}")
 
 
-def find_endpoints(
-    base_url: str | Mapping[str, float] | None, api_key_env: str
-) -> list[tuple[Endpoint, float]]:
-    """Read addresses and look up their credentials: those in an address, else the key.
+class Addresses:
+    """Addresses as the user gave them: what may hold a password stays out of every variable.
 
     Args:
-        base_url: One address, or several with their weights.
-        api_key_env: Environment variable with the key.
-
-    Raises:
-        ConfigError: An address is malformed, or a weight is not above 0.
-        BackendError: The key is missing or malformed; the message names the variable.
+        base_url: One address, or several with their weights; by default that of the environment.
     """
-    if base_url is None:
-        base_url = os.environ.get("OPENAI_BASE_URL") or OFFICIAL
-    weights = {base_url: 1.0} if isinstance(base_url, str) else base_url
-    if not weights or not all(weight > 0 for weight in weights.values()):
-        raise ConfigError("base_url must be an address, or map addresses to weights above 0")
-    return [(find_endpoint(each, api_key_env), weight) for each, weight in weights.items()]
+
+    def __init__(self, base_url: str | Mapping[str, float] | None) -> None:
+        if base_url is None:
+            base_url = os.environ.get("OPENAI_BASE_URL") or OFFICIAL
+        self._weights = {base_url: 1.0} if isinstance(base_url, str) else dict(base_url)
+
+    def find(self, api_key_env: str) -> list[tuple[Endpoint, float]]:
+        """The endpoints with their weights; credentials are those in an address, else the key.
+
+        Raises:
+            ConfigError: An address is malformed, or a weight is not above 0.
+            BackendError: The key is missing or malformed; the message names the variable.
+        """
+        if not self._weights or not all(weight > 0 for weight in self._weights.values()):
+            raise ConfigError("base_url must be an address, or map addresses to weights above 0")
+        found = [_find(address, api_key_env) for address in self._weights]
+        for each in found:
+            if isinstance(each, Exception):
+                raise each
+        endpoints = [each for each in found if isinstance(each, Endpoint)]
+        return list(zip(endpoints, self._weights.values(), strict=True))
 
 
-def find_endpoint(address: str, api_key_env: str) -> Endpoint:
-    """Read one address and look up its credentials; raises as `find_endpoints` does."""
-    url = _parse_url(address)
+def _find(address: str, api_key_env: str) -> Endpoint | Exception:
+    """Read an address; an error is returned, so that it shows no local variable of here."""
+    url = _read(address)
+    if url is None:
+        shown = "" if "@" in address or "?" in address else f", not {address!r}"
+        return ConfigError(f"base_url must be like 'http://localhost:8000/v1'{shown}")
+    secret = _secret(url, os.environ.get(api_key_env, "").strip())
+    if secret is None:
+        return BackendError(f"the key in {api_key_env} holds characters no key has: set it again")
     bare = url.copy_with(userinfo=b"")
-    endpoint = Endpoint(bare, str(bare.copy_with(query=None)), _secret(url, api_key_env))
-    if endpoint.official and not endpoint.secret.headers:
-        raise BackendError(
+    endpoint = Endpoint(bare, str(bare.copy_with(query=None)), secret)
+    if endpoint.official and not secret.headers:
+        return BackendError(
             f"no key for {endpoint.shown}: set the environment variable {api_key_env}, "
             "or give base_url for a server of your own"
         )
     return endpoint
 
 
-def _parse_url(base_url: str) -> httpx2.URL:
-    """Check an endpoint; a wrong one that may hold a password is not repeated."""
+def _read(address: str) -> httpx2.URL | None:
     try:
-        url = httpx2.URL(base_url)
+        url = httpx2.URL(address)
     except httpx2.InvalidURL:
-        url = httpx2.URL("")
+        return None
     if url.scheme not in ("http", "https") or not url.host:
-        shown = "" if "@" in base_url else f", not {base_url!r}"
-        raise ConfigError(f"base_url must be like 'http://localhost:8000/v1'{shown}")
+        return None
     path = url.path.rstrip("/").removesuffix("/chat/completions")
     return url.copy_with(path=path, fragment=None)
 
 
-def _secret(url: httpx2.URL, api_key_env: str) -> Secret:
+def _secret(url: httpx2.URL, key: str) -> Secret | None:
+    """What is sent, and all that is not to be shown; `None` where the key cannot be sent."""
+    hidden = {value for _, value in url.params.multi_items()} | {url.query.decode()}
     if url.userinfo:
         token = b64encode(f"{url.username}:{url.password}".encode()).decode()
-        return Secret({"Authorization": f"Basic {token}"}, (token, url.password))
-    key = os.environ.get(api_key_env, "").strip()
+        hidden |= {token, url.username, url.password, *url.userinfo.decode().split(":")}
+        return _hiding({"Authorization": f"Basic {token}"}, hidden)
     if not key:
-        return Secret()
+        return _hiding({}, hidden)
     if not key.isascii() or not key.isprintable() or " " in key:
-        del key  # out of the reports that show local variables
-        raise BackendError(f"the key in {api_key_env} holds characters no key has: set it again")
-    return Secret({"Authorization": f"Bearer {key}"}, (key,))
+        return None
+    return _hiding({"Authorization": f"Bearer {key}"}, {key, *hidden})
+
+
+def _hiding(headers: dict[str, str], hidden: set[str]) -> Secret:
+    return Secret(headers, tuple(sorted(hidden, key=len, reverse=True)))  # parts after the whole
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -29,9 +29,12 @@ class Loops:
     def join(self, flight: "Flight") -> "_LoopThread":
         """The loop for a run; it lives until all that joined have left."""
         with self._lock:
-            self._flights.add(flight)
-            if self._loop is None:
-                self._loop = _LoopThread(self._open_pool)
+            self._flights.add(flight)  # first, so that no other that leaves ends the loop
+            try:
+                self._loop = self._loop or _LoopThread(self._open_pool)
+            except BaseException:
+                self._flights.discard(flight)
+                raise
             return self._loop
 
     def leave(self, flight: "Flight") -> None:

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from decompose_distill.backends.attempts import Client
 from decompose_distill.backends.breaker import Breaker
 from decompose_distill.backends.connections import Connections
-from decompose_distill.backends.endpoints import Pool, Route, find_endpoints
+from decompose_distill.backends.endpoints import Addresses, Pool, Route
 from decompose_distill.backends.flight import Flight, Loops
 from decompose_distill.backends.pacing import Meter, Pace
 from decompose_distill.errors import ConfigError
@@ -62,6 +62,8 @@ class OpenAIBackend:
         tokens_per_minute: float | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        addresses = Addresses(base_url)
+        del base_url  # out of the reports that show local variables, as it may hold a password
         _check_positive(
             max_in_flight=max_in_flight,
             timeout=timeout,
@@ -71,7 +73,7 @@ class OpenAIBackend:
             tokens_per_minute=tokens_per_minute,
         )
         self.model, self.base_url = model, ""  # so that a report of the next line can show this
-        self._endpoints = find_endpoints(base_url, api_key_env)
+        self._endpoints = addresses.find(api_key_env)
         self.base_url = " ".join(sorted(endpoint.shown for endpoint, _ in self._endpoints))
         self.max_in_flight = max_in_flight
         self.max_attempts = max_attempts
@@ -114,8 +116,8 @@ class OpenAIBackend:
         sleep, routes = self._client.sleep, []
         for (endpoint, weight), meters in zip(self._endpoints, self._meters, strict=True):
             pace = Pace(self.max_in_flight, *meters, sleep)
-            url, headers = endpoint.at("chat/completions"), endpoint.secret.headers
-            connections = Connections(url, headers, self._client.timeout)
+            url = endpoint.at("chat/completions")
+            connections = Connections(url, endpoint.secret, self._client.timeout)
             routes.append(Route(endpoint, weight, pace, Breaker(sleep), connections))
         return Pool(routes)
 

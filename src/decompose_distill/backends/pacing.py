@@ -128,10 +128,7 @@ class Pace:
             self._successes.clear()  # a pause of ours says nothing of the server's rate
         await self.gate.enter()
         try:
-            if wait := self._wait(tokens):
-                await self._sleep(wait)
-            while self._pauses:
-                await asyncio.wait(self._pauses)
+            await self._take_turn(tokens)
         except BaseException:
             self.gate.leave()
             raise
@@ -171,11 +168,19 @@ class Pace:
     async def _nap(self, seconds: float) -> None:
         await self._sleep(seconds)
 
-    def _wait(self, tokens: int) -> float:
+    async def _take_turn(self, tokens: int) -> None:
         now = time.monotonic()
-        learnt = self._learnt.take(1, now)
-        self._binding = learnt > 0
-        return max(learnt, self._requests.take(1, now), self._tokens.take(tokens, now))
+        if wait := max(self._requests.take(1, now), self._tokens.take(tokens, now)):
+            await self._sleep(wait)
+        while True:
+            while self._pauses:
+                await asyncio.wait(self._pauses)
+            wait = self._learnt.take(1, time.monotonic())
+            self._binding = wait > 0
+            if wait:
+                await self._sleep(wait)
+            if not self._pauses:
+                return
 
     def _measured(self) -> float:
         """Successes a second of late, or infinity while they are too few to tell."""

@@ -23,7 +23,8 @@ def asked_wait(status: int, headers: httpx2.Headers) -> float:
 
     `retry-after-ms` and `Retry-After` (seconds or a date) come first. Else it is the reset of
     what is used up; of an answer 429 that shows nothing used up, the earliest reset. A reset
-    says when all is there again, so it is waited for no longer than `LONGEST_WAIT`.
+    says when all is there again, so it is waited for no longer than `LONGEST_WAIT`, and after an
+    answer that was given only until there is one request again.
     """
     readings: tuple[Callable[[], float], ...] = (
         lambda: float(headers["retry-after-ms"]) / 1000,
@@ -59,22 +60,30 @@ def read_duration(text: str) -> float:
 
 
 def _reset(status: int, headers: httpx2.Headers) -> float:
-    resets = list(_resets(headers))
-    used_up = [seconds for seconds, left in resets if left == "0"]
+    used_up: list[float] = []
+    others: list[float] = []
+    for what in _LIMITED:
+        for reset, left, limit in _resets(headers, what):
+            one = limit if what == "requests" and status < 400 else 1.0
+            (used_up if left == "0" else others).append(reset / one)
     if used_up:
         return max(used_up)
-    return min((seconds for seconds, _ in resets), default=0.0) if status == 429 else 0.0
+    return min(others, default=0.0) if status == 429 else 0.0
 
 
-def _resets(headers: httpx2.Headers) -> Iterator[tuple[float, str]]:
-    """Seconds to each reset, and what is left until then."""
-    for what in _LIMITED:
-        duration = headers.get(f"x-ratelimit-reset-{what}", "")
-        if seconds := _positive(lambda: read_duration(duration)):  # noqa: B023 (called at once)
-            yield seconds, headers.get(f"x-ratelimit-remaining-{what}", "")
-        date = headers.get(f"anthropic-ratelimit-{what}-reset", "")
-        if seconds := _positive(lambda: _iso_moment(date) - _server_time(headers)):  # noqa: B023
-            yield seconds, headers.get(f"anthropic-ratelimit-{what}-remaining", "")
+def _resets(headers: httpx2.Headers, what: str) -> Iterator[tuple[float, str, float]]:
+    """Seconds until all is there again, what is left until then, and how much all is."""
+    duration = headers.get(name := f"x-ratelimit-reset-{what}", "")
+    if seconds := _positive(lambda: read_duration(duration)):
+        yield seconds, *_counts(headers, name)
+    date = headers.get(name := f"anthropic-ratelimit-{what}-reset", "")
+    if seconds := _positive(lambda: _iso_moment(date) - _server_time(headers)):
+        yield seconds, *_counts(headers, name)
+
+
+def _counts(headers: httpx2.Headers, reset: str) -> tuple[str, float]:
+    limit = _positive(lambda: float(headers[reset.replace("reset", "limit")]))
+    return headers.get(reset.replace("reset", "remaining"), ""), max(1.0, limit)
 
 
 def _positive(reading: Callable[[], float]) -> float:

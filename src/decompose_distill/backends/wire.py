@@ -31,12 +31,16 @@ class Secret:
     headers: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
 
-    def strike(self, text: str) -> str:
-        """Make a foreign text fit to be shown: no secret, one line, at most 300 characters."""
+    def hide(self, text: str) -> str:
+        """Put stars in place of every secret."""
         for secret in self.hidden:
             if len(secret) > 5:  # "x" and "EMPTY" stand for no key
                 text = text.replace(secret, "***")
-        return " ".join(text.split())[:300]
+        return text
+
+    def strike(self, text: str) -> str:
+        """Make a foreign text fit to be shown: no secret, one line, at most 300 characters."""
+        return " ".join(self.hide(text).split())[:300]
 
 
 def encode(model: str, request: Request, *, official: bool) -> dict[str, object]:

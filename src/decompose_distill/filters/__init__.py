@@ -17,10 +17,11 @@ from decompose_distill.filters.outcomes import (
 from decompose_distill.filters.ranking import best_per_question
 from decompose_distill.filters.sifting import Screened, counts, screen, sift
 from decompose_distill.filters.sizes import length_cap, subquestion_count
-from decompose_distill.filters.solves import Rates, Uplift, measure_uplift, uplift
+from decompose_distill.filters.solves import Measured, Rates, Uplift, measure_uplift, uplift
 
 __all__ = [
     "Filter",
+    "Measured",
     "Rates",
     "Screened",
     "Uplift",
