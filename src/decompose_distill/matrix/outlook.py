@@ -29,7 +29,7 @@ def outlook(setup: Setup) -> str:
         asked = len(setup.train) * setup.samples
         lines.append(f"collect: {asked:,} traces of {len(setup.train):,} training questions")
     if setup.weighs:
-        lines.append(f"weigh each with {setup.solves} solves, and as many without decomposition")
+        lines.append(f"weigh: solves of each, and without decomposition: {setup.solves}")
     if setup.variants:
         names = ", ".join(setup.variants)
         lines.append(f"train: {names}{several}, from {setup.student.model}")
