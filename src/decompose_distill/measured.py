@@ -31,7 +31,7 @@ class Span:
         return Span(self.low * by.low, self.expected * by.expected, self.high * by.high)
 
     def __str__(self) -> str:
-        low, expected, high = (f"{figure:.0f}" for figure in (self.low, self.expected, self.high))
+        low, expected, high = (f"{figure:,.0f}" for figure in (self.low, self.expected, self.high))
         return expected if low == high else f"{expected} ({low}–{high})"
 
 

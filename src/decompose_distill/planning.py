@@ -73,7 +73,7 @@ class Forecast:
 
     def __str__(self) -> str:
         return (
-            f"{self.role}: {self.requests} requests, {self.input_tokens} tokens read, "
+            f"{self.role}: {self.requests:,} requests, {self.input_tokens} tokens read, "
             f"{self.output_tokens} written: {_dollars(self.usd)}\n  {self._basis}"
         )
 
@@ -117,7 +117,7 @@ class Plan:
         return add_usd(role.most_usd for role in self.roles)
 
     def __str__(self) -> str:
-        lines = [f"{self.missing} of {self.total} traces are to be made", *map(str, self.roles)]
+        lines = [f"{self.missing:,} of {self.total:,} traces are to be made", *map(str, self.roles)]
         most = f", {show_usd(self.most_usd)} where each answer reaches its limit"
         lines.append(f"cost: {_dollars(self.usd)}{most if self.usd else ''}")
         lines.append(f"time: {_duration(self.seconds)}")

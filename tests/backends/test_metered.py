@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_server import DROP, FakeServer, Reply, chat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ from decompose_distill import (
     Usage,
 )
 from decompose_distill.backends.metered import Metered, most_tokens
+from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.chat import prompt_ids
 from decompose_distill.ledger import Ledger
 from decompose_distill.pretrained import load_tokenizer
@@ -180,6 +182,34 @@ def test_a_refusal_from_the_start_costs_nothing_and_a_later_one_what_was_under_w
 
     assert entry.unanswered == lost
     assert entry.usage == Usage(10 * answers, answers)
+
+
+@pytest.mark.parametrize(
+    ("replies", "unanswered"),
+    [
+        ([Reply(body=chat("Hi"))], 0),
+        ([Reply(500), Reply(502), Reply(body=chat("Hi"))], 2),
+        ([DROP, Reply(body=chat("Hi"))], 1),
+        ([Reply(429), Reply(body=chat("Hi"))], 0),
+        ([Reply(400, {"error": "too long"})], 0),
+        ([Reply(body={"what": "no completion"})], 1),
+        ([Reply(503)] * 3, 3),
+    ],
+)
+def test_every_attempt_that_may_be_billed_is_counted(
+    replies: list[Reply], unanswered: int, tmp_path: Path
+) -> None:
+    async def at_once(seconds: float) -> None:
+        """Wait for nothing."""
+
+    script = iter(replies)
+    with FakeServer(lambda call: next(script)) as server:
+        backend = OpenAIBackend("m", base_url=server.url, max_attempts=3, sleep=at_once)
+        with Ledger(tmp_path / "ledger", prices=PRICES) as ledger:
+            list(Metered(backend, ledger, "solver").generate(_requests(1)))
+            [entry] = ledger.entries
+
+    assert entry.unanswered == unanswered
 
 
 def test_giving_up_under_way_counts_what_was_sent_as_spent(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 
 import httpcore2
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
@@ -126,6 +126,8 @@ class Client:
             completion = self._judge(route, request, answer, refusals)
             usage = completion.usage
             used = usage.input_tokens + usage.output_tokens or reserved
+            if answer.status < 300 and completion.finish == "error" and not any(astuple(usage)):
+                account.unanswered += 1  # an answer that cannot be read may be billed as well
             return completion
         finally:
             route.pace.leave(used - reserved)
@@ -135,7 +137,7 @@ class Client:
         try:
             async with asyncio.timeout(self.timeout):
                 answer = await route.connections.post(body)
-            account.unanswered -= 1
+            account.unanswered -= answer.status < 500  # a 5xx may hide work that is billed
             return answer
         except TimeoutError:
             cause: Exception = TimeoutError(f"no answer in {self.timeout:g} seconds")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from decompose_distill.backends.batch_api import BatchApi
 from decompose_distill.backends.batch_run import MOST_REQUESTS, BatchRun, Limits
-from decompose_distill.backends.endpoints import find_endpoints
+from decompose_distill.backends.endpoints import Addresses
 from decompose_distill.backends.submissions import Submissions
 from decompose_distill.backends.wire import encode
 from decompose_distill.errors import ConfigError
@@ -77,7 +77,7 @@ class OpenAIBatchBackend:
         self.path = Path(path)
         self.max_attempts = max_attempts
         self._limits = Limits(max_requests, max_attempts)
-        [(self._endpoint, _)] = find_endpoints(base_url, api_key_env)
+        [(self._endpoint, _)] = Addresses(base_url).find(api_key_env)
         self.base_url = self._endpoint.shown
         self._progress = progress
         self._sleep = sleep
