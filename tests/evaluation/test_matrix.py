@@ -1,6 +1,7 @@
 """The matrix: every cell measured once, whatever stops it, and refused early where it must be."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from conftest import PROMPT, QUESTIONS, make_trace
 from decompose_distill import (
     BackendError,
+    BudgetExceeded,
     Completion,
     ConfigError,
     DataError,
@@ -31,6 +33,8 @@ from decompose_distill import (
     paper,
     prompts,
 )
+from decompose_distill.cli import main
+from decompose_distill.cost import Price
 from decompose_distill.evaluation.saved import load_study
 from decompose_distill.evaluation.study import Study
 from decompose_distill.matrix.replayed import shuffled
@@ -99,7 +103,7 @@ def _accuracies(study: Study) -> dict[tuple[str, str], float]:
 
 
 def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
-    tiny_dir: Path, tmp_path: Path
+    tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher, solver, other = Counting(decompose), Counting(solve), Counting(solve)
     lines: list[str] = []
@@ -145,6 +149,7 @@ def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
     assert study.masked_rows[0].tokens[-1] == "<|end|>"
     assert sum(line.startswith("teacher              solver ") for line in lines) == 4
     assert load_study(tmp_path) == again
+    assert _command("report", tmp_path, monkeypatch=monkeypatch) == 0
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert {cell["score_version"] for cell in figures["cells"]} == {"2"}
 
@@ -276,6 +281,118 @@ def test_a_changed_input_is_measured_anew_and_a_change_back_found_again(
         asked.append(len(solver.asked))
 
     assert asked == [8, 6, 0]
+
+
+def test_one_budget_holds_for_all_files_and_a_larger_one_goes_on(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    # A token written costs a dollar; 512 are reserved for each request, 5 are written.
+    teacher, solver = Counting(decompose), Counting(solve)
+
+    def run(budget_usd: float) -> Study:
+        return paper(
+            _pipeline(teacher, solver),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            rows=["none"],
+            columns=["solver"],
+            budget_usd=budget_usd,
+            prices={"counting": Price(Decimal(0), Decimal(1_000_000))},
+            say=lambda line: None,
+            progress=False,
+        )
+
+    with pytest.raises(BudgetExceeded, match="run again with a larger budget_usd"):
+        run(545)
+    assert (len(teacher.asked), len(solver.asked)) == (4, 3)
+    study = run(1000)
+
+    assert (len(teacher.asked), len(solver.asked)) == (4, 8)
+    cost = study.cell(BASELINE).cost  # type: ignore[union-attr]
+    assert cost is not None
+    assert cost.usd == 4 * (5 + 5)
+
+
+def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    easy = {question.text for question in TRAIN[:3]}
+
+    def answer(text: str) -> str:
+        asked = text.removeprefix("Question: ").split("\n")[0]
+        return f"The answer is: {ANSWERS[asked]}" if asked in easy else solve(text)
+
+    solver = Counting(answer)
+    study = paper(
+        _pipeline(Counting(decompose), solver),
+        TRAIN,
+        TEST,
+        student=_student(tiny_dir),
+        output_dir=tmp_path,
+        rows=["S_D-uplift"],
+        columns=["solver"],
+        solves=2,
+        say=lambda line: None,
+        progress=False,
+    )
+
+    assert study.flows[0].kept == len(TRAIN) - len(easy)
+    assert dict(study.flows[0].dropped) == {"uplift +0.00 below 0.5": len(easy)}
+    alone = [text for system, text in solver.asked if system.startswith("Think step by step")]
+    assert len(alone) == 2 * len(TRAIN)
+
+
+def _command(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["decompose-distill", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--plan"], 0, "ask teacher: 12 requests"),
+        (["--plan", "--rows", "all", "--columns", "all"], 0, "70 cells: 10 rows, 8 columns"),
+        (["--rows", "S_D-T,S_D-X"], 2, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-solve"),
+        (["--usd-per-hour", "dear"], 2, "usd_per_hour must be a number of US dollars"),
+        (["--transfer", "gone.jsonl"], 2, "gone.jsonl: no such file of questions"),
+    ],
+)
+def test_the_command_says_what_it_takes_or_what_is_wrong_and_sends_nothing(
+    options: list[str],
+    code: int,
+    told: str,
+    tiny_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, asked in (("train", TRAIN), ("test", TEST)):
+        rows = ({"question": each.text, "answer": each.answer} for each in asked)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    models = ("--teacher", "openai:gpt-4.1-mini", "--solver", "openai:a", "--solver", "openai:b")
+    server = ("--base-url", "http://127.0.0.1:9/v1", "--student", tiny_dir)
+    asked = ("--train", tmp_path / "train.jsonl", "--test", tmp_path / "test.jsonl")
+    place = ("--output-dir", tmp_path / "out")
+
+    found = _command("paper", *models, *server, *asked, *place, *options, monkeypatch=monkeypatch)
+    said = capsys.readouterr()
+
+    assert found == code
+    assert told in said.out + said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_report_needs_a_saved_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _command("report", tmp_path, monkeypatch=monkeypatch) == 2
+    assert "no such study" in capsys.readouterr().err
 
 
 NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -59,7 +60,7 @@ def _study(*, price: str | None = "0.1", student: tuple[int, ...] = (35, 37)) ->
         decomposer=STUDENT,
         solver=SOLVER,
         transfers=(Grid(HOSTILE, (_cell(STUDENT, price, 20),)),),
-        flows=(Flow("S_D-R", 10, 7, {HOSTILE: 3}),),
+        flows=(Flow("S_D-R", 10, 7, Counter({HOSTILE: 3})),),
         losses=(LossCurve(HOSTILE, ((1, 2.0), (2, 1.0))),),
         masked_rows=(MaskedRow("S_D-R", HOSTILE, ("How", HOSTILE)),),
         warnings=(HOSTILE,),

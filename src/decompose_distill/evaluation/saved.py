@@ -72,8 +72,12 @@ def load_study(folder: str | Path) -> Study:
 def _lines(study: Study) -> Iterator[str]:
     names = ("title", "teacher", "decomposer", "solver", "warnings", "settings")
     head: dict[str, Any] = {"format": FORMAT} | {name: getattr(study, name) for name in names}
-    for name in ("comparisons", "flows", "losses", "masked_rows"):
+    for name in ("comparisons", "losses", "masked_rows"):
         head[name] = [asdict(each) for each in getattr(study, name)]
+    head["flows"] = [
+        {"name": each.name, "given": each.given, "kept": each.kept, "dropped": dict(each.dropped)}
+        for each in study.flows
+    ]
     grids = (study.cells, *(grid.cells for grid in study.transfers))
     head["transfers"] = [grid.name for grid in study.transfers]
     head["cells"] = [[_cell(cell) for cell in cells] for cells in grids]

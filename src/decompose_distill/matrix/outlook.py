@@ -67,11 +67,13 @@ def _cost(setup: Setup) -> str:
     for name, usd in _forecasts(setup):
         total += usd or NOTHING
         unknown |= {name} if usd is None else set()
-    spans = (show_usd(Decimal(str(each))) for each in (total.low, total.expected, total.high))
-    low, expected, high = spans
-    told = expected if low == high else f"{expected} ({low}–{high})"
-    more = f" and what {' and '.join(sorted(unknown))} costs, of unknown price" if unknown else ""
-    return f"cost: {told}{more}; spent so far: {show_usd(setup.purse.spent_usd())}"
+    low, expected, high = (
+        show_usd(Decimal(str(each))) for each in (total.low, total.expected, total.high)
+    )
+    told = [] if unknown and not total.high else [expected]
+    told += [f"({low}–{high})"] if low != high else []
+    told += [f"unknown for {', '.join(sorted(unknown))}, give --prices"] if unknown else []
+    return f"cost: {' '.join(told)}; spent so far: {show_usd(setup.purse.spent_usd())}"
 
 
 def _forecasts(setup: Setup) -> Iterator[Forecast]:
