@@ -3,10 +3,13 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -223,7 +226,7 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
 def test_what_cannot_work_is_refused_before_anything_is_asked(
     tiny_dir: Path,
     tmp_path: Path,
-    change: dict[str, object],
+    change: dict[str, Any],
     error: type[Exception],
     words: str,
 ) -> None:
@@ -233,6 +236,32 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
     with pytest.raises(error, match=words):
         paper(_pipeline(teacher, solver), output_dir=tmp_path, **settings)  # type: ignore[arg-type]
     assert not teacher.asked + solver.asked
+
+
+def test_a_student_without_room_for_a_prompt_is_refused(tiny_dir: Path, tmp_path: Path) -> None:
+    student = replace(_student(tiny_dir), sampling=Sampling(max_new_tokens=512))
+    with pytest.raises(ConfigError, match="max_new_tokens=512 leaves no room for a prompt in the"):
+        paper(
+            _pipeline(Counting(decompose), Counting(solve)),
+            TRAIN,
+            TEST,
+            student=student,
+            output_dir=tmp_path,
+        )
+
+
+def test_a_folder_that_another_process_works_in_is_refused(tiny_dir: Path, tmp_path: Path) -> None:
+    teacher = Counting(decompose)
+    with FileLock(tmp_path / "lock"), pytest.raises(ConfigError, match="another process is at"):
+        paper(
+            _pipeline(teacher, Counting(solve)),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            say=lambda line: None,
+        )
+    assert not teacher.asked
 
 
 def test_a_pipeline_without_a_teacher_is_refused(tmp_path: Path) -> None:
@@ -376,8 +405,15 @@ def test_the_command_says_what_it_takes_or_what_is_wrong_and_sends_nothing(
         rows = ({"question": each.text, "answer": each.answer} for each in asked)
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
     models = ("--teacher", "openai:gpt-4.1-mini", "--solver", "openai:a", "--solver", "openai:b")
-    server = ("--base-url", "http://127.0.0.1:9/v1", "--student", tiny_dir)
-    asked = ("--train", tmp_path / "train.jsonl", "--test", tmp_path / "test.jsonl")
+    server = ("--base-url", "http://127.0.0.1:9/v1", "--max-new-tokens", "64")
+    asked = (
+        "--student",
+        tiny_dir,
+        "--train",
+        tmp_path / "train.jsonl",
+        "--test",
+        tmp_path / "test.jsonl",
+    )
     place = ("--output-dir", tmp_path / "out")
 
     found = _command("paper", *models, *server, *asked, *place, *options, monkeypatch=monkeypatch)

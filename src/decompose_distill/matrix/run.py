@@ -96,6 +96,7 @@ def paper(
         DataError: Questions or all their gold answers are missing.
         BudgetExceeded: The budget is used up; a call with a larger one goes on from there.
         BackendError: A backend refused for good, or the student cannot be loaded.
+        MissingExtraError: LoRA without peft.
         TrainingError: A student could not be trained.
 
     Example:
@@ -132,10 +133,10 @@ def paper(
     )
     check(setup)
     found = overlaps(setup)
-    for split, overlap in found.items():
-        if overlap:
-            warnings.warn(warn(split, overlap), stacklevel=2)
-    say(outlook(setup))
+    warned = [warn(split, overlap) for split, overlap in found.items() if overlap]
+    for warning in warned:
+        warnings.warn(warning, stacklevel=2)
+    say("\n".join((outlook(setup), *(f"WARNING: {warning}" for warning in warned))))
     setup.output_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(setup.output_dir / "lock", timeout=0):

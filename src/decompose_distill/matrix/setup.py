@@ -22,8 +22,9 @@ from decompose_distill.matrix.variants import (
     VARIANTS,
 )
 from decompose_distill.pipeline import Decomposing, Solving
-from decompose_distill.pretrained import load_config, load_tokenizer
+from decompose_distill.pretrained import context_window, load_config, load_tokenizer
 from decompose_distill.solver import Solver
+from decompose_distill.training.lora import check_peft
 from decompose_distill.types import Question
 
 TEST = ""
@@ -102,6 +103,7 @@ def check(setup: Setup) -> None:
         ConfigError: A setting does not fit another.
         DataError: Questions or their gold answers are missing.
         BackendError: The student cannot be loaded.
+        MissingExtraError: LoRA without peft.
     """
     for name in ("samples", "solves"):
         if getattr(setup, name) < 1:
@@ -117,8 +119,19 @@ def check(setup: Setup) -> None:
     if setup.learns:
         _check_golds("train", setup.train)
     if setup.variants or any(UNTRAINED in place or FEW_SHOT in place for place in setup.places):
-        load_tokenizer(setup.student.model)
-        load_config(setup.student.model)
+        _check_student(setup.student)
+
+
+def _check_student(student: Student) -> None:
+    if student.config.lora_rank:
+        check_peft()
+    load_tokenizer(student.model)
+    window, limit = context_window(load_config(student.model)), student.sampling.max_new_tokens
+    if limit >= window:
+        raise ConfigError(
+            f"max_new_tokens={limit} leaves no room for a prompt in the {window} tokens that "
+            f"{student.model} takes: give the student a smaller one"
+        )
 
 
 def _check_golds(argument: str, questions: Sequence[Question]) -> None:
