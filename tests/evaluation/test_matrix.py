@@ -213,6 +213,8 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"seeds": (1, 1)}, ConfigError, "seeds must be one or more different numbers"),
         ({"samples": 0}, ConfigError, "samples must be 1 or more, not 0"),
         ({"solves": 0}, ConfigError, "solves must be 1 or more, not 0"),
+        ({"solves": 4}, ConfigError, "solves=4 would be the same 4 times, as the solver is"),
+        ({"samples": 2}, ConfigError, "samples=2 would be the same 2 times, as the teacher is"),
         ({"usd_per_hour": Decimal(-1)}, ConfigError, "usd_per_hour must be 0 or more, not -1"),
         ({"budget_usd": 0}, ConfigError, "budget_usd must be above 0, not 0"),
         ({"budget_usd": 5}, ConfigError, "budget_usd needs a price for the teacher"),
@@ -353,22 +355,29 @@ def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
         asked = text.removeprefix("Question: ").split("\n")[0]
         return f"The answer is: {ANSWERS[asked]}" if asked in easy else solve(text)
 
-    solver = Counting(answer)
+    solver, warm = Counting(answer), Sampling(temperature=0.7)
     study = paper(
-        _pipeline(Counting(decompose), solver),
+        Pipeline(
+            Decomposer(Counting(decompose), prompt=PROMPT, sampling=warm),
+            Solver(solver, sampling=warm),
+        ),
         TRAIN,
         TEST,
         student=_student(tiny_dir),
         output_dir=tmp_path,
         rows=["S_D-uplift"],
         columns=["solver"],
+        samples=3,
         solves=2,
         say=lambda line: None,
         progress=False,
     )
 
     assert study.flows[0].kept == len(TRAIN) - len(easy)
-    assert dict(study.flows[0].dropped) == {"uplift +0.00 below 0.5": len(easy)}
+    assert dict(study.flows[0].dropped) == {
+        "uplift +0.00 below 0.5": 3 * len(easy),
+        "duplicate": 2 * (len(TRAIN) - len(easy)),  # this teacher says the same each time
+    }
     alone = [text for system, text in solver.asked if system.startswith("Think step by step")]
     assert len(alone) == 2 * len(TRAIN)
 

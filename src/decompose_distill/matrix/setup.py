@@ -108,6 +108,8 @@ def check(setup: Setup) -> None:
     for name in ("samples", "solves"):
         if getattr(setup, name) < 1:
             raise ConfigError(f"{name} must be 1 or more, not {getattr(setup, name)}")
+    _check_temperature("samples", setup.samples, "teacher", setup.teacher)
+    _check_temperature("solves", setup.solves, "solver", next(iter(setup.solvers.values())))
     if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
         raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
     machine_usd(0, setup.usd_per_hour)
@@ -120,6 +122,15 @@ def check(setup: Setup) -> None:
         _check_golds("train", setup.train)
     if setup.variants or any(UNTRAINED in place or FEW_SHOT in place for place in setup.places):
         _check_student(setup.student)
+
+
+def _check_temperature(argument: str, count: int, name: str, role: object) -> None:
+    greedy = isinstance(role, Decomposer | Solver) and role.sampling.temperature == 0
+    if count > 1 and greedy:
+        raise ConfigError(
+            f"{argument}={count} would be the same {count} times, as the {name} is sampled at "
+            "temperature 0: give it a higher one"
+        )
 
 
 def _check_student(student: Student) -> None:

@@ -52,8 +52,12 @@ class Training:
         return filters.uplift(measured, minimum=LEAST_UPLIFT)
 
     def keep(self, variant: str) -> filters.Filter:
-        """The filter of a variant."""
-        screen: Screen = VARIANTS[variant].screen
+        """The filter of a variant, made anew: samples that split a question alike count once."""
+        learned = VARIANTS[variant]
+        screen = self._screen(learned.screen)
+        return filters.all_of(screen, filters.distinct()) if learned.role != "solver" else screen
+
+    def _screen(self, screen: Screen) -> filters.Filter:
         if screen == "uplift":
             return self._uplift
         return filters.complete if screen == "complete" else filters.correct_by(self.score)
