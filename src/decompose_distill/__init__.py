@@ -129,8 +129,8 @@ _LAZY = {
     "import_traces": "decompose_distill.interop.importing",
     "load_questions": "decompose_distill.evaluation.datasets",
     "paper": "decompose_distill.matrix.run",
-    "preference_pairs": "decompose_distill.interop.preferences",
     "plan": "decompose_distill.planning",
+    "preference_pairs": "decompose_distill.interop.preferences",
 }
 
 

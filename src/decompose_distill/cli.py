@@ -20,6 +20,7 @@ from decompose_distill.errors import (
     DecomposeDistillError,
 )
 from decompose_distill.interop.commands import export_command, import_command
+from decompose_distill.matrix.commands import paper_command, report_command
 
 if TYPE_CHECKING:
     from decompose_distill import Pipeline
@@ -275,6 +276,8 @@ def evaluate(
 
 app.command("export")(export_command)
 app.command("import")(import_command)
+app.command("paper")(paper_command)
+app.command("report")(report_command)
 
 
 def main() -> None:

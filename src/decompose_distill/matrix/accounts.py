@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from decompose_distill.backend import identity
-from decompose_distill.cost import add_usd
+from decompose_distill.cost import add_usd, price_of
 from decompose_distill.evaluation.money import Cost, Expense, machine_usd, usage_by_role
 from decompose_distill.evaluation.study import Place
 from decompose_distill.matrix.cells import Repeat
@@ -36,12 +36,16 @@ def cell_cost(setup: Setup, training: Training, where: Place, repeats: Sequence[
 
 def _usd(setup: Setup, model: str, usage: Usage, seconds: float | None) -> Decimal | None:
     """Price of what a model did: by its tokens, or by the seconds of the machine it ran on."""
-    if price := setup.prices.get(model):
-        return price.usd(usage)
     given = {TEACHER: setup.teacher, **setup.solvers}
-    if model in given and not _is_local(given[model]):
-        return None
-    return _machine(setup, seconds)
+    if model not in given or _is_local(given[model]):
+        return _machine(setup, seconds)
+    price = price_of(_backend(given[model]), setup.purse.prices)
+    return None if price is None else price.usd(usage)
+
+
+def _backend(role: object) -> object:
+    """What has the price; a stage of one's own is its own backend."""
+    return getattr(role, "backend", role)
 
 
 def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | None:
@@ -74,7 +78,7 @@ def _traces_usd(setup: Setup, training: Training, *, weighed: bool) -> Decimal |
 
 
 def _is_local(model: object) -> bool:
-    return identity(model).startswith(LOCAL)
+    return identity(_backend(model)).startswith(LOCAL)
 
 
 def _machine(setup: Setup, seconds: float | None) -> Decimal | None:

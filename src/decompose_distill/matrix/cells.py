@@ -93,7 +93,7 @@ def _cell(
         return Pipeline(given, column.solver(row))
 
     folder = place(setup.output_dir / "cells", " ".join((*where, split, f"seed {seed}")), inputs)
-    done = run_once(folder, inputs, load, questions, progress=setup.progress)
+    done = run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress)
     return Repeat(split, where, seed, done.traces, before.seconds, done.seconds)
 
 
@@ -113,7 +113,7 @@ def _decompose(
     inputs = {"decomposer": part.inputs, "questions": hash_questions(questions)}
     folder = place(setup.output_dir / "decompositions", f"{row} {split} seed {seed}", inputs)
     load = partial(_alone, part)
-    return run_once(folder, inputs, load, questions, progress=setup.progress), inputs
+    return run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress), inputs
 
 
 def _alone(part: Row) -> Pipeline:

@@ -99,8 +99,8 @@ def make_row(setup: Setup, training: Training, name: str, seed: int) -> Row:
         return Row(inputs, lambda: Decomposer.from_pretrained(checkpoint, batch_size=size))
     prompt = setup.student.decompose
     if name == FEW_SHOT:
-        kept = (each for each in training.traces if training.keep("S_D-R")(each) is None)
-        prompt = few_shot(prompt, kept)
+        keep = training.keep("S_D-R")
+        prompt = few_shot(prompt, (each for each in training.traces if keep(each) is None))
     return Row(setup.student.untrained(prompt), lambda: _untrained_decomposer(setup, prompt))
 
 

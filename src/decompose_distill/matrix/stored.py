@@ -14,6 +14,7 @@ from typing import Any
 from decompose_distill.collection import collect
 from decompose_distill.errors import DataError
 from decompose_distill.journal import read_traces
+from decompose_distill.matrix.purse import Purse
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.types import Question, Trace
 
@@ -75,6 +76,7 @@ def run_once(
     inputs: Inputs,
     load: Callable[[], Pipeline],
     questions: Sequence[Question],
+    purse: Purse,
     *,
     samples: int = 1,
     solves: int = 1,
@@ -88,15 +90,23 @@ def run_once(
 
     Raises:
         BackendError: The backend refused for good; what was finished is kept.
+        BudgetExceeded: The budget is used up; what was finished is kept.
     """
     done = folder / DONE.format(samples=samples, solves=solves)
     read = partial(_ordered, folder, questions, samples, solves)
     if done.is_file():
         return Pass(read(), json.loads(done.read_text("utf-8"))["seconds"])
-    pipeline = load()
+    pipeline, path = load(), folder / TRACES
     began = time.perf_counter()
     found = collect(
-        pipeline, questions, folder / TRACES, samples=samples, solves=solves, progress=progress
+        pipeline,
+        questions,
+        path,
+        samples=samples,
+        solves=solves,
+        budget_usd=purse.budget_of(path),
+        prices=purse.prices,
+        progress=progress,
     )
     spent, traces = time.perf_counter() - began, read()
     # What an earlier, killed call spent is lost; every trace is taken to have cost the same.

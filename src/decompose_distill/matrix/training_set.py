@@ -1,16 +1,16 @@
 """What students learn from: the teacher's traces, and how much each decomposition helped."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 
 from decompose_distill import filters
 from decompose_distill.journal import encode_trace
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.stored import Inputs, Pass, hash_questions, place, run_once
 from decompose_distill.matrix.variants import VARIANTS, Screen
-from decompose_distill.pipeline import Pipeline, Solving
+from decompose_distill.pipeline import Pipeline
 from decompose_distill.scores import Score
 from decompose_distill.solver import Solver
 from decompose_distill.types import Trace
@@ -28,7 +28,6 @@ class Training:
     score: Score
     alone: tuple[Trace, ...] = ()
     """The solver's answers without a decomposition, where uplift is measured."""
-    solves: int = 1
     seconds: float | None = None
     """What collecting took."""
 
@@ -53,8 +52,12 @@ class Training:
         return filters.uplift(measured, minimum=LEAST_UPLIFT)
 
     def keep(self, variant: str) -> filters.Filter:
-        """The filter of a variant."""
-        screen: Screen = VARIANTS[variant].screen
+        """The filter of a variant, made anew: samples that split a question alike count once."""
+        learned = VARIANTS[variant]
+        screen = self._screen(learned.screen)
+        return filters.all_of(screen, filters.distinct()) if learned.role != "solver" else screen
+
+    def _screen(self, screen: Screen) -> filters.Filter:
         if screen == "uplift":
             return self._uplift
         return filters.complete if screen == "complete" else filters.correct_by(self.score)
@@ -69,39 +72,69 @@ def _hash(traces: tuple[Trace, ...]) -> str:
     return sha256("\n".join(sorted(said)).encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One file of traces of the training questions."""
+
+    name: str
+    pipeline: Pipeline
+    samples: int
+    solves: int
+
+    def inputs(self, setup: Setup) -> Inputs:
+        """What it depends on."""
+        questions = hash_questions(setup.train)
+        return {"pipeline": self.pipeline.identity, "questions": questions}
+
+    def folder(self, setup: Setup) -> Path:
+        """Where it is kept; more samples and solves are added to it."""
+        return place(setup.output_dir / "training", self.name, self.inputs(setup))
+
+    def collect(self, setup: Setup) -> Pass:
+        """Ask for what is missing of it."""
+        return run_once(
+            self.folder(setup),
+            self.inputs(setup),
+            lambda: self.pipeline,
+            setup.train,
+            setup.purse,
+            samples=self.samples,
+            solves=self.solves,
+            progress=setup.progress,
+        )
+
+
+def collections(setup: Setup) -> tuple[Collection, ...]:
+    """What the teacher and the main solver are asked of the training questions.
+
+    Where uplift is measured, also the solver without a decomposition, allowed to reason where it
+    can: otherwise the gain would be that of reasoning.
+    """
+    if not setup.learns:
+        return ()
+    solver, solves = next(iter(setup.solvers.values())), setup.solves if setup.weighs else 1
+    pipeline = Pipeline(setup.teacher, solver)
+    taught = Collection("teacher", pipeline, setup.samples, solves)
+    if not setup.weighs:
+        return (taught,)
+    alone = replace(solver, mode="cot", prompt=None) if isinstance(solver, Solver) else solver
+    return (taught, Collection("alone", Pipeline(None, alone), 1, solves))
+
+
 def collect_training(setup: Setup) -> Training:
-    """The teacher's traces of the training questions, or none where nothing learns.
+    """Ask the teacher about the training questions, where anything is to learn from it.
 
     Raises:
         BackendError: The teacher or the solver refused for good.
+        BudgetExceeded: The budget is used up.
     """
-    if not setup.learns:
+    made = [each.collect(setup) for each in collections(setup)]
+    if not made:
         return Training((), setup.score)
-    solver, solves = next(iter(setup.solvers.values())), setup.solves if setup.weighs else 1
-    made = _collected(setup, "teacher", Pipeline(setup.teacher, solver), setup.samples, solves)
-    if not setup.weighs:
-        return Training(made.traces, setup.score, seconds=made.seconds)
-    alone = _collected(setup, "alone", Pipeline(None, reasoning(solver)), 1, solves)
-    known = made.seconds is not None and alone.seconds is not None
-    seconds = (made.seconds or 0) + (alone.seconds or 0) if known else None
-    return Training(made.traces, setup.score, alone.traces, solves, seconds)
-
-
-def reasoning(solver: Solving) -> Solving:
-    """A solver as it answers without a decomposition, allowed to reason where it can."""
-    return replace(solver, mode="cot", prompt=None) if isinstance(solver, Solver) else solver
-
-
-def _collected(setup: Setup, name: str, pipeline: Pipeline, samples: int, solves: int) -> Pass:
-    inputs: Inputs = {"pipeline": pipeline.identity, "questions": hash_questions(setup.train)}
-    folder = place(setup.output_dir / "training", name, inputs)
-    load: Callable[[], Pipeline] = lambda: pipeline  # noqa: E731
-    return run_once(
-        folder,
-        inputs,
-        load,
-        setup.train,
-        samples=samples,
-        solves=solves,
-        progress=setup.progress,
+    seconds = [each.seconds for each in made if each.seconds is not None]
+    return Training(
+        made[0].traces,
+        setup.score,
+        made[1].traces if setup.weighs else (),
+        sum(seconds) if len(seconds) == len(made) else None,
     )
