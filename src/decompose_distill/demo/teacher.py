@@ -30,7 +30,7 @@ def teacher(world: World) -> Callable[[str], str]:
 
     def decompose(question: str) -> str:
         rng = Random(f"{world.seed} {question}")
-        return _write(world.compositions[question], rng)
+        return write_plan(world.compositions[question], rng)
 
     return decompose
 
@@ -88,7 +88,8 @@ SLIPS: tuple[Fault, ...] = (missing_step, wrong_relation, distraction, broken_fo
 SLIP_RATE = 0.08
 
 
-def _write(asked: Composition, rng: Random) -> str:
+def write_plan(asked: Composition, rng: Random) -> str:
+    """The gold plan, or what the teacher's habits and slips make of it."""
     habit = HABITS.get((asked.operator, asked.kind))
     if habit and rng.random() < HABIT_RATE:
         return habit(asked)
