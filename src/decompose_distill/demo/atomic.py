@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from decompose_distill.demo.facts import (
     COLLECTIONS,
@@ -14,7 +13,6 @@ from decompose_distill.demo.facts import (
     Measure,
     Relation,
 )
-from decompose_distill.demo.grammar import Operator
 
 _SEPARATOR = re.compile(r", and |, or |, | and | or ")
 
@@ -27,7 +25,7 @@ def _pattern(step: str) -> re.Pattern[str]:
 _MEASURES: tuple[Measure, ...] = (*MEASURES.values(), *DECOYS.values())
 _RECORDS: tuple[Relation | Measure, ...] = (*RELATIONS.values(), *_MEASURES)
 _LOOKUPS = tuple((_pattern(record.step), record.name) for record in _RECORDS)
-_AGGREGATES: tuple[tuple[re.Pattern[str], Operator, str], ...] = (
+_AGGREGATES = (
     *(
         (_pattern(form), operator, measure.name)
         for measure in _MEASURES
@@ -46,7 +44,8 @@ class Step:
         Step(operator='sum', record='age', words=('#1', 'Jack'))
     """
 
-    operator: Operator | Literal["lookup"]
+    operator: str
+    """One of the grammar's operators, or `lookup`."""
     record: str
     """Name of the relation, measure or collection."""
     words: tuple[str, ...]

@@ -48,10 +48,15 @@ def numbered(steps: Iterable[str]) -> str:
 
 def missing_step(asked: Composition) -> str:
     """Skips a hop: asks about Emma where her boss is meant."""
+    return numbered(skip_hop(asked).plan())
+
+
+def skip_hop(asked: Composition) -> Composition:
+    """What is asked without the first hop of the longest chain."""
     longest = max(asked.operands, key=lambda operand: len(operand.chain))
     shorter = replace(longest, chain=longest.chain[1:])
     operands = tuple(shorter if operand is longest else operand for operand in asked.operands)
-    return numbered(replace(asked, operands=operands).plan())
+    return replace(asked, operands=operands)
 
 
 def wrong_relation(asked: Composition) -> str:
