@@ -136,10 +136,12 @@ def _context(world: World, question: Question) -> str:
 def _distractors(asked: Composition, used: Facts, facts: Facts, rng: Random) -> Iterator[Record]:
     """Facts beside the way, in turn: of its entities, and what is asked, of others near it."""
     way = dict.fromkeys(entity for _, entity in used)
-    beside = [(name, entity) for entity in way for name in FORMS if (name, entity) in facts]
-    near = (facts[record] for record in beside if record[0] in RELATIONS)
+    beside = [(name, entity) for entity in way for name in FORMS]
+    near = [facts[record] for record in beside if record[0] in RELATIONS and record in facts]
     asks = [(asked_for(asked), entity) for entity in dict.fromkeys((*way, *near))]
-    mixed = chain.from_iterable(
-        zip_longest(rng.sample(beside, len(beside)), rng.sample(asks, len(asks)))
+    pools = (
+        [record for record in pool if record in facts and record not in used]
+        for pool in (asks, beside)
     )
-    return (record for record in dict.fromkeys(mixed) if record in facts and record not in used)
+    mixed = zip_longest(*(rng.sample(pool, len(pool)) for pool in pools))
+    return (record for record in dict.fromkeys(chain.from_iterable(mixed)) if record)

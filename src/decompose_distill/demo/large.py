@@ -8,6 +8,7 @@ constants of this module, of `teacher` and of `working`.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 
 from decompose_distill import prompts
@@ -60,6 +61,10 @@ class LargeModel:
         """Name, version and world, for keys."""
         return f"scripted large model 1, world {self.world.seed}"
 
+    @cached_property
+    def _memory(self) -> Records:
+        return Records(self.world.facts)
+
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer each request in order; one about an unknown question comes back as an error."""
         for request in requests:
@@ -80,11 +85,12 @@ class LargeModel:
         rng = Random(f"{self.world.seed} {asked['question']}{drawn}")
         if not _asks_for_answer(request.messages):
             return write_plan(composition, rng)
-        facts = read_facts(asked["context"]) if asked["context"] else self.world.facts
+        context = asked["context"]
+        records = Records(read_facts(context)) if context else self._memory
         given = _listed(asked["steps"] or "")
         short = request.messages[0].content == prompts.DIRECT.system
         rng = Random(f"{self.world.seed} {short} {request.messages[-1].content}{drawn}")
-        return _solve(composition, given, Records(facts), short, rng)
+        return _solve(composition, given, records, short, rng)
 
 
 def _asks_for_answer(messages: Sequence[Message]) -> bool:
