@@ -29,6 +29,7 @@ from decompose_distill.demo.world import World, build_world
 from decompose_distill.evaluation.statistics import holm
 from decompose_distill.evaluation.study import Cell, Place, Study
 
+BOOKS = ("open", "closed")
 SPLITS = ("familiar", "unseen", "recombined")
 MAIN = "unseen"
 SOLVE = dd.prompts.Prompt(
@@ -102,7 +103,7 @@ def measure(
     book: str, place: Path, args: argparse.Namespace
 ) -> Iterator[tuple[tuple[str, str, Place], Cell]]:
     """The matrix with one book."""
-    size = {split: args.questions for split in SPLITS}
+    size = dict.fromkeys(SPLITS, args.questions)
     world = build_world(args.world, train=args.train, deeper=0, **size)
     student = _student(args, place, world)
     world = open_book(world) if book == "open" else world
