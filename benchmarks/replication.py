@@ -24,7 +24,7 @@ from typing import Any
 import decompose_distill as dd
 from decompose_distill.demo.book import open_book
 from decompose_distill.demo.large import LargeModel
-from decompose_distill.demo.run import PROMPT, base_student
+from decompose_distill.demo.run import PROMPT, SMOLLM2, TINY, base_student
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.evaluation.statistics import holm
 from decompose_distill.evaluation.study import Cell, Place, Study
@@ -37,12 +37,8 @@ SOLVE = dd.prompts.Prompt(
     'End with a line "The answer is: " and the answer.'
 )
 ANSWER = dd.prompts.Prompt('Answer the question with one line, "The answer is: " and the answer.')
-CONFIGS = {
-    "tiny": dd.DistillConfig(epochs=1, batch_size=16, learning_rate=2e-3),
-    "auto": dd.DistillConfig(
-        epochs=2, batch_size=8, learning_rate=5e-4, warmup_ratio=0.1, master_weights=True
-    ),
-}
+TINY_CONFIG = replace(TINY.config, epochs=1)
+CONFIG = replace(SMOLLM2.config, master_weights=True)
 TEACHER, SOLVER = "teacher", "solver"
 ASKED: Mapping[str, tuple[Place, Place]] = {
     "does the decomposer distil": (("S_D-R", SOLVER), (TEACHER, SOLVER)),
@@ -139,7 +135,7 @@ def _student(args: argparse.Namespace, place: Path, world: World) -> dd.Student:
 
 
 def _config(args: argparse.Namespace) -> dd.DistillConfig:
-    config = CONFIGS.get(args.student, CONFIGS["auto"])
+    config = TINY_CONFIG if args.student == "tiny" else CONFIG
     return replace(config, epochs=args.epochs or config.epochs)
 
 
