@@ -116,7 +116,7 @@ def test_a_line_torn_by_a_kill_is_cut_off(
     path = tmp_path / "traces.jsonl"
     path.write_text(encode_trace(traces[0]) + "\n" + torn)
     with Journal(path) as journal:
-        journal.append(traces[1])
+        journal.add(traces[1])
 
     assert list(read_traces(path)) == list(traces[:2])
 

@@ -52,6 +52,8 @@ if typing.TYPE_CHECKING:
     from decompose_distill.collection import Collected, collect
     from decompose_distill.evaluation.datasets import load_questions
     from decompose_distill.evaluation.harness import Comparison, Report, evaluate
+    from decompose_distill.matrix.run import paper
+    from decompose_distill.matrix.student import Student
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
 
@@ -81,6 +83,7 @@ __all__ = [
     "Sampling",
     "Solution",
     "Solver",
+    "Student",
     "Subquestion",
     "Trace",
     "TrainingError",
@@ -91,6 +94,7 @@ __all__ = [
     "filters",
     "load_backend",
     "load_questions",
+    "paper",
     "prompts",
     "read_traces",
     "scores",
@@ -104,10 +108,12 @@ _LAZY = {
     "Comparison": "decompose_distill.evaluation.harness",
     "DistillConfig": "decompose_distill.training.config",
     "Report": "decompose_distill.evaluation.harness",
+    "Student": "decompose_distill.matrix.student",
     "collect": "decompose_distill.collection",
     "distill": "decompose_distill.training.recipe",
     "evaluate": "decompose_distill.evaluation.harness",
     "load_questions": "decompose_distill.evaluation.datasets",
+    "paper": "decompose_distill.matrix.run",
 }
 
 

@@ -65,14 +65,18 @@ class Decomposer:
             questions: Any iterable; taken only as fast as the backend works.
             sample: Which of k samples this is; added to the seed.
         """
-        sampling = replace(self.sampling, seed=self.sampling.seed + sample)
+        return self.draw((question, sample) for question in questions)
 
-        def request(name: str, question: Question) -> Request:
-            name = f"decompose/{question.id}/{sample}/{name}"
-            return Request(name, self.prompt.render(question), sampling)
-
-        for question, completion in complete(self.backend, questions, request):
+    def draw(self, samples: Iterable[tuple[Question, int]]) -> Iterator[Decomposition | Failure]:
+        """Split questions, each with the number of its sample, in one stream."""
+        for (question, sample), completion in complete(self.backend, samples, self._request):
             yield _read(completion, question, sample)
+
+    def _request(self, name: str, sampled: tuple[Question, int]) -> Request:
+        question, sample = sampled
+        sampling = replace(self.sampling, seed=self.sampling.seed + sample)
+        name = f"decompose/{question.id}/{sample}/{name}"
+        return Request(name, self.prompt.render(question), sampling, sample)
 
 
 def _read(completion: Completion, question: Question, sample: int) -> Decomposition | Failure:

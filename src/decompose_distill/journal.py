@@ -1,13 +1,12 @@
 """Traces on disk: JSON lines with a schema version, appended durably, read strictly."""
 
 import json
-import os
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any
 
 from decompose_distill.errors import DataError
+from decompose_distill.lines import LineFile, decode_object, is_json, replacing, typed
 from decompose_distill.types import (
     Decomposition,
     Failure,
@@ -19,12 +18,12 @@ from decompose_distill.types import (
 )
 
 SCHEMA = 1
-SYNC_SECONDS = 1.0
-"""Longest time a written trace may wait for the disk; a killed process loses none."""
 
 
 def read_traces(path: str | Path) -> Iterator[Trace]:
-    """Read traces one by one, in the order they were written.
+    """Read traces one by one, in the order of the file, also while it is being written.
+
+    A last line without its end that is not whole is left out: its writer is not done with it.
 
     Raises:
         DataError: A line is malformed; the message names file, line and field.
@@ -36,13 +35,7 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
         >>> list(read_traces(path))
         []
     """
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file of traces")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield decode_trace(line, f"{path}:{number}")
+    return (trace for _, trace in scan_traces(path))
 
 
 def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
@@ -54,62 +47,35 @@ def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with replacing(path) as file:
         for trace in traces:
-            file.write(encode_trace(trace) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+            file.write(encode_trace(trace).encode() + b"\n")
 
 
-class Journal:
-    """An append-only file of traces; each is with the operating system before the next.
-
-    Opening repairs a last line torn by a kill. Use as a context manager.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        _cut_torn_line(self.path)
-        self._file: TextIO = self.path.open("a", encoding="utf-8")
-        self._synced = time.monotonic()
-
-    def append(self, trace: Trace) -> None:
-        """Write one trace; it survives a kill of this process at once."""
-        self._file.write(encode_trace(trace) + "\n")
-        self._file.flush()
-        if time.monotonic() - self._synced > SYNC_SECONDS:
-            self._sync()
-
-    def _sync(self) -> None:
-        os.fsync(self._file.fileno())
-        self._synced = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._sync()
-        self._file.close()
+def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:
+    """Read traces as `read_traces` does, each with where its line begins, in bytes."""
+    path, begins = Path(path), 0
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of traces")
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n") and not is_json(line):
+                return  # its writer is not done with it, or was killed
+            if line.strip():
+                yield begins, decode_trace(line, f"{path}:{number}")
+            begins += len(line)
 
 
-def _cut_torn_line(path: Path) -> None:
-    """Drop what follows the last line end: a kill came in the middle of a write."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 65536)
-            file.seek(start)
-            found = file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                file.truncate(start + found + 1)
-                return
-            end = start
-        file.truncate(0)
+class Journal(LineFile):
+    """A file of traces that is added to; see `LineFile` for what is durable when."""
+
+    def add(self, trace: Trace) -> int:
+        """Write one trace, and tell where its line begins."""
+        return self.append(encode_trace(trace))
+
+    def trace(self, begins: int) -> Trace:
+        """Read back the trace whose line begins there."""
+        return decode_trace(self.read(begins), f"{self.path} at byte {begins}")
 
 
 def encode_trace(trace: Trace) -> str:
@@ -135,25 +101,22 @@ def encode_trace(trace: Trace) -> str:
     return json.dumps(row)
 
 
-def decode_trace(line: str, where: str) -> Trace:
+def decode_trace(line: str | bytes, where: str) -> Trace:
     """Read one line; `where` (file and line) starts every error message.
 
     Raises:
         DataError: The line is no trace of this schema.
     """
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from None
-    schema = _field(row, "schema", int, where)
+    row = decode_object(line, where)
+    schema = typed(row, "schema", int, where)
     if schema != SCHEMA:
         raise DataError(f"{where}: schema {schema}; this version reads schema {SCHEMA}")
-    question = decode_question(_field(row, "question", dict, where), where)
-    sample = _field(row, "sample", int, where)
+    question = decode_question(typed(row, "question", dict, where), where)
+    sample = typed(row, "sample", int, where)
     decomposition = _decode_decomposition(row, question, sample, where)
     outcome = _decode_outcome(row, question, decomposition, sample, where)
-    solve = _field(row, "solve", int, where) if "solve" in row else 0
-    return Trace(question, outcome, sample, solve, _field(row, "key", str, where))
+    solve = typed(row, "solve", int, where) if "solve" in row else 0
+    return Trace(question, outcome, sample, solve, typed(row, "key", str, where))
 
 
 def decode_question(row: Mapping[str, Any], where: str) -> Question:
@@ -165,12 +128,12 @@ def decode_question(row: Mapping[str, Any], where: str) -> Question:
     texts: dict[str, Any] = {}
     for name in ("answer", "context", "id"):
         if row.get(name) is not None:
-            texts[name] = _field(row, name, str, where)
+            texts[name] = typed(row, name, str, where)
     aliases = row.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
         raise DataError(f"{where}: field 'aliases' must be a list of strings")
     try:
-        return Question(_field(row, "text", str, where), aliases=tuple(aliases), **texts)
+        return Question(typed(row, "text", str, where), aliases=tuple(aliases), **texts)
     except DataError as error:
         raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from None
 
@@ -187,8 +150,8 @@ def _encode_usage(usage: Usage) -> dict[str, int]:
 
 
 def _decode_usage(row: Mapping[str, Any], where: str) -> Usage:
-    usage = _field(row, "usage", dict, where)
-    read, written = (_field(usage, f"{kind}_tokens", int, where) for kind in ("input", "output"))
+    usage = typed(row, "usage", dict, where)
+    read, written = (typed(usage, f"{kind}_tokens", int, where) for kind in ("input", "output"))
     return Usage(read, written)
 
 
@@ -197,12 +160,12 @@ def _decode_decomposition(
 ) -> Decomposition | None:
     if "decomposition" not in row:
         return None
-    part = _field(row, "decomposition", dict, where)
-    texts = _field(part, "subquestions", list, where)
+    part = typed(row, "decomposition", dict, where)
+    texts = typed(part, "subquestions", list, where)
     if not all(isinstance(text, str) for text in texts):
         raise DataError(f"{where}: field 'subquestions' must be a list of strings")
     subquestions = tuple(Subquestion(text) for text in texts)
-    text = _field(part, "text", str, where)
+    text = typed(part, "text", str, where)
     return Decomposition(question, subquestions, text, sample, _decode_usage(part, where))
 
 
@@ -216,24 +179,13 @@ def _decode_outcome(
     if "solution" in row:
         if decomposition is None:
             raise DataError(f"{where}: missing field 'decomposition'")
-        part = _field(row, "solution", dict, where)
-        answer, text = _field(part, "answer", str, where), _field(part, "text", str, where)
+        part = typed(row, "solution", dict, where)
+        answer, text = typed(part, "answer", str, where), typed(part, "text", str, where)
         return Solution(decomposition, answer, text, _decode_usage(part, where))
-    part = _field(row, "failure", dict, where)
-    stage = _field(part, "stage", str, where)
+    part = typed(row, "failure", dict, where)
+    stage = typed(part, "stage", str, where)
     if stage not in ("decompose", "solve"):
         raise DataError(f"{where}: field 'stage' must be 'decompose' or 'solve', not {stage!r}")
-    reason, message = _field(part, "reason", str, where), _field(part, "message", str, where)
-    text, usage = _field(part, "text", str, where), _decode_usage(part, where)
+    reason, message = typed(part, "reason", str, where), typed(part, "message", str, where)
+    text, usage = typed(part, "text", str, where), _decode_usage(part, where)
     return Failure(question, stage, reason, message, text, decomposition, sample, usage)
-
-
-def _field(row: Any, name: str, kind: type, where: str) -> Any:
-    if not isinstance(row, dict):
-        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
-    if name not in row:
-        raise DataError(f"{where}: missing field {name!r}")
-    if not isinstance(row[name], kind) or (kind is int and isinstance(row[name], bool)):
-        found = type(row[name]).__name__
-        raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")
-    return row[name]

@@ -1,14 +1,20 @@
 """Pipeline: question → trace, streaming through any decomposer and any solver."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import Protocol, TypeVar
 
 from decompose_distill.backend import identity
+from decompose_distill.decomposer import Decomposer
 from decompose_distill.errors import BackendError
+from decompose_distill.solver import Solver
 from decompose_distill.types import Decomposition, Failure, Question, Solution, Trace
 
+Item = TypeVar("Item")
+Name = TypeVar("Name", bound=Hashable)
 MOST_HELD_FAILURES = 256
 """Failed decompositions that may pile up before the solver is paused to let them out."""
 
@@ -73,25 +79,55 @@ class Pipeline:
             BackendError: A stage dropped a question, or a backend refused for good.
         """
         places: dict[str, deque[int]] = {}
-        outcomes = self._outcomes(_numbered(questions, places), sample)
-        traces = (
-            (_place(places, outcome), Trace(question_of(outcome), outcome, sample))
-            for outcome in outcomes
-        )
-        yield from _in_order(traces) if ordered else (trace for _, trace in traces)
-        if places:
-            raise BackendError(f"{self.identity} dropped {len(places)} questions: {list(places)}")
+        traces = self.draw((question, sample) for question in _numbered(questions, places))
+        numbered = ((_next(places, trace.question.id), trace) for trace in traces)
+        return _in_order(numbered) if ordered else (trace for _, trace in numbered)
 
-    def _outcomes(self, questions: Iterator[Question], sample: int) -> Iterator[Solution | Failure]:
-        decompositions = self._decompositions(questions, sample)
+    def draw(
+        self,
+        samples: Iterable[tuple[Question, int]],
+        decomposed: Iterable[Decomposition] = (),
+        *,
+        solves: Callable[[Decomposition], Iterable[int]] = lambda decomposition: (0,),
+    ) -> Iterator[Trace]:
+        """Run questions, each with the number of its sample, in one stream, as they finish.
+
+        Args:
+            samples: Questions to decompose; a failed decomposition is one trace.
+            decomposed: Decompositions there are already, to be solved before the others.
+            solves: Numbers of the solves that are wanted of a decomposition, from 0.
+
+        Raises:
+            BackendError: A stage dropped a question, or a backend refused for good.
+        """
+        owed = _Owed()
+        given = chain(
+            owed.noting(decomposed, lambda each: (each.question.id, each.sample)),
+            self._decompositions(owed.noting(samples, lambda each: (each[0].id, each[1]))),
+        )
+        for solve, outcome in self._outcomes(given, solves, owed):
+            owed.answered(outcome)
+            yield Trace(question_of(outcome), outcome, _sample(outcome), solve)
+        if owed.counts:
+            names = [name for name, _ in owed.counts]
+            raise BackendError(f"{self.identity} dropped {len(names)} questions: {names}")
+
+    def _outcomes(
+        self,
+        items: Iterator[Decomposition | Failure],
+        solves: Callable[[Decomposition], Iterable[int]],
+        owed: "_Owed",
+    ) -> Iterator[tuple[int, Solution | Failure]]:
         failures: deque[Failure] = deque()
         exhausted = False
 
-        def decomposed() -> Iterator[Decomposition]:
+        def wanted() -> Iterator[tuple[Decomposition, int]]:
             nonlocal exhausted
-            for item in decompositions:
+            for item in items:
                 if not isinstance(item, Failure):
-                    yield item
+                    numbers = tuple(solves(item))
+                    owed.answered(item, further=len(numbers))
+                    yield from ((item, number) for number in numbers)
                     continue
                 failures.append(item)
                 if len(failures) >= MOST_HELD_FAILURES:
@@ -99,22 +135,72 @@ class Pipeline:
             exhausted = True
 
         while not exhausted:
-            for outcome in self.solver.solve(decomposed()):
+            for outcome in self._solutions(wanted()):
                 yield from _drain(failures)
                 yield outcome
             yield from _drain(failures)
 
     def _decompositions(
-        self, questions: Iterator[Question], sample: int
+        self, samples: Iterator[tuple[Question, int]]
     ) -> Iterator[Decomposition | Failure]:
         if self.decomposer is None:
-            return (Decomposition(question, (), sample=sample) for question in questions)
-        return self.decomposer.decompose(questions, sample)
+            yield from (Decomposition(question, (), sample=sample) for question, sample in samples)
+        elif isinstance(self.decomposer, Decomposer):
+            yield from self.decomposer.draw(samples)
+        else:
+            for sample, group in groupby(samples, itemgetter(1)):
+                for outcome in self.decomposer.decompose((each for each, _ in group), sample):
+                    yield replace(outcome, sample=sample)  # some leave it out
+
+    def _solutions(
+        self, wanted: Iterator[tuple[Decomposition, int]]
+    ) -> Iterator[tuple[int, Solution | Failure]]:
+        if isinstance(self.solver, Solver):
+            yield from self.solver.draw(wanted)
+            return
+        numbers: dict[tuple[str, int], deque[int]] = {}
+
+        def decompositions() -> Iterator[Decomposition]:
+            for decomposition, solve in wanted:
+                name = decomposition.question.id, decomposition.sample
+                numbers.setdefault(name, deque()).append(solve)
+                yield decomposition
+
+        for outcome in self.solver.solve(decompositions()):
+            yield _next(numbers, (question_of(outcome).id, _sample(outcome))), outcome
 
 
-def question_of(outcome: Solution | Failure) -> Question:
+class _Owed:
+    """How often each sample of a question was given to a stage and is not yet answered."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, int], int] = {}
+
+    def noting(
+        self, items: Iterable[Item], name: Callable[[Item], tuple[str, int]]
+    ) -> Iterator[Item]:
+        """Pass items on, counting each."""
+        for item in items:
+            self.counts[name(item)] = self.counts.get(name(item), 0) + 1
+            yield item
+
+    def answered(self, outcome: Decomposition | Solution | Failure, further: int = 0) -> None:
+        """Count an answer, after which `further` are owed."""
+        name = question_of(outcome).id, _sample(outcome)
+        if name not in self.counts:
+            raise BackendError(f"a stage answered question {name[0]!r}, which it was not given")
+        self.counts[name] += further - 1
+        if not self.counts[name]:
+            del self.counts[name]
+
+
+def question_of(outcome: Decomposition | Solution | Failure) -> Question:
     """The question an outcome belongs to."""
-    return outcome.question if isinstance(outcome, Failure) else outcome.decomposition.question
+    return outcome.decomposition.question if isinstance(outcome, Solution) else outcome.question
+
+
+def _sample(outcome: Decomposition | Solution | Failure) -> int:
+    return outcome.decomposition.sample if isinstance(outcome, Solution) else outcome.sample
 
 
 def _numbered(questions: Iterable[Question], places: dict[str, deque[int]]) -> Iterator[Question]:
@@ -124,19 +210,18 @@ def _numbered(questions: Iterable[Question], places: dict[str, deque[int]]) -> I
         yield question
 
 
-def _place(places: dict[str, deque[int]], outcome: Solution | Failure) -> int:
-    name = question_of(outcome).id
-    if name not in places:
-        raise BackendError(f"a stage answered question {name!r}, which it was not given")
-    place = places[name].popleft()
-    if not places[name]:
-        del places[name]
-    return place
+def _next(numbers: dict[Name, deque[int]], name: Name) -> int:
+    """Take the first number noted under a name; an unknown name, found out later, has none."""
+    waiting = numbers.get(name, deque((0,)))
+    number = waiting.popleft()
+    if not waiting:
+        numbers.pop(name, None)
+    return number
 
 
-def _drain(failures: deque[Failure]) -> Iterator[Failure]:
+def _drain(failures: deque[Failure]) -> Iterator[tuple[int, Failure]]:
     while failures:
-        yield failures.popleft()
+        yield 0, failures.popleft()
 
 
 def _in_order(numbered: Iterable[tuple[int, Trace]]) -> Iterator[Trace]:

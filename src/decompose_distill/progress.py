@@ -15,7 +15,7 @@ class _Lines:
 
     def __init__(self, name: str, total: int | None, unit: str, done: int) -> None:
         self._name, self._total, self._unit, self._done = name, total, unit, done
-        self._note = ""
+        self._note, self._before = "", done
         self._began = self._printed = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -24,26 +24,35 @@ class _Lines:
     def __exit__(self, *_: object) -> None:
         """Nothing to close."""
 
-    def update(self) -> None:
-        """Count one unit, and print a line if the last one is long ago."""
-        self._done += 1
+    def update(self, n: int = 1) -> None:
+        """Count units, and print a line if the last one is long ago."""
+        self._done += n
         now = time.monotonic()
         if now - self._printed < LINE_SECONDS:
             return
         self._printed = now
         of = f"/{self._total}" if self._total else ""
         counts = f"{self._name}: {self._done}{of} {self._unit}s"
-        say(f"{counts} after {now - self._began:.0f} seconds{self._note}")
+        say(f"{counts} after {now - self._began:.0f} seconds{self._pace(now)}{self._note}")
+
+    def _pace(self, now: float) -> str:
+        rate = (self._done - self._before) / (now - self._began)
+        left = f", {(self._total - self._done) / rate:.0f} left" if self._total and rate else ""
+        return f"{left}, {rate:.3g} a second"
 
     def set_postfix(self, *, loss: str, refresh: bool = False) -> None:
         """Add a figure to the lines."""
         self._note = f", loss {loss}"
 
+    def set_postfix_str(self, s: str, refresh: bool = False) -> None:
+        """Add words to the lines."""
+        self._note = f", {s}" if s else ""
+
 
 def progress_bar(
     name: str, total: int | None, unit: str, *, done: int = 0, show: bool = True
 ) -> "tqdm[Never] | _Lines":
-    """A context manager with `update()` and `set_postfix(loss=...)`.
+    """A context manager with `update()`, `set_postfix(loss=...)` and `set_postfix_str(...)`.
 
     Args:
         total: Units of work, with those `done` before; `None` where it is not known.

@@ -11,6 +11,8 @@ from decompose_distill.errors import ConfigError, ParseError
 from decompose_distill.parsing import parse_answer
 from decompose_distill.types import Completion, Decomposition, Failure, Request, Sampling, Solution
 
+SOLVE_STRIDE = 1_000_000
+"""Added to the seed for each further solve of a decomposition; no question has as many samples."""
 Mode = Literal["joint", "direct", "cot", "plan_and_solve"]
 _PROMPTS = {
     "joint": prompts.JOINT,
@@ -82,16 +84,29 @@ class Solver:
             decompositions: Any iterable; taken only as fast as the backend works. The seed of
                 a request is the solver's plus the decomposition's sample number.
         """
-        for decomposition, completion in complete(self.backend, decompositions, self._request):
-            yield _read(completion, decomposition)
+        once = ((decomposition, 0) for decomposition in decompositions)
+        return (outcome for _, outcome in self.draw(once))
 
-    def _request(self, name: str, decomposition: Decomposition) -> Request:
-        prompt = self.prompt or _PROMPTS[self.mode]
+    def draw(
+        self, solves: Iterable[tuple[Decomposition, int]]
+    ) -> Iterator[tuple[int, Solution | Failure]]:
+        """Answer decompositions, each with the number of its solve, which comes back with it.
+
+        The seed of a request is the solver's plus the sample's number plus `SOLVE_STRIDE` times
+        the solve's, so no two of a question are alike.
+        """
+        for (decomposition, solve), completion in complete(self.backend, solves, self._request):
+            yield solve, _read(completion, decomposition)
+
+    def _request(self, name: str, drawn: tuple[Decomposition, int]) -> Request:
+        decomposition, solve = drawn
         question, sample = decomposition.question, decomposition.sample
+        prompt = self.prompt or _PROMPTS[self.mode]
         subquestions = decomposition.subquestions if self.mode == "joint" else ()
         messages = prompt.render(question, subquestions)
-        sampling = replace(self.sampling, seed=self.sampling.seed + sample)
-        return Request(f"solve/{question.id}/{sample}/{name}", messages, sampling)
+        seed = self.sampling.seed + sample + SOLVE_STRIDE * solve
+        name = f"solve/{question.id}/{sample}/{name}"
+        return Request(name, messages, replace(self.sampling, seed=seed), sample, solve)
 
 
 def _read(completion: Completion, decomposition: Decomposition) -> Solution | Failure:

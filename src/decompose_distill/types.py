@@ -233,6 +233,8 @@ class Sampling:
     """Sample i of a question is drawn with `seed + i`."""
 
     def __post_init__(self) -> None:
+        for name in ("temperature", "top_p"):  # 1 and 1.0 are to be one key
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.temperature < 0:
             raise ConfigError(f"temperature must be 0 or more, not {self.temperature}")
         if not 0 < self.top_p <= 1:
@@ -253,6 +255,10 @@ class Request:
     id: str
     messages: tuple[Message, ...]
     sampling: Sampling = field(default_factory=Sampling)
+    sample: int = 0
+    """Which of the k samples of its question this is for, from 0."""
+    solve: int = 0
+    """Which of the m solves of its decomposition this is for, from 0."""
 
 
 @dataclass(frozen=True, slots=True)

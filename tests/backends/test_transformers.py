@@ -204,3 +204,13 @@ def test_smollm2_is_loaded_from_gguf_trained_saved_and_sampled(
         "How old is Hal?",
         "What is #1 plus #2?",
     ]
+
+
+def test_the_identity_tells_weights_and_chat_templates_apart(tiny_dir: Path) -> None:
+    same, trained, shown = (TransformersBackend(tiny_dir) for _ in range(3))
+    *_, weight = trained.model.parameters()
+    weight.data += 0.25
+    shown.tokenizer.chat_template += "{# another #}"
+
+    assert same.identity == TransformersBackend(tiny_dir).identity
+    assert len({same.identity, trained.identity, shown.identity}) == 3

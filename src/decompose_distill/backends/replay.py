@@ -1,6 +1,7 @@
 """Recorded traces as a backend: the same answers again, without a model."""
 
 from collections.abc import Iterable, Iterator
+from hashlib import file_digest
 from pathlib import Path
 
 from decompose_distill.errors import DataError
@@ -26,25 +27,30 @@ class ReplayBackend:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._traces = {(each.question.id, each.sample): each for each in read_traces(self.path)}
+        self._traces: dict[tuple[str, str, int, int], Trace] = {}
+        for trace in read_traces(self.path):
+            name, sample = trace.question.id, trace.sample
+            self._traces.setdefault(("decompose", name, sample, 0), trace)
+            self._traces["solve", name, sample, trace.solve] = trace
         if not self._traces:
             raise DataError(f"{self.path}: holds no trace to replay")
+        with self.path.open("rb") as file:
+            self._digest = file_digest(file, "sha256").hexdigest()[:16]
 
     def __repr__(self) -> str:
         return f"ReplayBackend({str(self.path)!r})"
 
     @property
     def identity(self) -> str:
-        """The file's name, for keys."""
-        return f"replay:{self.path}"
+        """The file's name and a hash of what it held, for keys."""
+        return f"replay:{self.path} {self._digest}"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Look each request up, in order."""
         for request in requests:
             stage, _, rest = request.id.partition("/")
-            name, *numbers = rest.rsplit("/", 2)  # an id may hold slashes of its own
-            sample = int(numbers[0]) if numbers and numbers[0].isdecimal() else 0
-            trace = self._traces.get((name, sample))
+            name = rest.rsplit("/", 2)[0]  # an id may hold slashes of its own
+            trace = self._traces.get((stage, name, request.sample, request.solve))
             if trace is None:
                 yield _missing(request, f"{self.path} holds no trace of question {name!r}")
             else:

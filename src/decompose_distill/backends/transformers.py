@@ -1,7 +1,9 @@
 """A local model as a backend: batched, left-padded, bfloat16 where the hardware has it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from functools import cached_property
+from hashlib import sha256
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from decompose_distill.errors import ConfigError
 from decompose_distill.pretrained import context_window, end_tokens, load_model, load_tokenizer
 from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
 
+HASHED = 4096
+"""Numbers of each tensor that tell weights apart."""
 WINDOW_BATCHES = 4
 """Batches read ahead, so that prompts of like length share a batch."""
 
@@ -50,8 +54,21 @@ class TransformersBackend:
 
     @property
     def identity(self) -> str:
-        """Model and number type, for keys."""
-        return f"hf:{self.name} {self.model.dtype}"
+        """Model, number type, and hashes of its weights and its chat template, for keys.
+
+        The first use costs some milliseconds for each hundred million weights.
+        """
+        return (
+            f"hf:{self.name} {self.model.dtype} weights {self._weights} template {self._template}"
+        )
+
+    @cached_property
+    def _weights(self) -> str:
+        return weights_hash(self.model)
+
+    @property
+    def _template(self) -> str:
+        return sha256(str(self.tokenizer.chat_template).encode()).hexdigest()[:16]
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete requests in batches of like sampling and length.
@@ -128,6 +145,22 @@ class TransformersBackend:
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
         written = len(ids) if end is None else end + 1
         return Completion(request.id, text.strip(), finish, Usage(prompt_tokens, written))
+
+
+def weights_hash(model: Any) -> str:
+    """Tell weights apart: a hash over name, shape, type and `HASHED` numbers of each tensor.
+
+    The numbers are taken evenly from all over the tensor. Training of any kind changes some of
+    them; a change of single numbers by hand may go unseen, as reading all would take minutes
+    with a large model.
+    """
+    digest = sha256()
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        numbers = tensor.detach().reshape(-1)
+        some = numbers[:: max(1, len(numbers) // HASHED)].contiguous().view(torch.uint8)
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(some.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _batches(

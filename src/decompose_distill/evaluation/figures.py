@@ -16,6 +16,10 @@ def study_figures(study: Study, tests: Sequence[Tested], answer: str) -> dict[st
     figures: dict[str, Any] = {"title": study.title, "answer": answer}
     figures |= {"warnings": list(study.warnings), "settings": dict(study.settings)}
     figures["cells"] = [_cell(cell, front) for cell in study.cells]
+    figures["transfers"] = [
+        {"name": each.name, "cells": [_cell(cell, frozenset()) for cell in each.cells]}
+        for each in study.transfers
+    ]
     figures["comparisons"] = [_comparison(test) for test in tests]
     figures["break_even"] = _break_even(study)
     figures["flows"] = [
@@ -46,7 +50,9 @@ def _cell(cell: Cell, front: frozenset[Place]) -> dict[str, Any]:
     low, high = cell.interval
     failures = sum((report.failures for report in cell.reports[1:]), cell.reports[0].failures)
     figures: dict[str, Any] = {"row": cell.row, "column": cell.column}
-    figures |= {"score": cell.reports[0].score_name, "accuracy": cell.mean if cell.n else None}
+    figures |= {"score": cell.reports[0].score_name}
+    figures |= {"score_version": cell.reports[0].score_version}
+    figures |= {"accuracy": cell.mean if cell.n else None}
     figures |= {"ci_low": low, "ci_high": high, "n": cell.n, "unscored": cell.unscored}
     figures |= {"seeds": len(cell.reports), "spread": cell.spread, "failures": dict(failures)}
     return figures | {"cost": _cost(cell.cost), "pareto": cell.place in front}

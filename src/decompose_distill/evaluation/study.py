@@ -157,36 +157,21 @@ class MaskedRow:
     """Each trained token as text."""
 
 
-@dataclass(frozen=True)
-class Study:
-    """Everything the report shows.
-
-    `teacher`, `decomposer` and `solver` name the cells that the answer on top compares: nothing
-    distilled, the decomposer distilled, the solver distilled. Choose them before you look.
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Cells measured on the same questions.
 
     Raises:
-        ConfigError: There is no cell, two share one place, or a named place has none.
+        ConfigError: There is no cell, or two share one place.
 
     Example:
         >>> cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
-        >>> Study("Demo", (cell,), teacher=cell.place).rows
-        ('teacher',)
+        >>> Grid("other questions", (cell,)).columns
+        ('solver',)
     """
 
-    title: str
+    name: str
     cells: tuple[Cell, ...]
-    teacher: Place
-    decomposer: Place | None = None
-    solver: Place | None = None
-    comparisons: tuple[Comparison, ...] = ()
-    """One family: their p-values are corrected together (Holm)."""
-    flows: tuple[Flow, ...] = ()
-    losses: tuple[LossCurve, ...] = ()
-    masked_rows: tuple[MaskedRow, ...] = ()
-    warnings: tuple[str, ...] = ()
-    """Shown on top, such as overlap between training and test questions."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """How it was measured: models, data, seeds, versions."""
 
     def __post_init__(self) -> None:
         if not self.cells:
@@ -194,10 +179,6 @@ class Study:
         places = [cell.place for cell in self.cells]
         if twice := {place for place in places if places.count(place) > 1}:
             raise ConfigError(f"a study has one cell a place, but more for {sorted(twice)}")
-        for name in ("teacher", "decomposer", "solver"):
-            place = getattr(self, name)
-            if place is not None and place not in places:
-                raise ConfigError(f"{name}={place!r} names no cell of the study")
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -212,6 +193,55 @@ class Study:
     def cell(self, place: Place) -> Cell | None:
         """The cell at a place, or `None` where it was not measured."""
         return next((cell for cell in self.cells if cell.place == place), None)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything the report shows.
+
+    `teacher`, `decomposer` and `solver` name the cells that the answer on top compares: nothing
+    distilled, the decomposer distilled, the solver distilled. Choose them before you look.
+
+    Raises:
+        ConfigError: There is no cell, two share one place, or a named place has none.
+
+    Example:
+        >>> cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
+        >>> Study("Demo", (cell,), teacher=cell.place).grid.rows
+        ('teacher',)
+    """
+
+    title: str
+    cells: tuple[Cell, ...]
+    teacher: Place
+    decomposer: Place | None = None
+    solver: Place | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    """One family: their p-values are corrected together (Holm)."""
+    transfers: tuple[Grid, ...] = ()
+    """The same students on questions of other domains, by the name of the domain."""
+    flows: tuple[Flow, ...] = ()
+    losses: tuple[LossCurve, ...] = ()
+    masked_rows: tuple[MaskedRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Shown on top, such as overlap between training and test questions."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """How it was measured: models, data, seeds, versions."""
+
+    def __post_init__(self) -> None:
+        for name in ("teacher", "decomposer", "solver"):
+            place = getattr(self, name)
+            if place is not None and self.cell(place) is None:
+                raise ConfigError(f"{name}={place!r} names no cell of the study")
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The cells as rows and columns."""
+        return Grid(self.title, self.cells)
+
+    def cell(self, place: Place) -> Cell | None:
+        """The cell at a place, or `None` where it was not measured."""
+        return self.grid.cell(place)
 
     @property
     def pays(self) -> BreakEven | None:

@@ -20,6 +20,7 @@ from decompose_distill.types import Sampling
 
 FORMAT = 1
 MANIFEST = "decompose_distill.json"
+LOSSES = "losses.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,30 @@ class Manifest:
             "figures": self.figures,
             "versions": self.versions,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """How the training of a student went, in nats a target token."""
+
+    train: tuple[float, ...]
+    """Of each optimizer step."""
+    validation: tuple[tuple[int, float], ...] = ()
+    """Step and loss of each validation."""
+
+
+def load_losses(checkpoint: str | Path) -> Losses:
+    """Read how the training of a student went; empty for one saved without its losses.
+
+    Example:
+        >>> load_losses("runs/none")
+        Losses(train=(), validation=())
+    """
+    path = Path(checkpoint) / LOSSES
+    if not path.is_file():
+        return Losses(())
+    row = json.loads(path.read_text(encoding="utf-8"))
+    return Losses(tuple(row["train"]), tuple((step, loss) for step, loss in row["validation"]))
 
 
 def check_output_dir(output_dir: str | Path) -> Path:
@@ -94,8 +119,10 @@ def working_folder(output_dir: Path) -> Iterator[Path]:
         ) from error
 
 
-def save_student(place: Path, model: Any, tokenizer: Any, card: str, manifest: Manifest) -> None:
-    """Write a student to a new folder, with its model card; its manifest is written last.
+def save_student(
+    place: Path, model: Any, tokenizer: Any, card: str, manifest: Manifest, losses: Losses
+) -> None:
+    """Write a student to a new folder, with its card and losses; its manifest is written last.
 
     Raises:
         CheckpointError: It could not be written; nothing of it is left.
@@ -104,6 +131,7 @@ def save_student(place: Path, model: Any, tokenizer: Any, card: str, manifest: M
     try:
         save_model(model, tokenizer, place)
         (place / "README.md").write_text(card, encoding="utf-8")
+        write_text(place / LOSSES, json.dumps(asdict(losses)))
         write_text(place / MANIFEST, json.dumps(manifest.to_json(), indent=2))
     except (OSError, SafetensorError) as error:
         shutil.rmtree(place, ignore_errors=True)

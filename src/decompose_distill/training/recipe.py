@@ -1,7 +1,7 @@
 """distill(): kept traces → examples → audited rows → steps → checkpoint."""
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from itertools import islice
@@ -12,12 +12,14 @@ import torch
 
 from decompose_distill import filters, prompts
 from decompose_distill.chat import end_of_turn
+from decompose_distill.interrupt import deferred_interrupt
 from decompose_distill.pretrained import end_tokens, load_model, recompute_activations
 from decompose_distill.progress import progress_bar, say
 from decompose_distill.training.audit import show_rows
 from decompose_distill.training.batching import plan_batches
 from decompose_distill.training.card import base_licence, model_card
 from decompose_distill.training.checkpoint import (
+    Losses,
     Manifest,
     check_output_dir,
     publish,
@@ -27,7 +29,6 @@ from decompose_distill.training.checkpoint import (
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.examples import Role, Target
 from decompose_distill.training.hub import check_push, push
-from decompose_distill.training.interrupt import deferred_interrupt
 from decompose_distill.training.loop import Step, train, validation_loss
 from decompose_distill.training.lora import attach, check_peft
 from decompose_distill.training.optimizer import Optimizer
@@ -126,8 +127,8 @@ def distill(
         begin(folder, settings)
         logs = output_dir.with_name(f"{output_dir.name}.logs")
         with reporting(report_to, logs, settings) as report:
-            model, figures = _train(task, prepared, folder, report, progress)
-        _save(task, prepared, model, figures, folder / "student")
+            model, state = _train(task, prepared, folder, report, progress)
+        _save(task, prepared, model, state, folder / "student")
         publish(folder / "student", output_dir)
     if push_to_hub:
         say(push(output_dir, push_to_hub), show=progress)
@@ -144,8 +145,8 @@ def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: st
 
 def _train(
     task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool
-) -> tuple[Any, dict[str, Any]]:
-    """Train to the end, from the newest state where there is one: the model and its figures."""
+) -> tuple[Any, Progress]:
+    """Train to the end, from the newest state where there is one: the model, and how it went."""
     model, config = _load(task.student, task.config), task.config
     rank = config.lora_rank
     wrapper = attach(model, rank, task.student, config.seed) if rank else None
@@ -158,7 +159,7 @@ def _train(
         save_state(folder, optimizer, state)
     if state.best_step != state.step:
         load_state(folder, optimizer, state.best_step)
-    return wrapper or model, _figures(state)
+    return wrapper or model, state
 
 
 def _load(student: str, config: DistillConfig) -> Any:
@@ -234,9 +235,7 @@ def _scalars(step: Step) -> dict[str, float]:
     }
 
 
-def _save(
-    task: Task, prepared: Prepared, model: Any, figures: Mapping[str, Any], place: Path
-) -> None:
+def _save(task: Task, prepared: Prepared, model: Any, state: Progress, place: Path) -> None:
     """Write the student, read it back and compare."""
     adapted = task.config.lora_rank is not None
     if adapted and task.config.merge_lora:
@@ -257,11 +256,12 @@ def _save(
             "dropped": dict(prepared.dropped),
         },
         asdict(task.config),
-        figures,
+        _figures(state),
         _versions(),
     )
     card = model_card(manifest, licence=base_licence(task.student))
-    save_student(place, model, prepared.tokenizer, card, manifest)
+    losses = Losses(state.losses, state.validation)
+    save_student(place, model, prepared.tokenizer, card, manifest, losses)
     check_parity(place, trained, prepared.shown, whole.dtype)
 
 

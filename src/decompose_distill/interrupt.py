@@ -1,4 +1,4 @@
-"""Ctrl-C during training: the running step is finished and saved first."""
+"""Ctrl-C during long work: what is under way is finished and saved first."""
 
 import signal
 import threading
@@ -10,16 +10,21 @@ from decompose_distill.progress import say
 
 
 @contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+def deferred_interrupt(
+    first: str = "finishing and saving this step",
+) -> Iterator[Callable[[], bool]]:
     """Give a function that tells whether Ctrl-C was pressed; pressed twice, it stops at once.
 
     Outside the main thread, and in a background job that ignores it, nothing is changed.
+
+    Args:
+        first: What is done first, for the message.
     """
     asked: list[int] = []
     before = signal.getsignal(signal.SIGINT)
 
     def note(number: int, frame: FrameType | None) -> None:
-        say("finishing and saving this step; Ctrl-C again stops at once")
+        say(f"{first}; Ctrl-C again stops at once")
         asked.append(number)
         signal.signal(signal.SIGINT, before)
 

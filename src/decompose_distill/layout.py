@@ -1,0 +1,112 @@
+"""Where the traces of one collection stand in their file: what is there, missing, out of order."""
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+from decompose_distill.types import Decomposition, Question, Trace
+
+_ABSENT = -1
+_DECOMPOSED, _UNDECOMPOSED = 1, 2
+
+
+class Layout:
+    """A slot for each question, sample and solve, in the order of the finished file.
+
+    A slot holds where its trace begins in the file and no more, so that millions fit. The slots
+    of one question and sample are a row, as they share a decomposition; where that failed for
+    good, the one trace that says so settles the row.
+
+    Args:
+        questions: Each once.
+        key: Of the pipeline; the traces of others have no slot.
+    """
+
+    def __init__(self, questions: Sequence[Question], samples: int, solves: int, key: str) -> None:
+        self._questions, self._samples, self._solves, self._key = questions, samples, solves, key
+        self._places = {question.id: place for place, question in enumerate(questions)}
+        self._rows = bytearray(len(questions) * samples)
+        self._begins = array("q", [_ABSENT]) * (len(self._rows) * solves)
+        self._errors: set[int] = set()
+        self.superseded: set[int] = set()
+        """Where the errors begin that were asked for again."""
+
+    def note(self, trace: Trace, begins: int) -> None:
+        """Take in a trace of the file; only an error gives up its slot to a later trace."""
+        slot = self._slot(trace)
+        if slot is None:
+            return
+        error = trace.failure is not None and trace.failure.reason == "error"
+        if self._begins[slot] != _ABSENT and slot not in self._errors:
+            self.superseded.update([begins] if error else [])
+            return
+        if self._begins[slot] != _ABSENT:
+            self.superseded.add(self._begins[slot])
+        self._begins[slot] = begins
+        self._errors.add(slot) if error else self._errors.discard(slot)
+        if trace.decomposition is not None:
+            self._rows[slot // self._solves] = _DECOMPOSED
+        elif not error:
+            self._rows[slot // self._solves] = _UNDECOMPOSED
+
+    def _slot(self, trace: Trace) -> int | None:
+        place = self._places.get(trace.question.id)
+        inside = trace.sample in range(self._samples) and trace.solve in range(self._solves)
+        if place is None or not inside or trace.key != self._key:
+            return None
+        return (place * self._samples + trace.sample) * self._solves + trace.solve
+
+    def __len__(self) -> int:
+        return len(self._begins)
+
+    @property
+    def answered(self) -> int:
+        """How many traces are in the file that are no errors to ask for again."""
+        return len(self.order) - len(self._errors)
+
+    @property
+    def settled(self) -> int:
+        """How many slots need not be asked for."""
+        return sum(self._is_settled(slot) for slot in range(len(self)))
+
+    def _is_settled(self, slot: int) -> bool:
+        answered = self._begins[slot] != _ABSENT and slot not in self._errors
+        return answered or self._rows[slot // self._solves] == _UNDECOMPOSED
+
+    def wanted(self, decomposition: Decomposition) -> Sequence[int]:
+        """The solves of a decomposition that are to be asked for."""
+        place = self._places[decomposition.question.id]
+        return self._missing(place * self._samples + decomposition.sample)
+
+    def _missing(self, row: int) -> list[int]:
+        first = row * self._solves
+        return [solve for solve in range(self._solves) if not self._is_settled(first + solve)]
+
+    def undecomposed(self) -> Iterator[tuple[Question, int]]:
+        """Questions to decompose and their samples: all first samples, all second ones, …"""
+        for sample in range(self._samples):
+            for place, question in enumerate(self._questions):
+                row = place * self._samples + sample
+                if self._rows[row] != _DECOMPOSED and self._missing(row):
+                    yield question, sample
+
+    def decomposed(self, read: Callable[[int], Trace]) -> Iterator[Decomposition]:
+        """Decompositions in the file of which further solves are wanted."""
+        for row, state in enumerate(self._rows):
+            if state == _DECOMPOSED and self._missing(row):
+                first = row * self._solves
+                slots = self._begins[first : first + self._solves]
+                found = (read(begins).decomposition for begins in slots if begins != _ABSENT)
+                question = self._questions[row // self._samples]
+                yield next(replace(each, question=question) for each in found if each is not None)
+
+    @property
+    def order(self) -> Sequence[int]:
+        """Where the traces begin, in the order they are to have."""
+        return [begins for begins in self._begins if begins != _ABSENT]
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether the file is as it is to be."""
+        order = self.order
+        return not self.superseded and all(map(int.__lt__, order, order[1:]))

@@ -1,0 +1,84 @@
+"""What a cell of the matrix cost: tokens or seconds at their price, and training before that."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from decompose_distill.backend import identity
+from decompose_distill.evaluation.money import Cost, Expense, machine_usd, usage_by_role
+from decompose_distill.evaluation.study import Place
+from decompose_distill.matrix.cells import Repeat
+from decompose_distill.matrix.parts import Training, student_place
+from decompose_distill.matrix.setup import Setup
+from decompose_distill.matrix.variants import AS_SOLVER, SHUFFLED, SINGLE_CALL, TEACHER, VARIANTS
+from decompose_distill.training.checkpoint import load_manifest
+from decompose_distill.types import Usage
+
+LOCAL = "hf:"
+"""How the identity of a model in this process begins."""
+
+
+def cell_cost(setup: Setup, training: Training, where: Place, repeats: Sequence[Repeat]) -> Cost:
+    """What all repeats of a cell cost together; the training is that of one repeat."""
+    row, column = where
+    traces = [trace for repeat in repeats for trace in repeat.traces]
+    decomposed, solved = usage_by_role(traces)
+    expenses = []
+    if row not in SINGLE_CALL:
+        model = TEACHER if row == SHUFFLED else row
+        seconds = _sum([repeat.decompose_seconds for repeat in repeats])
+        expenses.append(Expense("decomposer", decomposed, _usd(setup, model, decomposed, seconds)))
+    seconds = _sum([repeat.solve_seconds for repeat in repeats])
+    expenses.append(Expense("solver", solved, _usd(setup, column, solved, seconds)))
+    return Cost(len(traces), tuple(expenses), _training_usd(setup, training, where))
+
+
+def _usd(setup: Setup, model: str, usage: Usage, seconds: float | None) -> Decimal | None:
+    """Price of what a model did: by its tokens, or by the seconds of the machine it ran on."""
+    if price := setup.prices.get(model):
+        return price.usd(usage)
+    given = {TEACHER: setup.teacher, **setup.solvers}
+    if model in given and not _is_local(given[model]):
+        return None
+    return _machine(setup, seconds)
+
+
+def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | None:
+    """The teacher's traces and the training of the cell's students, the mean of the seeds."""
+    names = {"S_D-R" if name == AS_SOLVER else name for name in where} & {*VARIANTS}
+    if not names:
+        return Decimal(0)
+    found = _traces_usd(setup, training)
+    for name in names:
+        seconds = [_seconds(setup, training, name, seed) for seed in setup.seeds]
+        paid = machine_usd(sum(seconds) / len(seconds), setup.usd_per_hour)
+        found = None if found is None or paid is None else found + paid
+    return found
+
+
+def _traces_usd(setup: Setup, training: Training) -> Decimal | None:
+    """Both ran on this machine in one pass, or each has a price of its own."""
+    solver, answers = next(iter(setup.solvers.items()))
+    if _is_local(setup.teacher) and _is_local(answers):
+        return _machine(setup, training.seconds)
+    used = usage_by_role(training.traces)
+    parts = [_usd(setup, TEACHER, used[0], None), _usd(setup, solver, used[1], None)]
+    return None if None in parts else sum((part for part in parts if part), Decimal(0))
+
+
+def _is_local(model: object) -> bool:
+    return identity(model).startswith(LOCAL)
+
+
+def _machine(setup: Setup, seconds: float | None) -> Decimal | None:
+    return None if seconds is None else machine_usd(seconds, setup.usd_per_hour)
+
+
+def _seconds(setup: Setup, training: Training, variant: str, seed: int) -> float:
+    checkpoint, _ = student_place(setup, training, variant, seed)
+    manifest = load_manifest(checkpoint, role=VARIANTS[variant].role)
+    return float(manifest.figures["seconds"])
+
+
+def _sum(seconds: Sequence[float | None]) -> float | None:
+    known = [each for each in seconds if each is not None]
+    return sum(known) if len(known) == len(seconds) else None

@@ -1,0 +1,126 @@
+"""What a matrix is asked to measure, checked before anything is asked, trained or paid."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from decompose_distill import scores
+from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.evaluation.money import Price
+from decompose_distill.evaluation.study import Place
+from decompose_distill.matrix.student import Student
+from decompose_distill.matrix.variants import (
+    AS_SOLVER,
+    FEW_SHOT,
+    SINGLE_CALL,
+    TRANSFER,
+    UNTRAINED,
+    VARIANTS,
+)
+from decompose_distill.pipeline import Decomposing, Solving
+from decompose_distill.pretrained import load_config, load_tokenizer
+from decompose_distill.solver import Solver
+from decompose_distill.types import Question
+
+TEST = ""
+"""Name of the split that the study is about; the others are those of a transfer."""
+Prices = Mapping[str, Price]
+"""By `teacher`, `solver` and the names of further solvers."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything a matrix is made from."""
+
+    teacher: Decomposing
+    solvers: Mapping[str, Solving]
+    """By the name of the column; the first is the main one."""
+    student: Student
+    train: tuple[Question, ...]
+    splits: Mapping[str, tuple[Question, ...]]
+    places: tuple[Place, ...]
+    seeds: tuple[int, ...]
+    score: scores.Score
+    samples: int
+    prices: Prices
+    usd_per_hour: Decimal | None
+    output_dir: Path
+    progress: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns with a cell, in their order."""
+        return tuple(dict.fromkeys(column for _, column in self.places))
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Students to train, in their order."""
+        wanted = {name for place in self.places for name in place}
+        wanted |= {"S_D-R"} if AS_SOLVER in wanted else set()
+        return tuple(name for name in VARIANTS if name in wanted)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the teacher's traces are needed."""
+        return bool(self.variants) or any(row == FEW_SHOT for row, _ in self.places)
+
+    def seeds_of(self, place: Place) -> tuple[int, ...]:
+        """Repeats of a cell: those of its training, or one."""
+        return self.seeds if {*place} & {*VARIANTS, AS_SOLVER} else self.seeds[:1]
+
+    def places_on(self, split: str) -> tuple[Place, ...]:
+        """The cells measured on a split."""
+        return tuple(each for each in self.places if split == TEST or each in TRANSFER)
+
+
+def answerable(places: Iterable[Place], solvers: Mapping[str, Solving]) -> tuple[Place, ...]:
+    """Without the single-call rows of columns that can only answer as they do."""
+    chatty = {name for name, solver in solvers.items() if isinstance(solver, Solver)} | {UNTRAINED}
+    return tuple(
+        (row, column)
+        for row, column in places
+        if row not in SINGLE_CALL or row == "none" or column in chatty
+    )
+
+
+def check(setup: Setup) -> None:
+    """Refuse what would fail after hours or after money was spent.
+
+    Raises:
+        ConfigError: A setting does not fit another.
+        DataError: Questions or their gold answers are missing.
+        BackendError: The student cannot be loaded.
+    """
+    if setup.samples < 1:
+        raise ConfigError(f"samples must be 1 or more, not {setup.samples}")
+    if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
+        raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
+    known = ("teacher", *setup.solvers)
+    if unknown := [name for name in setup.prices if name not in known]:
+        raise ConfigError(f"prices: unknown {unknown[0]!r}; known: {', '.join(known)}")
+    for split, questions in setup.splits.items():
+        _check_golds(f"transfer {split!r}" if split else "test", questions)
+    if setup.learns:
+        _check_golds("train", setup.train)
+    if setup.variants or any(UNTRAINED in place or FEW_SHOT in place for place in setup.places):
+        load_tokenizer(setup.student.model)
+        load_config(setup.student.model)
+
+
+def _check_golds(argument: str, questions: Sequence[Question]) -> None:
+    if not questions:
+        raise DataError(f"{argument}: holds no question")
+    if not any(question.golds for question in questions):
+        raise DataError(
+            f"{argument}: none of its {len(questions)} questions has a gold answer, so nothing "
+            "could be scored: give the field 'answer'"
+        )
+
+
+def unique(questions: Iterable[Question]) -> tuple[Question, ...]:
+    """Each question once, the first of its id."""
+    found: dict[str, Question] = {}
+    for question in questions:
+        found.setdefault(question.id, question)
+    return tuple(found.values())

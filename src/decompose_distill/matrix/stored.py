@@ -1,0 +1,115 @@
+"""Work on disk under the hash of its inputs: found again when they are the same, else made anew."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from decompose_distill.collection import collect
+from decompose_distill.errors import DataError
+from decompose_distill.journal import read_traces
+from decompose_distill.pipeline import Pipeline
+from decompose_distill.types import Question, Trace
+
+TRACES = "traces.jsonl"
+DONE = "done.json"
+"""Written last: what lacks it is unfinished, and goes on where it stopped."""
+Inputs = Mapping[str, Any]
+"""What a piece of work is made from, as plain data."""
+
+
+def digest(inputs: Inputs) -> str:
+    """A short hash of plain data.
+
+    Example:
+        >>> digest({"seed": 0}) == digest({"seed": 1})
+        False
+    """
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def place(parent: Path, name: str, inputs: Inputs) -> Path:
+    """The folder of a piece of work.
+
+    Example:
+        >>> place(Path("cells"), "S_D-R × solver", {}).name
+        'S_D-R-solver-44136fa355b3'
+    """
+    readable = re.sub(r"[^\w.]+", "-", name).strip("-")
+    return parent / f"{readable}-{digest(inputs)}"
+
+
+def hash_questions(questions: Sequence[Question]) -> str:
+    """A hash of questions with all that is known of them."""
+    return digest({"questions": [repr(question) for question in questions]})
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write plain data; the file appears whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(data, indent=2, default=str))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One pass of a pipeline over questions: a trace each, in their order."""
+
+    traces: tuple[Trace, ...]
+    seconds: float | None
+    """Of the whole pass; `None` where it was stopped just before its end."""
+
+
+def run_once(
+    folder: Path,
+    inputs: Inputs,
+    load: Callable[[], Pipeline],
+    questions: Sequence[Question],
+    *,
+    samples: int = 1,
+    progress: bool = True,
+) -> Pass:
+    """Run a pipeline over questions, or read what it said where it has been run before.
+
+    Nothing is loaded for what is finished. A pass with a question the backend could not serve
+    counts as unfinished: the next call asks for that question again.
+
+    Raises:
+        BackendError: The backend refused for good; what was finished is kept.
+    """
+    done = folder / DONE
+    if done.is_file():
+        return Pass(_ordered(folder, questions), json.loads(done.read_text("utf-8"))["seconds"])
+    pipeline = load()
+    began = time.perf_counter()
+    found = collect(pipeline, questions, folder / TRACES, samples=samples, progress=progress)
+    spent = time.perf_counter() - began
+    traces = _ordered(folder, questions)
+    # What an earlier, killed call spent is lost; every trace is taken to have cost the same.
+    seconds = spent / found.asked * len(traces) if found.asked else None
+    if not any(trace.failure and trace.failure.reason == "error" for trace in traces):
+        write_json(done, {"seconds": seconds, "inputs": inputs})
+    return Pass(traces, seconds)
+
+
+def _ordered(folder: Path, questions: Sequence[Question]) -> tuple[Trace, ...]:
+    """The last trace of each sample, as one that failed may have been asked again."""
+    latest = {
+        (each.question.id, each.sample, each.solve): each for each in read_traces(folder / TRACES)
+    }
+    order = {question.id: number for number, question in enumerate(questions)}
+    if missing := order.keys() - {name for name, *_ in latest}:
+        raise DataError(
+            f"{folder / TRACES} lacks {len(missing)} questions, {min(missing)} among them: "
+            "remove that folder to make it again"
+        )
+    return tuple(sorted(latest.values(), key=lambda each: order[each.question.id]))

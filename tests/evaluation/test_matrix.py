@@ -1,0 +1,319 @@
+"""The matrix: every cell measured once, whatever stops it, and refused early where it must be."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import PROMPT, QUESTIONS, make_trace
+from decompose_distill import (
+    BackendError,
+    Completion,
+    ConfigError,
+    DataError,
+    Decomposer,
+    Decomposition,
+    DistillConfig,
+    Pipeline,
+    Question,
+    Request,
+    Sampling,
+    Solution,
+    Solver,
+    Student,
+    Subquestion,
+    Trace,
+    Usage,
+    paper,
+    prompts,
+)
+from decompose_distill.evaluation.study import Study
+from decompose_distill.matrix.replayed import shuffled
+from decompose_distill.matrix.variants import BASELINE, COLUMNS, ROWS, choose
+
+TRAIN, TEST = (
+    QUESTIONS,
+    tuple(
+        Question(f"How old are {first} and Gil together?", answer=str(40 + place))
+        for place, first in enumerate(("Ada", "Bob", "Cleo", "Dan"))
+    ),
+)
+ANSWERS = {question.text: question.answer or "" for question in (*TRAIN, *TEST)}
+
+
+class Stopped(BaseException):
+    """As Ctrl-C or a kill would: nothing catches it."""
+
+
+class Counting:
+    """A scripted model that notes what it was asked, and can stop the whole run."""
+
+    def __init__(self, answer: Callable[[str], str], stop_after: int | None = None) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.identity = "counting"
+        self._answer = answer
+        self._stop_after = stop_after
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        for request in requests:
+            if len(self.asked) == self._stop_after:
+                raise Stopped
+            text = request.messages[-1].content
+            self.asked.append((request.messages[0].content[:20], text))
+            yield Completion(request.id, self._answer(text), usage=Usage(9, 5))
+
+
+def decompose(text: str) -> str:
+    return make_trace(Question(text), "1").decomposition.text  # type: ignore[union-attr]
+
+
+def solve(text: str) -> str:
+    """Right behind a decomposition of the very question, else wrong."""
+    asked = text.removeprefix("Question: ").split("\n")[0]
+    steps = decompose(asked)
+    return f"The answer is: {ANSWERS[asked] if steps in text else 7}"
+
+
+def _student(tiny_dir: Path) -> Student:
+    return Student(
+        tiny_dir,
+        decompose=PROMPT,
+        solve=prompts.Prompt("Solve.", "{question}{subquestions}"),
+        answer=prompts.Prompt("Answer.", "{question}"),
+        sampling=Sampling(max_new_tokens=8),
+        config=DistillConfig(epochs=1),
+    )
+
+
+def _pipeline(teacher: Counting, solver: Counting) -> Pipeline:
+    return Pipeline(Decomposer(teacher, prompt=PROMPT), Solver(solver))
+
+
+def _accuracies(study: Study) -> dict[tuple[str, str], float]:
+    return {cell.place: cell.mean for cell in study.cells}
+
+
+def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    teacher, solver, other = Counting(decompose), Counting(solve), Counting(solve)
+    lines: list[str] = []
+
+    def run() -> Study:
+        return paper(
+            _pipeline(teacher, solver),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            rows=["none", "CoT", "teacher", "shuffled", "untrained few-shot", "S_D-R"],
+            columns=["solver", "other", "S_E-A"],
+            solvers={"other": Solver(other)},
+            transfer={"elsewhere": TEST[:2]},
+            say=lines.append,
+            progress=False,
+        )
+
+    study = run()
+    asked = (len(teacher.asked), len(solver.asked), len(other.asked))
+    again = run()
+
+    assert len(teacher.asked) == len(TRAIN) + len(TEST) + 2
+    measured = [*study.cells, *study.transfers[0].cells]
+    reached = [
+        result.trace
+        for cell in measured
+        if cell.column == "solver"
+        for result in cell.reports[0].results
+        if result.trace.decomposition is not None  # an untrained student may not get that far
+    ]
+    assert len(solver.asked) == len(TRAIN) + len(reached) >= 8 + 4 * len(TEST) + 2
+    assert (len(teacher.asked), len(solver.asked), len(other.asked)) == asked
+    assert _accuracies(again) == _accuracies(study)
+    assert study.cell(BASELINE).mean == 1  # type: ignore[union-attr]
+    assert study.cell(("shuffled", "solver")).mean == 0  # type: ignore[union-attr]
+    assert study.cell(("none", "S_E-A")) is not None
+    assert study.cell(("CoT", "S_E-A")) is None
+    assert [grid.name for grid in study.transfers] == ["elsewhere"]
+    assert [flow.name for flow in study.flows] == ["S_D-R", "S_E-A"]
+    assert all(curve.train for curve in study.losses)
+    assert study.masked_rows[0].tokens[-1] == "<|end|>"
+    assert sum(line.startswith("teacher              solver ") for line in lines) == 4
+    figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert {cell["score_version"] for cell in figures["cells"]} == {"2"}
+
+
+@pytest.mark.parametrize("stop_after", [0, 3, 13, 19])
+def test_a_run_stopped_anywhere_goes_on_and_ends_in_the_same_table(
+    tiny_dir: Path, tmp_path: Path, stop_after: int
+) -> None:
+    def run(place: Path, solver: Counting) -> Study:
+        return paper(
+            _pipeline(Counting(decompose), solver),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=place,
+            rows=["none", "teacher", "shuffled", "untrained few-shot"],
+            columns=["solver"],
+            say=lambda line: None,
+            progress=False,
+        )
+
+    straight, first, second = Counting(solve), Counting(solve, stop_after), Counting(solve)
+    expected = _accuracies(run(tmp_path / "straight", straight))
+    with pytest.raises(Stopped):
+        run(tmp_path / "stopped", first)
+
+    assert _accuracies(run(tmp_path / "stopped", second)) == expected
+    assert len(first.asked) == stop_after
+    assert sorted(first.asked + second.asked) == sorted(straight.asked)
+
+
+def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    study = paper(
+        _pipeline(Counting(decompose), Counting(solve)),
+        TRAIN,
+        TEST,
+        student=_student(tiny_dir),
+        output_dir=tmp_path,
+        rows=["S_D-T"],
+        seeds=(0, 1),
+        say=lambda line: None,
+        progress=False,
+    )
+
+    assert len(study.cell(BASELINE).reports) == 1  # type: ignore[union-attr]
+    assert len(study.cell(("S_D-T", "solver")).reports) == 2  # type: ignore[union-attr]
+    assert [curve.name for curve in study.losses] == ["S_D-T, seed 0", "S_D-T, seed 1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"rows": ["S_D-X"]}, ConfigError, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-"),
+        ({"columns": ["S_D-R"]}, ConfigError, "columns: unknown 'S_D-R'; known: solver, untr"),
+        ({"rows": []}, ConfigError, "rows must name each once, and at least one"),
+        ({"seeds": (1, 1)}, ConfigError, "seeds must be one or more different numbers"),
+        ({"samples": 0}, ConfigError, "samples must be 1 or more, not 0"),
+        ({"prices": {"gpt": None}}, ConfigError, "prices: unknown 'gpt'; known: teacher, solver"),
+        ({"solvers": {"solver": None}}, ConfigError, "cannot be named 'solver'"),
+        ({"test": ()}, DataError, "test: holds no question"),
+        ({"transfer": {"drop": ()}}, DataError, "transfer 'drop': holds no question"),
+        ({"train": (Question("Why?"),)}, DataError, "train: none of its 1 questions has a gold"),
+        ({"student": "/none"}, BackendError, "/none: no such model directory"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_is_asked(
+    tiny_dir: Path,
+    tmp_path: Path,
+    change: dict[str, object],
+    error: type[Exception],
+    words: str,
+) -> None:
+    teacher, solver = Counting(decompose), Counting(solve)
+    settings = {"train": TRAIN, "test": TEST, "student": _student(tiny_dir)} | change
+
+    with pytest.raises(error, match=words):
+        paper(_pipeline(teacher, solver), output_dir=tmp_path, **settings)  # type: ignore[arg-type]
+    assert not teacher.asked + solver.asked
+
+
+def test_a_pipeline_without_a_teacher_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="pipeline needs a decomposer"):
+        paper(
+            Pipeline(None, Solver(Counting(solve))), TRAIN, TEST, student="x", output_dir=tmp_path
+        )
+
+
+def test_questions_trained_on_are_warned_of_and_mark_the_report(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.warns(UserWarning, match="test: contaminated, of 5 questions measured 1 were"):
+        study = paper(
+            _pipeline(Counting(decompose), Counting(solve)),
+            TRAIN,
+            (*TEST, TRAIN[0]),
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            rows=["untrained few-shot"],
+            say=lambda line: None,
+            progress=False,
+        )
+
+    assert "1 were trained on" in study.warnings[0]
+    assert study.cells[0].reports[0].overlap
+
+
+def test_a_changed_input_is_measured_anew_and_a_change_back_found_again(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    asked = []
+    for test in (TEST, TEST[:3], TEST):
+        solver = Counting(solve)
+        paper(
+            _pipeline(Counting(decompose), solver),
+            TRAIN,
+            test,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            rows=["none"],
+            columns=["solver"],
+            say=lambda line: None,
+            progress=False,
+        )
+        asked.append(len(solver.asked))
+
+    assert asked == [8, 6, 0]
+
+
+NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)
+
+
+@given(NAMES, st.lists(st.sampled_from([*COLUMNS, "gpt-4"]), min_size=1, unique=True))
+def test_rows_and_columns_together_give_every_combination_and_the_baseline(
+    rows: list[str], columns: list[str]
+) -> None:
+    places = choose(rows, columns, ["gpt-4"])
+
+    assert len(set(places)) == len(places)
+    assert set(places) == {(row, column) for row in rows for column in columns} | {BASELINE}
+
+
+@given(NAMES)
+def test_rows_alone_choose_among_the_usual_cells(rows: list[str]) -> None:
+    places = choose(rows, None, ())
+
+    assert set(places) == {
+        each for each in choose(None, None, ()) if each[0] in rows or each == BASELINE
+    }
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_shuffled_gives_nobody_its_own_subquestions_and_each_to_about_one(
+    splits: list[bool],
+) -> None:
+    traces = []
+    for number, decomposed in enumerate(splits):
+        question = Question(f"Question {number}?")
+        steps = (Subquestion(f"Step of {number}?"),) if decomposed else ()
+        traces.append(Trace(question, Solution(Decomposition(question, steps), "")))
+    moved = [each.decomposition for each in shuffled(traces)]
+    given_out = [each.subquestions for each in moved if each and not each.declined]
+
+    assert [each.question for each in moved if each] == [trace.question for trace in traces]
+    assert all(
+        step.text != f"Step of {number}?"
+        for number, each in enumerate(moved)
+        if each
+        for step in each.subquestions
+    )
+    if sum(splits) > 1:
+        assert len(given_out) == len(splits)
+    if all(splits) and len(splits) > 1:
+        assert len(set(given_out)) == len(splits)
