@@ -26,6 +26,7 @@ from decompose_distill.demo.book import open_book
 from decompose_distill.demo.large import LargeModel
 from decompose_distill.demo.run import PROMPT, SMOLLM2, TINY, base_student
 from decompose_distill.demo.world import World, build_world
+from decompose_distill.evaluation.conclusion import p_text, points
 from decompose_distill.evaluation.statistics import holm
 from decompose_distill.evaluation.study import Cell, Place, Study
 
@@ -51,7 +52,9 @@ ASKED: Mapping[str, tuple[Place, Place]] = {
     "does any student decompose": (("S_D-R", SOLVER), ("untrained student", SOLVER)),
     "do subquestions help at all": ((TEACHER, SOLVER), ("CoT", SOLVER)),
 }
-"""What is tested, in every book and on every split in which both cells were measured."""
+"""What is tested in each book, on all questions for which both cells were measured."""
+BY_SPLIT = ("does the decomposer distil", "does the solver distil", "does it without working")
+"""What is tested on each split apart, to see whether it transfers."""
 Cells = Mapping[tuple[str, str, Place], Cell]
 """By book, split and place."""
 
@@ -147,18 +150,28 @@ def _cells(study: Study) -> Iterator[tuple[tuple[str, Place], Cell]]:
 
 def compare(cells: Cells) -> list[dict[str, Any]]:
     """Every test of `ASKED` that can be made, with p-values corrected over all of them."""
-    rows: list[dict[str, Any]] = []
-    for book, split in dict.fromkeys(key[:2] for key in cells):
+    rows = []
+    for book in dict.fromkeys(book for book, _, _ in cells):
         for asked, (first, baseline) in ASKED.items():
-            one, other = cells.get((book, split, first)), cells.get((book, split, baseline))
-            if one is None or other is None:
-                continue
-            test = one.compare(other)
-            row = {"book": book, "split": split, "asked": asked, "first": test.name}
-            row |= {"baseline": test.baseline, "difference": test.difference, "n": len(test.pairs)}
-            rows.append(row | {"better": test.better, "worse": test.worse, "p": test.p_value})
+            for splits in [[split] for split in SPLITS] if asked in BY_SPLIT else [SPLITS]:
+                found = [
+                    (split, one.compare(other))
+                    for split in splits
+                    if (one := cells.get((book, split, first)))
+                    and (other := cells.get((book, split, baseline)))
+                ]
+                if found:
+                    place = {"book": book, "splits": [split for split, _ in found]}
+                    rows.append(place | {"asked": asked} | _tested([test for _, test in found]))
     adjusted = holm([row["p"] for row in rows])
     return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _tested(found: Sequence[dd.Comparison]) -> dict[str, Any]:
+    pairs = tuple(pair for test in found for pair in test.pairs)
+    test = dd.Comparison(found[0].name, found[0].baseline, pairs)
+    row = {"first": test.name, "baseline": test.baseline, "difference": test.difference}
+    return row | {"n": len(pairs), "better": test.better, "worse": test.worse, "p": test.p_value}
 
 
 def markdown(cells: Cells, tested: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -169,14 +182,14 @@ def markdown(cells: Cells, tested: Sequence[Mapping[str, Any]]) -> Iterator[str]
         for where in dict.fromkeys(place for key, _, place in cells if key == book):
             found = (cells.get((book, split, where)) for split in SPLITS)
             yield f"| {' | '.join((*where, *map(_percent, found)))} |"
-    yield "\n| asked | book, split | difference | against | p, after Holm |"
+    yield "\n| asked | book, questions | difference | against | p, after Holm |"
     yield "|---|---|---|---|---|"
     for row in tested:
-        points = f"{100 * row['difference']:+.1f}".replace("-", "−")
         asked = f"{row['asked']}: {row['first']} − {row['baseline']}"
+        place = f"{row['book']}, {row['n']} {' '.join(row['splits'])}"
         counts = f"{row['better']} against {row['worse']}"
-        place = f"{row['book']}, {row['split']}"
-        yield f"| {asked} | {place} | {points} | {counts} | {row['p_holm']:.3f} |"
+        p = p_text(row["p_holm"])
+        yield f"| {asked} | {place} | {points(row['difference'])} | {counts} | {p} |"
 
 
 def _percent(cell: Cell | None) -> str:
