@@ -21,6 +21,7 @@ from pathlib import Path
 from decompose_distill import (
     Decomposition,
     Failure,
+    Price,
     Question,
     Report,
     Solution,
@@ -29,7 +30,7 @@ from decompose_distill import (
     Usage,
 )
 from decompose_distill.evaluation.harness import Result
-from decompose_distill.evaluation.money import Cost, Expense, Price, usage_by_role
+from decompose_distill.evaluation.money import Cost, Expense, usage_by_role
 from decompose_distill.evaluation.report import write_report
 from decompose_distill.evaluation.study import Cell, Flow, LossCurve, MaskedRow, Study
 

@@ -40,6 +40,8 @@ class Behaviour:
     """Share never answered."""
     retry_after: bool = False
     """Whether a 429 says when a token is there."""
+    resets: bool = False
+    """Whether every answer says how many tokens remain, and when the bucket is full again."""
     seed: int = 0
 
 
@@ -68,7 +70,8 @@ class Teacher:
         """Status, seconds to think (`None`: for ever) and extra headers of the next answer."""
         if wait := self._missing():
             self.stats.refused += 1
-            return 429, 0.0, f"retry-after-ms: {wait * 1000:.0f}\r\n" * self.behaviour.retry_after
+            asked = f"retry-after-ms: {wait * 1000:.0f}\r\n" * self.behaviour.retry_after
+            return 429, 0.0, asked + self._remaining()
         seconds = self._random.lognormvariate(math.log(MEDIAN), SIGMA) * self.behaviour.scale
         fate = self._random.random()
         if fate < self.behaviour.hanging:
@@ -79,7 +82,7 @@ class Teacher:
             self.stats.failed += 1
             return 500, seconds, ""
         self.stats.served += 1
-        return 200, seconds, ""
+        return 200, seconds, self._remaining()
 
     def _missing(self) -> float:
         """Take a token from the bucket, or say in how many seconds there will be one."""
@@ -92,6 +95,16 @@ class Teacher:
             return (1 - self._tokens) / self.behaviour.rate
         self._tokens -= 1
         return 0.0
+
+    def _remaining(self) -> str:
+        if not self.behaviour.resets:
+            return ""
+        milliseconds = (self.behaviour.burst - self._tokens) / self.behaviour.rate * 1000
+        return (
+            f"x-ratelimit-limit-requests: {self.behaviour.burst:.0f}\r\n"
+            f"x-ratelimit-remaining-requests: {int(self._tokens)}\r\n"
+            f"x-ratelimit-reset-requests: {milliseconds:.0f}ms\r\n"
+        )
 
 
 BODY = {

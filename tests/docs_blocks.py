@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def docs_student(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def stand_ins(monkeypatch: pytest.MonkeyPatch, docs_student: Path) -> None:
     """Give the pages a server that answers at once, and a student that is a small file."""
-    from decompose_distill.backends import transformers
+    from decompose_distill.backends import openai_batch, transformers
     from decompose_distill.training import prepare, recipe
 
     reads = {
@@ -96,6 +97,11 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, docs_student: Path) -> None:
             monkeypatch.setattr(module, name, _instead_of_the_hub(load, docs_student))
     monkeypatch.setenv("OPENAI_API_KEY", "stand-in")
     monkeypatch.setattr(dd, "load_backend", _instead_of_a_server(dd.load_backend))
+    monkeypatch.setattr(
+        openai_batch.OpenAIBatchBackend,
+        "generate",
+        lambda self, requests: ScriptedBackend(speak).generate(requests),
+    )
 
 
 def _instead_of_the_hub(load: Callable[..., object], place: Path) -> Callable[..., object]:
@@ -108,8 +114,8 @@ def _instead_of_the_hub(load: Callable[..., object], place: Path) -> Callable[..
 def _instead_of_a_server(
     load: Callable[..., dd.Backend],
 ) -> Callable[..., dd.Backend]:
-    def stand_in(name: str, *, base_url: str | None = None) -> dd.Backend:
-        load(name, base_url=base_url)  # the arguments must be right
+    def stand_in(name: str, **options: Any) -> dd.Backend:
+        load(name, **options)  # the arguments must be right
         return ScriptedBackend(speak, identity=name) if name.startswith("openai:") else load(name)
 
     return stand_in

@@ -23,22 +23,40 @@ LIGHT = {
     "progress": set(),
     "interrupt": {"progress"},
     "lines": {"errors"},
-    "filters": {"errors", "scores", "types"},
+    "filters": {"errors", "parsing", "scores", "types"},
     "journal": {"errors", "lines", "types"},
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
     "decoding": {"types"},
-    "backends": {"backend", "chat", "decoding", "errors", "journal", "lines", "pretrained"}
-    | {"types"},
+    "cost": {"backend", "errors", "types"},
+    "accounts": {"cost", "types"},
+    "measured": {"types"},
+    "ledger_lines": {"accounts", "cost", "errors", "measured", "types"},
+    "ledger": {"accounts", "backend", "cost", "errors", "ledger_lines", "lines", "types"},
+    "backends": {"accounts", "backend", "chat", "cost", "decoding", "errors", "journal", "ledger"}
+    | {"lines", "pretrained", "progress", "types"},
     "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
     "pipeline": {"backend", "decomposer", "errors", "solver", "types"},
     "layout": {"types"},
-    "collection": {"backends", "decomposer", "errors", "interrupt", "journal", "layout"}
-    | {"pipeline", "progress", "solver", "types"},
-    "evaluation": {"errors", "journal", "pipeline", "progress", "scores", "types"},
+    "collection": {
+        "accounts",
+        "backends",
+        "cost",
+        "decomposer",
+        "errors",
+        "interrupt",
+        "journal",
+        "layout",
+    }
+    | {"ledger", "pipeline", "progress", "solver", "types"},
+    "planning": {"backends", "chat", "cost", "decomposer", "journal", "layout", "ledger"}
+    | {"ledger_lines", "measured", "pipeline", "solver", "types"},
+    "evaluation": {"cost", "errors", "journal", "pipeline", "progress", "scores", "types"},
     "training": {"chat", "decoding", "errors", "filters", "interrupt", "parsing", "pretrained"}
     | {"progress", "prompts", "types"},
+    "interop": {"errors", "evaluation", "filters", "journal", "parsing", "prompts", "scores"}
+    | {"training", "types"},
     "testing": {"backend", "types"},
 }
 """What each module may import of this package; `matrix`, `demo`, `cli` and the top sit above."""

@@ -17,6 +17,7 @@ import typing
 
 from decompose_distill import filters, prompts, scores
 from decompose_distill.backend import Backend, load_backend
+from decompose_distill.cost import Price
 from decompose_distill.decomposer import Decomposer
 from decompose_distill.errors import (
     BackendError,
@@ -52,8 +53,12 @@ if typing.TYPE_CHECKING:
     from decompose_distill.collection import Collected, collect
     from decompose_distill.evaluation.datasets import load_questions
     from decompose_distill.evaluation.harness import Comparison, Report, evaluate
+    from decompose_distill.interop.exporting import export_traces
+    from decompose_distill.interop.importing import import_traces
+    from decompose_distill.interop.preferences import preference_pairs
     from decompose_distill.matrix.run import paper
     from decompose_distill.matrix.student import Student
+    from decompose_distill.planning import Plan, plan
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
 
@@ -77,6 +82,8 @@ __all__ = [
     "MissingExtraError",
     "ParseError",
     "Pipeline",
+    "Plan",
+    "Price",
     "Question",
     "Report",
     "Request",
@@ -91,10 +98,14 @@ __all__ = [
     "collect",
     "distill",
     "evaluate",
+    "export_traces",
     "filters",
+    "import_traces",
     "load_backend",
     "load_questions",
     "paper",
+    "plan",
+    "preference_pairs",
     "prompts",
     "read_traces",
     "scores",
@@ -107,13 +118,18 @@ _LAZY = {
     "Collected": "decompose_distill.collection",
     "Comparison": "decompose_distill.evaluation.harness",
     "DistillConfig": "decompose_distill.training.config",
+    "Plan": "decompose_distill.planning",
     "Report": "decompose_distill.evaluation.harness",
     "Student": "decompose_distill.matrix.student",
     "collect": "decompose_distill.collection",
     "distill": "decompose_distill.training.recipe",
     "evaluate": "decompose_distill.evaluation.harness",
+    "export_traces": "decompose_distill.interop.exporting",
+    "import_traces": "decompose_distill.interop.importing",
     "load_questions": "decompose_distill.evaluation.datasets",
     "paper": "decompose_distill.matrix.run",
+    "plan": "decompose_distill.planning",
+    "preference_pairs": "decompose_distill.interop.preferences",
 }
 
 

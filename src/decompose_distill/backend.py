@@ -19,8 +19,10 @@ class Backend(Protocol):
     raises only for what would fail every request (key, model name, endpoint). It takes only
     as many requests as it can work on, so a stream of any length runs in bounded memory.
 
-    A backend may also have an attribute `identity: str` that names the model, its revision
-    and the endpoint; it is part of the key under which `collect` finds finished work again.
+    A backend may also have an attribute `identity: str` that names all that its answers depend
+    on beside the request: model, revision, endpoint, settings of its own. It is part of the keys
+    under which `collect` finds traces and completions again. An attribute `batch = True` says
+    that it answers in hours, so that as much as possible is asked at once.
 
     Example:
         >>> from decompose_distill import Completion, Usage
@@ -77,7 +79,9 @@ _BUILT_IN = {
 }
 
 
-def load_backend(name: str, *, base_url: str | None = None) -> Backend:
+def load_backend(
+    name: str, *, base_url: str | None = None, max_in_flight: int | None = None
+) -> Backend:
     """Build a backend from `"scheme:model"`.
 
     Schemes: `hf:` (hub id, directory or `.gguf` file), `openai:` (any compatible server),
@@ -87,6 +91,7 @@ def load_backend(name: str, *, base_url: str | None = None) -> Backend:
     Args:
         name: Scheme and model, such as `openai:gpt-4.1-mini`.
         base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
+        max_in_flight: Requests that an `openai:` server is to work on at once.
 
     Raises:
         ConfigError: The scheme is unknown, or the model's name is missing.
@@ -99,12 +104,11 @@ def load_backend(name: str, *, base_url: str | None = None) -> Backend:
     scheme, _, model = name.partition(":")
     if not model:
         raise ConfigError(f"backend {name!r} must be written 'scheme:model', as 'openai:gpt-4.1'")
-    make = _factory(scheme)
-    if base_url is None:
-        return make(model)
-    if scheme != "openai":
-        raise ConfigError(f"base_url goes with 'openai:' backends, not with {name!r}")
-    return make(model, base_url=base_url)
+    options = {"base_url": base_url, "max_in_flight": max_in_flight}
+    given = {option: value for option, value in options.items() if value is not None}
+    if given and scheme != "openai":
+        raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
+    return _factory(scheme)(model, **given)
 
 
 def _factory(scheme: str) -> Callable[..., Backend]:

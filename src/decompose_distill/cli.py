@@ -1,17 +1,29 @@
 """The command line: each command a few lines over the public API.
 
-Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 3 the budget is used up,
+130 stopped by Ctrl-C.
 """
 
 import json
 import sys
 import tempfile
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from decompose_distill.errors import ConfigError, DataError, DecomposeDistillError
+from decompose_distill.errors import (
+    BudgetExceeded,
+    ConfigError,
+    DataError,
+    DecomposeDistillError,
+)
+from decompose_distill.interop.commands import export_command, import_command
+from decompose_distill.matrix.commands import paper_command, report_command
+
+if TYPE_CHECKING:
+    from decompose_distill import Pipeline
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -33,6 +45,14 @@ ScoreName = Literal[
 Score = Annotated[ScoreName, typer.Option(help="How answers are scored.")]
 
 Student = Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")]
+Solver = Annotated[str | None, typer.Option(help="Backend; by default the teacher.")]
+InFlight = Annotated[int | None, typer.Option(min=1, help="Requests at once; default 32.")]
+Samples = Annotated[int, typer.Option(min=1, help="Decompositions a question.")]
+Solves = Annotated[int, typer.Option(min=1, help="Solutions a decomposition.")]
+Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy.")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest completion; longer ones fail.")]
+Budget = Annotated[float | None, typer.Option(help="US dollars the file may cost, all runs.")]
+Prices = Annotated[Path | None, typer.Option(help="JSON file of prices by model.")]
 Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What it learns to be.")]
 Target = Annotated[
     Literal["rationale", "gold_rationale", "answer"] | None,
@@ -60,33 +80,97 @@ def demo(
 
 
 @app.command()
+def plan(
+    questions: Questions,
+    teacher: Model,
+    output: Annotated[Path | None, typer.Option(help="File of traces, if there is one.")] = None,
+    solver: Solver = None,
+    base_url: BaseUrl = None,
+    max_in_flight: InFlight = None,
+    samples: Samples = 1,
+    solves: Solves = 1,
+    temperature: Temperature = 0.0,
+    max_new_tokens: MaxNewTokens = 512,
+    budget_usd: Budget = None,
+    prices: Prices = None,
+) -> None:
+    """Forecast what collect with the same options takes, and send nothing."""
+    import decompose_distill as dd
+    from decompose_distill.cost import read_prices, show_usd
+
+    given = read_prices(prices) if prices else {}
+    pipeline = _pipeline(teacher, solver, base_url, max_in_flight, temperature, max_new_tokens)
+    asked = dd.load_questions(questions)
+    forecast = dd.plan(pipeline, asked, output, samples=samples, solves=solves, prices=given)
+    _say(str(forecast))
+    if budget_usd is not None and forecast.usd is not None:
+        verdicts = (
+            (forecast.usd.high, "is more than all this is expected to cost"),
+            (forecast.usd.expected, "may be reached before the end"),
+            (0.0, "will be reached before the end"),
+        )
+        verdict = next(words for usd, words in verdicts if budget_usd >= usd)
+        _say(f"the budget of {show_usd(Decimal(str(budget_usd)))} {verdict}")
+
+
+@app.command()
 def collect(
     questions: Questions,
     teacher: Model,
     output: Annotated[Path, typer.Option(help="File of traces, created or continued.")],
-    solver: Annotated[str | None, typer.Option(help="Backend; by default the teacher.")] = None,
+    solver: Solver = None,
     base_url: BaseUrl = None,
-    samples: Annotated[int, typer.Option(min=1, help="Traces a question.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0, help="0 is greedy.")] = 0.0,
+    max_in_flight: InFlight = None,
+    samples: Samples = 1,
+    solves: Solves = 1,
+    temperature: Temperature = 0.0,
+    max_new_tokens: MaxNewTokens = 512,
+    budget_usd: Budget = None,
+    prices: Prices = None,
 ) -> None:
     """Ask a teacher and keep its traces; run again to go on where it stopped."""
     import decompose_distill as dd
+    from decompose_distill.cost import read_prices
 
+    given = read_prices(prices) if prices else {}
     asked = dd.load_questions(questions)
-    sampling = dd.Sampling(temperature=temperature)
-    expert = dd.load_backend(teacher, base_url=base_url)
-    answers = dd.load_backend(solver, base_url=base_url) if solver else expert
-    pipeline = dd.Pipeline(
-        dd.Decomposer(expert, sampling=sampling), dd.Solver(answers, sampling=sampling)
-    )
+    pipeline = _pipeline(teacher, solver, base_url, max_in_flight, temperature, max_new_tokens)
     try:
-        done = dd.collect(pipeline, asked, output, samples=samples)
+        done = dd.collect(
+            pipeline,
+            asked,
+            output,
+            samples=samples,
+            solves=solves,
+            budget_usd=budget_usd,
+            prices=given,
+        )
     except KeyboardInterrupt:
         _say(f"stopped; {output} keeps what was collected, the same command goes on from there")
         raise typer.Exit(130) from None
     _say(str(done))
     if done.asked and done.failed.total() == done.asked:
         raise typer.Exit(1)
+
+
+def _pipeline(
+    teacher: str,
+    solver: str | None,
+    base_url: str | None,
+    max_in_flight: int | None,
+    temperature: float,
+    max_new_tokens: int,
+) -> "Pipeline":
+    import decompose_distill as dd
+
+    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    expert = dd.load_backend(teacher, base_url=base_url, max_in_flight=max_in_flight)
+    answers = expert
+    if solver:
+        answers = dd.load_backend(solver, base_url=base_url, max_in_flight=max_in_flight)
+    return dd.Pipeline(
+        dd.Decomposer(expert, sampling=sampling), dd.Solver(answers, sampling=sampling)
+    )
 
 
 @app.command()
@@ -190,13 +274,25 @@ def evaluate(
         output.write_text(json.dumps([report.to_json()], indent=2), encoding="utf-8")
 
 
+app.command("export")(export_command)
+app.command("import")(import_command)
+app.command("paper")(paper_command)
+app.command("report")(report_command)
+
+
 def main() -> None:
     """Run the command line; an error of ours is one line, not a traceback."""
     try:
         app()
     except DecomposeDistillError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, ConfigError | DataError) else 1)
+        sys.exit(_exit_code(error))
+
+
+def _exit_code(error: DecomposeDistillError) -> int:
+    if isinstance(error, BudgetExceeded):
+        return 3
+    return 2 if isinstance(error, ConfigError | DataError) else 1
 
 
 def _say(line: str) -> None:

@@ -1,24 +1,29 @@
 """Collecting traces: durable, resumable, with progress."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
+from decompose_distill.accounts import Entry
 from decompose_distill.backends.cached import Cached, RequestJournal
+from decompose_distill.backends.metered import Metered
+from decompose_distill.cost import Price, add_usd, show_usd
 from decompose_distill.decomposer import Decomposer
-from decompose_distill.errors import ConfigError
+from decompose_distill.errors import BudgetExceeded, ConfigError
 from decompose_distill.interrupt import deferred_interrupt
 from decompose_distill.journal import Journal, scan_traces
 from decompose_distill.layout import Layout
+from decompose_distill.ledger import Ledger, find_price, ledger_path
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.progress import progress_bar
 from decompose_distill.solver import Solver
-from decompose_distill.types import Question, Trace
+from decompose_distill.types import Decomposition, Question, Trace, Usage
 
 Role = TypeVar("Role")
 
@@ -40,12 +45,23 @@ class Collected:
     """Questions given more than once, asked once."""
     failed: Counter[str]
     """Failures of this call by `stage: reason`."""
+    spend: tuple[Entry, ...] = ()
+    """What all calls on this file have used, by role."""
+    saved_usd: Decimal | None = Decimal(0)
+    """What this call did not pay, as the answers were in the journal of requests."""
+
+    @property
+    def spent_usd(self) -> Decimal | None:
+        """What the file has cost so far, over all calls; `None` where a price is unknown."""
+        return add_usd(entry.total_usd for entry in self.spend)
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.failed.most_common())
         parts = [f"{self.found} found", f"{self.asked - self.failed.total()} answered"]
         parts += [f"{self.failed.total()} failed ({reasons})"] if reasons else []
         parts += [f"{self.duplicates} duplicate questions"] if self.duplicates else []
+        parts += [f"{show_usd(self.spent_usd)} spent"] if self.spent_usd != 0 else []
+        parts += [f"{show_usd(self.saved_usd)} saved"] if self.saved_usd else []
         return f"{self.path}: {', '.join(parts)}"
 
 
@@ -56,6 +72,8 @@ def collect(
     *,
     samples: int = 1,
     solves: int = 1,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Price] | None = None,
     progress: bool = True,
 ) -> Collected:
     """Run a pipeline over questions and keep every trace in a file, each as soon as it exists.
@@ -74,10 +92,17 @@ def collect(
         path: A file of JSON lines; created with its folder, or continued.
         samples: Decompositions a question, drawn with consecutive seeds.
         solves: Solutions a decomposition, each drawn with a seed of its own.
+        budget_usd: The most that this file may cost, in US dollars, over all calls that add to
+            it. What its roles' backends may use is reserved before it is sent; what a stage of
+            your own spends is not seen.
+        prices: Prices by model, before those of the [table](../how-to/budget.md).
         progress: Show a progress bar on stderr, or plain lines where that is no terminal.
 
     Raises:
-        ConfigError: `samples` or `solves` is below 1, or another run writes the file.
+        ConfigError: `samples` or `solves` is below 1, another run writes the file, or there is a
+            budget and no price.
+        BudgetExceeded: The budget has no room for another request; what was finished is in the
+            file, and a call with a larger budget goes on from there.
         DataError: The file holds something else than traces, or cannot be written.
         BackendError: The backend refused for good; what was finished is in the file.
         KeyboardInterrupt: Ctrl-C was pressed and what was under way is finished; pressed twice,
@@ -95,6 +120,7 @@ def collect(
         0
     """
     _check_counts(samples=samples, solves=solves)
+    _check_prices(pipeline, prices or {}, budgeted=budget_usd is not None)
     given = list(questions)
     unique = {question.id: question for question in given}
     key = sha256(pipeline.identity.encode()).hexdigest()[:16]
@@ -105,18 +131,27 @@ def collect(
             layout.note(trace, begins)
         found = layout.answered
         bar = progress_bar("collecting", len(layout), "trace", done=layout.settled, show=progress)
-        with RequestJournal(f"{path}.requests") as requests, _interruptible(path) as stopped, bar:
-            for trace in _missing(_remembering(pipeline, requests), journal, layout, stopped):
+        with (
+            RequestJournal(f"{path}.requests") as requests,
+            Ledger(ledger_path(path), budget_usd=budget_usd, prices=prices) as ledger,
+            _interruptible(path) as stopped,
+            _saying_what_is_left(path, layout),
+            bar,
+        ):
+            paid = _paying(pipeline, requests, ledger)
+            for trace in _missing(paid, journal, layout, ledger, stopped):
                 kept = replace(trace, key=key)
                 layout.note(kept, journal.add(kept))
                 asked += 1
                 if trace.failure:
                     failed[f"{trace.failure.stage}: {trace.failure.reason}"] += 1
-                bar.set_postfix_str(f"{failed.total()} failed", refresh=False)
+                bar.set_postfix_str(_note(failed, ledger), refresh=False)
                 bar.update(solves if trace.decomposition is None else 1)
         if not layout.is_in_order:
             journal.put_last(layout.order, layout.superseded)
-    return Collected(Path(path), asked, found, len(given) - len(unique), failed)
+    duplicates = len(given) - len(unique)
+    saved = _saved(paid, ledger)
+    return Collected(Path(path), asked, found, duplicates, failed, ledger.entries, saved)
 
 
 def _check_counts(**counts: int) -> None:
@@ -125,26 +160,90 @@ def _check_counts(**counts: int) -> None:
             raise ConfigError(f"{name} must be 1 or more, not {count}")
 
 
-def _remembering(pipeline: Pipeline, requests: RequestJournal) -> Pipeline:
-    """The same pipeline, whose backends are not asked again for what is in the journal."""
+def _check_prices(pipeline: Pipeline, prices: Mapping[str, Price], *, budgeted: bool) -> None:
+    """Refuse before a file is made."""
+    for name, role in _roles(pipeline).items():
+        find_price(name, role.backend, prices, budgeted=budgeted)
 
-    def cached(role: Role) -> Role:
-        if isinstance(role, Decomposer | Solver):
-            return replace(role, backend=Cached(role.backend, requests))
-        return role  # without a backend, such as a calculator
 
-    return Pipeline(cached(pipeline.decomposer), cached(pipeline.solver))
+def _roles(pipeline: Pipeline) -> dict[str, Decomposer | Solver]:
+    """The stages with a backend; one without, such as a calculator, is run as it is."""
+    stages = {"decomposer": pipeline.decomposer, "solver": pipeline.solver}
+    return {name: role for name, role in stages.items() if isinstance(role, Decomposer | Solver)}
+
+
+def _paying(pipeline: Pipeline, requests: RequestJournal, ledger: Ledger) -> Pipeline:
+    """The same pipeline, whose backends are asked only for what is not in the journal."""
+
+    def paid(name: str, role: Role) -> Role:
+        if not isinstance(role, Decomposer | Solver):
+            return role
+        return replace(role, backend=Cached(Metered(role.backend, ledger, name), requests))
+
+    return Pipeline(paid("decomposer", pipeline.decomposer), paid("solver", pipeline.solver))
+
+
+def _saved(pipeline: Pipeline, ledger: Ledger) -> Decimal | None:
+    parts: list[Decimal | None] = []
+    for name, role in _roles(pipeline).items():
+        price = ledger.price(name)
+        found = role.backend.found if isinstance(role.backend, Cached) else Usage()
+        parts.append(price.usd(found) if price else None if found != Usage() else Decimal(0))
+    return add_usd(parts)
+
+
+def _note(failed: Counter[str], ledger: Ledger) -> str:
+    spent = ledger.spent_usd
+    return f"{failed.total()} failed" + (f", {show_usd(spent)} spent" if spent else "")
 
 
 def _missing(
-    pipeline: Pipeline, journal: Journal, layout: Layout, stopped: Callable[[], bool]
+    pipeline: Pipeline,
+    journal: Journal,
+    layout: Layout,
+    ledger: Ledger,
+    stopped: Callable[[], bool],
 ) -> Iterator[Trace]:
-    """Make the traces that are not in the file, until told to stop."""
-    return pipeline.draw(
-        takewhile(lambda _: not stopped(), layout.undecomposed()),
-        takewhile(lambda _: not stopped(), layout.decomposed(journal.trace)),
-        solves=layout.wanted,
-    )
+    """Make the traces that are not in the file, until told to stop or nothing more can be paid.
+
+    A role that finds no room in the budget ends the stream; what the other one had reserved is
+    free by then, so it is begun again as long as this gets anything done.
+    """
+    failed: set[tuple[str, int, int]] = set()
+
+    def wanted(decomposition: Decomposition) -> list[int]:
+        name = decomposition.question.id, decomposition.sample
+        return [each for each in layout.wanted(decomposition) if (*name, each) not in failed]
+
+    def undecomposed() -> Iterator[tuple[Question, int]]:
+        items = takewhile(lambda _: not stopped(), layout.undecomposed())
+        return (each for each in items if (each[0].id, each[1], 0) not in failed)
+
+    settled = -1
+    while settled != ledger.settled:
+        settled = ledger.settled
+        decomposed = takewhile(lambda _: not stopped(), layout.decomposed(journal.trace))
+        try:
+            for trace in pipeline.draw(undecomposed(), decomposed, solves=wanted):
+                if trace.failure and trace.failure.reason == "error":
+                    failed.add((trace.question.id, trace.sample, trace.solve))
+                yield trace
+        except BudgetExceeded as error:
+            exceeded = error
+        else:
+            return
+    raise exceeded
+
+
+@contextmanager
+def _saying_what_is_left(path: str | Path, layout: Layout) -> Iterator[None]:
+    """Add to an exceeded budget what it leaves undone, and how to go on."""
+    try:
+        yield
+    except BudgetExceeded as error:
+        left = f"{len(layout) - layout.settled} of {len(layout)} traces are missing in {path}"
+        advice = "run again with a larger budget_usd to go on"
+        raise BudgetExceeded(f"{error}; {left}: {advice}") from None
 
 
 @contextmanager

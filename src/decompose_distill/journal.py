@@ -129,13 +129,18 @@ def decode_question(row: Mapping[str, Any], where: str) -> Question:
     for name in ("answer", "context", "id"):
         if row.get(name) is not None:
             texts[name] = typed(row, name, str, where)
-    aliases = row.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise DataError(f"{where}: field 'aliases' must be a list of strings")
+    aliases = _texts(row, "aliases", where) if "aliases" in row else ()
     try:
         return Question(typed(row, "text", str, where), aliases=tuple(aliases), **texts)
     except DataError as error:
         raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from None
+
+
+def _texts(row: Mapping[str, Any], name: str, where: str) -> list[str]:
+    texts = row[name] if name in row else typed(row, name, list, where)
+    if type(texts) is not list or not set(map(type, texts)) <= {str}:
+        raise DataError(f"{where}: field {name!r} must be a list of strings")
+    return list(texts)
 
 
 def _encode_question(question: Question) -> dict[str, Any]:
@@ -151,8 +156,8 @@ def _encode_usage(usage: Usage) -> dict[str, int]:
 
 def _decode_usage(row: Mapping[str, Any], where: str) -> Usage:
     usage = typed(row, "usage", dict, where)
-    read, written = (typed(usage, f"{kind}_tokens", int, where) for kind in ("input", "output"))
-    return Usage(read, written)
+    read = typed(usage, "input_tokens", int, where)
+    return Usage(read, typed(usage, "output_tokens", int, where))
 
 
 def _decode_decomposition(
@@ -161,10 +166,7 @@ def _decode_decomposition(
     if "decomposition" not in row:
         return None
     part = typed(row, "decomposition", dict, where)
-    texts = typed(part, "subquestions", list, where)
-    if not all(isinstance(text, str) for text in texts):
-        raise DataError(f"{where}: field 'subquestions' must be a list of strings")
-    subquestions = tuple(Subquestion(text) for text in texts)
+    subquestions = tuple(map(Subquestion, _texts(part, "subquestions", where)))
     text = typed(part, "text", str, where)
     return Decomposition(question, subquestions, text, sample, _decode_usage(part, where))
 

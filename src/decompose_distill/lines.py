@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -27,20 +27,19 @@ class LineFile:
     Others may read meanwhile. Use as a context manager.
 
     Raises:
-        ConfigError: Another process, or another part of this one, writes the file.
-        DataError: The file ends in something that is no line of JSON.
+        ConfigError: Another run writes the file.
+        DataError: The file ends in something that is no line of JSON, or cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.path)
-        try:
+        with ExitStack() as undo, _writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.path)
+            undo.callback(self._lock.release)
             _repair_last_line(self.path)
             self._open()
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.pop_all()
 
     def _open(self) -> None:
         self._file: BinaryIO = self.path.open("ab+", buffering=0)
@@ -50,16 +49,12 @@ class LineFile:
     def append(self, line: str) -> int:
         """Write one line, given without its end, and tell where it begins."""
         data, begins = line.encode() + b"\n", self._end
-        try:
+        with _writing(self.path):
             if self._file.write(data) != len(data):
                 raise OSError("no room for a whole line")
             self._end += len(data)
             if time.monotonic() - self._synced > SYNC_SECONDS:
                 self._sync()
-        except OSError as error:
-            raise DataError(
-                f"{self.path}: cannot write: {error}; make room, and run again to go on"
-            ) from error
         return begins
 
     def read(self, begins: int) -> str:
@@ -80,7 +75,7 @@ class LineFile:
             dropped: Where the lines begin that are to go; all others stay as they are.
         """
         self._file.close()
-        with replacing(self.path) as new, self.path.open("rb") as lines:
+        with _writing(self.path), replacing(self.path) as new, self.path.open("rb") as lines:
             for line in _others(lines, sorted({*order, *dropped})):
                 new.write(line)
             for begins in order:
@@ -125,6 +120,18 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         os.fsync(file.fileno())
     partial.replace(path)
     _sync_folder(path.parent)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Map what the operating system says against writing."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot write: {error.strerror or error}; what is in it is kept: make room "
+            "or set its rights, then run again to go on"
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -209,9 +216,10 @@ def typed(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     Raises:
         DataError: It is missing, or of another type.
     """
+    value = row.get(name)
+    if type(value) is kind:  # exactly, as a bool is an int too; JSON makes no subclasses
+        return value
     if name not in row:
         raise DataError(f"{where}: missing field {name!r}")
-    if not isinstance(row[name], kind) or (kind is int and isinstance(row[name], bool)):
-        found = type(row[name]).__name__
-        raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")
-    return row[name]
+    found = type(value).__name__
+    raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")

@@ -9,7 +9,15 @@ from decompose_distill import prompts
 from decompose_distill.backend import Backend, complete, identity
 from decompose_distill.errors import ConfigError, ParseError
 from decompose_distill.parsing import parse_answer
-from decompose_distill.types import Completion, Decomposition, Failure, Request, Sampling, Solution
+from decompose_distill.types import (
+    Completion,
+    Decomposition,
+    Failure,
+    Message,
+    Request,
+    Sampling,
+    Solution,
+)
 
 SOLVE_STRIDE = 1_000_000
 """Added to the seed for each further solve of a decomposition; no question has as many samples."""
@@ -98,15 +106,20 @@ class Solver:
         for (decomposition, solve), completion in complete(self.backend, solves, self._request):
             yield solve, _read(completion, decomposition)
 
+    def render(self, decomposition: Decomposition) -> tuple[Message, ...]:
+        """Build the chat for one decomposition."""
+        prompt = self.prompt or _PROMPTS[self.mode]
+        subquestions = decomposition.subquestions if self.mode == "joint" else ()
+        return prompt.render(decomposition.question, subquestions)
+
     def _request(self, name: str, drawn: tuple[Decomposition, int]) -> Request:
         decomposition, solve = drawn
         question, sample = decomposition.question, decomposition.sample
-        prompt = self.prompt or _PROMPTS[self.mode]
-        subquestions = decomposition.subquestions if self.mode == "joint" else ()
-        messages = prompt.render(question, subquestions)
         seed = self.sampling.seed + sample + SOLVE_STRIDE * solve
         name = f"solve/{question.id}/{sample}/{name}"
-        return Request(name, messages, replace(self.sampling, seed=seed), sample, solve)
+        return Request(
+            name, self.render(decomposition), replace(self.sampling, seed=seed), sample, solve
+        )
 
 
 def _read(completion: Completion, decomposition: Decomposition) -> Solution | Failure:

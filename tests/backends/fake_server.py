@@ -60,13 +60,14 @@ class FakeServer:
 
     Attributes:
         calls: What came in, in order.
+        under_way: Requests being answered now.
         peak: Most requests that were answered at once.
     """
 
     def __init__(self, script: Callable[[Call], Reply] = echo) -> None:
         self.script = script
         self.calls: list[Call] = []
-        self._under_way = 0
+        self.under_way = 0
         self.peak = 0
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -90,15 +91,15 @@ class FakeServer:
     def answer(self, call: Call) -> Reply:
         with self._lock:
             self.calls.append(call)
-            self._under_way += 1
-            self.peak = max(self.peak, self._under_way)
+            self.under_way += 1
+            self.peak = max(self.peak, self.under_way)
         try:
             reply = self.script(call)
             self._closing.wait(reply.seconds)
             return reply
         finally:
             with self._lock:
-                self._under_way -= 1
+                self.under_way -= 1
 
 
 class _Server(ThreadingHTTPServer):

@@ -14,9 +14,12 @@ from decompose_distill import (
     Question,
     Solver,
     Trace,
+    collect,
     load_backend,
+    read_traces,
     write_traces,
 )
+from decompose_distill.backends.scripted import ScriptedBackend
 
 
 @pytest.mark.parametrize("name", ["gpt-4.1", "openai:", ""])
@@ -67,6 +70,20 @@ def test_recorded_traces_are_replayed_through_both_roles(
     )
 
     assert [trace.answer for trace in replayed] == [trace.answer for trace in traces]
+
+
+def test_every_solve_is_replayed_as_it_was_recorded(tmp_path: Path) -> None:
+    question, path = Question("Who?"), tmp_path / "traces.jsonl"
+    answers = iter(range(9))
+    solver = ScriptedBackend(lambda text: f"The answer is: {next(answers)}")
+    pipeline = Pipeline(Decomposer(ScriptedBackend(lambda text: "1. Why?")), Solver(solver))
+    collect(pipeline, [question], path, samples=2, solves=3, progress=False)
+    recorded = load_backend(f"replay:{path}")
+    again = tmp_path / "again.jsonl"
+    pipeline = Pipeline(Decomposer(recorded), Solver(recorded))
+    collect(pipeline, [question], again, samples=2, solves=3, progress=False)
+
+    assert [trace.answer for trace in read_traces(again)] == list("012345")
 
 
 def test_a_question_id_with_slashes_is_replayed(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 import asyncio
 import gc
-import json
 import pickle
 import subprocess
 import sys
@@ -15,9 +14,13 @@ from typing import Any
 
 import pytest
 from fake_server import DROP, Call, FakeServer, Reply, chat, echo
+from httpx2 import Headers
 
 from decompose_distill import load_backend
-from decompose_distill.backends.openai import LONGEST_WAIT, OpenAIBackend
+from decompose_distill.backends.endpoints import Addresses
+from decompose_distill.backends.openai import OpenAIBackend
+from decompose_distill.backends.retry_after import LONGEST_WAIT, asked_wait
+from decompose_distill.backends.wire import encode
 from decompose_distill.errors import BackendError, BackendUnavailable, ConfigError
 from decompose_distill.testing import check_backend
 from decompose_distill.types import Completion, Message, Request, Sampling, Usage
@@ -110,7 +113,8 @@ def test_the_official_endpoint_gets_its_newer_name_for_the_token_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
-    body = json.loads(OpenAIBackend("some-model")._body(ask(max_new_tokens=5)))
+    ((endpoint, _),) = Addresses(None).find("OPENAI_API_KEY")
+    body = encode("some-model", ask(max_new_tokens=5), official=endpoint.official)
 
     assert body["max_completion_tokens"] == 5
     assert "max_tokens" not in body
@@ -316,13 +320,9 @@ def test_the_wait_a_server_asks_for_is_kept(
 
 
 def test_a_date_to_wait_for_is_read_by_the_clock_of_the_server() -> None:
-    from httpx2 import Headers
-
-    from decompose_distill.backends.openai import _asked_wait
-
     yesterday = {"date": http_date(-86400), "retry-after": http_date(-86400 + 20)}
 
-    assert _asked_wait(Headers(yesterday)) == pytest.approx(20, abs=1)
+    assert asked_wait(429, Headers(yesterday)) == pytest.approx(20, abs=1)
 
 
 def test_a_wait_beyond_the_bound_ends_the_request(server: FakeServer) -> None:
@@ -331,7 +331,7 @@ def test_a_wait_beyond_the_bound_ends_the_request(server: FakeServer) -> None:
     completion = complete(server, sleep=naps)
 
     assert completion.finish == "error"
-    assert naps.seconds == []
+    assert naps.seconds == [LONGEST_WAIT]  # for the others
     assert len(server.calls) == 1
 
 

@@ -1,16 +1,22 @@
 """The matrix: every cell measured once, whatever stops it, and refused early where it must be."""
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import PROMPT, QUESTIONS, make_trace
 from decompose_distill import (
     BackendError,
+    BudgetExceeded,
     Completion,
     ConfigError,
     DataError,
@@ -30,6 +36,9 @@ from decompose_distill import (
     paper,
     prompts,
 )
+from decompose_distill.cli import main
+from decompose_distill.cost import Price
+from decompose_distill.evaluation.saved import load_study
 from decompose_distill.evaluation.study import Study
 from decompose_distill.matrix.replayed import shuffled
 from decompose_distill.matrix.variants import BASELINE, COLUMNS, ROWS, choose
@@ -97,7 +106,7 @@ def _accuracies(study: Study) -> dict[tuple[str, str], float]:
 
 
 def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
-    tiny_dir: Path, tmp_path: Path
+    tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher, solver, other = Counting(decompose), Counting(solve), Counting(solve)
     lines: list[str] = []
@@ -142,6 +151,8 @@ def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
     assert all(curve.train for curve in study.losses)
     assert study.masked_rows[0].tokens[-1] == "<|end|>"
     assert sum(line.startswith("teacher              solver ") for line in lines) == 4
+    assert load_study(tmp_path) == again
+    assert _command("report", tmp_path, monkeypatch=monkeypatch) == 0
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert {cell["score_version"] for cell in figures["cells"]} == {"2"}
 
@@ -201,7 +212,12 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"rows": []}, ConfigError, "rows must name each once, and at least one"),
         ({"seeds": (1, 1)}, ConfigError, "seeds must be one or more different numbers"),
         ({"samples": 0}, ConfigError, "samples must be 1 or more, not 0"),
-        ({"prices": {"gpt": None}}, ConfigError, "prices: unknown 'gpt'; known: teacher, solver"),
+        ({"solves": 0}, ConfigError, "solves must be 1 or more, not 0"),
+        ({"solves": 4}, ConfigError, "solves=4 would be the same 4 times, as the solver is"),
+        ({"samples": 2}, ConfigError, "samples=2 would be the same 2 times, as the teacher is"),
+        ({"usd_per_hour": Decimal(-1)}, ConfigError, "usd_per_hour must be 0 or more, not -1"),
+        ({"budget_usd": 0}, ConfigError, "budget_usd must be above 0, not 0"),
+        ({"budget_usd": 5}, ConfigError, "budget_usd needs a price for the teacher"),
         ({"solvers": {"solver": None}}, ConfigError, "cannot be named 'solver'"),
         ({"test": ()}, DataError, "test: holds no question"),
         ({"transfer": {"drop": ()}}, DataError, "transfer 'drop': holds no question"),
@@ -212,7 +228,7 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
 def test_what_cannot_work_is_refused_before_anything_is_asked(
     tiny_dir: Path,
     tmp_path: Path,
-    change: dict[str, object],
+    change: dict[str, Any],
     error: type[Exception],
     words: str,
 ) -> None:
@@ -222,6 +238,32 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
     with pytest.raises(error, match=words):
         paper(_pipeline(teacher, solver), output_dir=tmp_path, **settings)  # type: ignore[arg-type]
     assert not teacher.asked + solver.asked
+
+
+def test_a_student_without_room_for_a_prompt_is_refused(tiny_dir: Path, tmp_path: Path) -> None:
+    student = replace(_student(tiny_dir), sampling=Sampling(max_new_tokens=512))
+    with pytest.raises(ConfigError, match="max_new_tokens=512 leaves no room for a prompt in the"):
+        paper(
+            _pipeline(Counting(decompose), Counting(solve)),
+            TRAIN,
+            TEST,
+            student=student,
+            output_dir=tmp_path,
+        )
+
+
+def test_a_folder_that_another_process_works_in_is_refused(tiny_dir: Path, tmp_path: Path) -> None:
+    teacher = Counting(decompose)
+    with FileLock(tmp_path / "lock"), pytest.raises(ConfigError, match="another process is at"):
+        paper(
+            _pipeline(teacher, Counting(solve)),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            say=lambda line: None,
+        )
+    assert not teacher.asked
 
 
 def test_a_pipeline_without_a_teacher_is_refused(tmp_path: Path) -> None:
@@ -270,6 +312,132 @@ def test_a_changed_input_is_measured_anew_and_a_change_back_found_again(
         asked.append(len(solver.asked))
 
     assert asked == [8, 6, 0]
+
+
+def test_one_budget_holds_for_all_files_and_a_larger_one_goes_on(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    # A token written costs a dollar; 512 are reserved for each request, 5 are written.
+    teacher, solver = Counting(decompose), Counting(solve)
+
+    def run(budget_usd: float) -> Study:
+        return paper(
+            _pipeline(teacher, solver),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            rows=["none"],
+            columns=["solver"],
+            budget_usd=budget_usd,
+            prices={"counting": Price(Decimal(0), Decimal(1_000_000))},
+            say=lambda line: None,
+            progress=False,
+        )
+
+    with pytest.raises(BudgetExceeded, match="run again with a larger budget_usd"):
+        run(545)
+    assert (len(teacher.asked), len(solver.asked)) == (4, 3)
+    study = run(1000)
+
+    assert (len(teacher.asked), len(solver.asked)) == (4, 8)
+    cost = study.cell(BASELINE).cost  # type: ignore[union-attr]
+    assert cost is not None
+    assert cost.usd == 4 * (5 + 5)
+
+
+def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    easy = {question.text for question in TRAIN[:3]}
+
+    def answer(text: str) -> str:
+        asked = text.removeprefix("Question: ").split("\n")[0]
+        return f"The answer is: {ANSWERS[asked]}" if asked in easy else solve(text)
+
+    solver, warm = Counting(answer), Sampling(temperature=0.7)
+    study = paper(
+        Pipeline(
+            Decomposer(Counting(decompose), prompt=PROMPT, sampling=warm),
+            Solver(solver, sampling=warm),
+        ),
+        TRAIN,
+        TEST,
+        student=_student(tiny_dir),
+        output_dir=tmp_path,
+        rows=["S_D-uplift"],
+        columns=["solver"],
+        samples=3,
+        solves=2,
+        say=lambda line: None,
+        progress=False,
+    )
+
+    assert study.flows[0].kept == len(TRAIN) - len(easy)
+    assert dict(study.flows[0].dropped) == {
+        "uplift +0.00 below 0.5": 3 * len(easy),
+        "duplicate": 2 * (len(TRAIN) - len(easy)),  # this teacher says the same each time
+    }
+    alone = [text for system, text in solver.asked if system.startswith("Think step by step")]
+    assert len(alone) == 2 * len(TRAIN)
+
+
+def _command(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["decompose-distill", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--plan"], 0, "ask teacher: 12 requests"),
+        (["--plan", "--rows", "all", "--columns", "all"], 0, "70 cells: 10 rows, 8 columns"),
+        (["--rows", "S_D-T,S_D-X"], 2, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-solve"),
+        (["--usd-per-hour", "dear"], 2, "usd_per_hour must be a number of US dollars"),
+        (["--transfer", "gone.jsonl"], 2, "gone.jsonl: no such file of questions"),
+    ],
+)
+def test_the_command_says_what_it_takes_or_what_is_wrong_and_sends_nothing(
+    options: list[str],
+    code: int,
+    told: str,
+    tiny_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, asked in (("train", TRAIN), ("test", TEST)):
+        rows = ({"question": each.text, "answer": each.answer} for each in asked)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    models = ("--teacher", "openai:gpt-4.1-mini", "--solver", "openai:a", "--solver", "openai:b")
+    server = ("--base-url", "http://127.0.0.1:9/v1", "--max-new-tokens", "64")
+    asked = (
+        "--student",
+        tiny_dir,
+        "--train",
+        tmp_path / "train.jsonl",
+        "--test",
+        tmp_path / "test.jsonl",
+    )
+    place = ("--output-dir", tmp_path / "out")
+
+    found = _command("paper", *models, *server, *asked, *place, *options, monkeypatch=monkeypatch)
+    said = capsys.readouterr()
+
+    assert found == code
+    assert told in said.out + said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_report_needs_a_saved_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _command("report", tmp_path, monkeypatch=monkeypatch) == 2
+    assert "no such study" in capsys.readouterr().err
 
 
 NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)

@@ -2,16 +2,14 @@
 
 from decimal import Decimal
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decompose_distill import ConfigError, Decomposition, Failure, Question, Trace, Usage
+from decompose_distill import Decomposition, Failure, Question, Trace, Usage
 from decompose_distill.evaluation.money import (
     BreakEven,
     Cost,
     Expense,
-    Price,
     break_even,
     machine_usd,
     pareto_front,
@@ -29,14 +27,6 @@ def test_an_unknown_price_makes_the_sum_unknown_and_never_0() -> None:
     assert machine_usd(10, None) is None
     assert break_even(Cost(10, (known,)), cost) is None
     assert break_even(Cost(10, (known,)), Cost(10, (known,), None)) is None
-
-
-@pytest.mark.parametrize("field", ["input_per_million", "output_per_million"])
-def test_a_negative_price_is_refused_by_name(field: str) -> None:
-    prices = {"input_per_million": Decimal(1), "output_per_million": Decimal(1)}
-
-    with pytest.raises(ConfigError, match=field):
-        Price(**prices | {field: Decimal(-1)})
 
 
 def test_a_failed_trace_still_costs_the_role_that_failed() -> None:

@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,8 @@ from decompose_distill.evaluation.browser import browser_data
 from decompose_distill.evaluation.harness import Result
 from decompose_distill.evaluation.money import Cost, Expense
 from decompose_distill.evaluation.report import write_report
-from decompose_distill.evaluation.study import Cell, Flow, LossCurve, MaskedRow, Study
+from decompose_distill.evaluation.saved import load_study, save_study
+from decompose_distill.evaluation.study import Cell, Flow, Grid, LossCurve, MaskedRow, Study
 
 HOSTILE = "<script>document.title='run'</script></script><img src=x onerror=alert(1)> \x1b[31mred"
 TEACHER, STUDENT, SOLVER = ("teacher", "solver"), ("S_D-R", "solver"), ("teacher", "S_E-R")
@@ -56,7 +59,8 @@ def _study(*, price: str | None = "0.1", student: tuple[int, ...] = (35, 37)) ->
         teacher=TEACHER,
         decomposer=STUDENT,
         solver=SOLVER,
-        flows=(Flow("S_D-R", 10, 7, {HOSTILE: 3}),),
+        transfers=(Grid(HOSTILE, (_cell(STUDENT, price, 20),)),),
+        flows=(Flow("S_D-R", 10, 7, Counter({HOSTILE: 3})),),
         losses=(LossCurve(HOSTILE, ((1, 2.0), (2, 1.0))),),
         masked_rows=(MaskedRow("S_D-R", HOSTILE, ("How", HOSTILE)),),
         warnings=(HOSTILE,),
@@ -64,11 +68,14 @@ def _study(*, price: str | None = "0.1", student: tuple[int, ...] = (35, 37)) ->
     )
 
 
-def test_the_answer_names_the_part_that_holds_and_what_it_saves(tmp_path: Path) -> None:
+def test_the_answer_says_what_was_shown_of_each_part_and_what_it_saves(tmp_path: Path) -> None:
     write_report(_study(), tmp_path)
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
-    assert figures["answer"].startswith("Distil the decomposer, not the solver.")
+    assert figures["answer"].startswith(
+        "Distilling the decomposer: no loss shown, where one of 4.8 points would mostly show. "
+        "Distilling the solver loses 70.0 points."
+    )
     # $0.01 a question before, $0.1 for 80 after: 2 / 0.00875 questions.
     assert "after 229 questions" in figures["answer"]
     assert figures["break_even"]["questions"] == 229
@@ -87,7 +94,43 @@ def test_a_student_that_loses_is_not_praised(tmp_path: Path) -> None:
     write_report(_study(student=(5,)), tmp_path)
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
-    assert figures["answer"].startswith("Distilling either part loses accuracy.")
+    assert figures["answer"].startswith("Distilling the decomposer loses 77.5 points.")
+
+
+def test_every_figure_has_its_score_and_those_on_other_questions_stand_below(
+    tmp_path: Path,
+) -> None:
+    study = _study()
+    versioned = replace(study, cells=tuple(map(_exact_2, study.cells)))
+    page = write_report(versioned, tmp_path).read_text(encoding="utf-8")
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+
+    assert "Percent, by exact/2," in page
+    assert "On other questions: &lt;script&gt;" in page
+    assert markdown.count("| exact/2 |") == 3
+    assert [each["score_version"] for each in figures["cells"]] == ["2"] * 3
+    assert figures["transfers"][0]["cells"][0]["accuracy"] == 0.5
+
+
+def _exact_2(cell: Cell) -> Cell:
+    reports = tuple(replace(report, score_version="2") for report in cell.reports)
+    return replace(cell, reports=reports)
+
+
+def test_a_study_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
+    save_study(_study(), tmp_path)
+
+    assert load_study(tmp_path) == _study()
+
+
+def test_a_study_that_is_missing_or_damaged_is_told_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"study.jsonl.gz: no such study"):
+        load_study(tmp_path)
+    path = save_study(_study(), tmp_path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError, match=r"study.jsonl.gz: no study of format 1, or damaged"):
+        load_study(tmp_path)
 
 
 def test_seeds_are_repeats_with_a_spread_between_them() -> None:

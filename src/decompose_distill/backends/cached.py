@@ -96,6 +96,8 @@ class Cached:
     def __init__(self, backend: Backend, journal: RequestJournal) -> None:
         self.backend = backend
         self.journal = journal
+        self.found = Usage()
+        """Tokens of the answers that were there, and not paid for."""
 
     def __repr__(self) -> str:
         return f"Cached({self.backend!r}, {str(self.journal.path)!r})"
@@ -113,7 +115,7 @@ class Cached:
         """
         stream, name = iter(requests), self.identity
         for request in stream:
-            if found := self.journal.find(request_key(request, name), request):
+            if found := self.find(request_key(request, name), request):
                 yield found
                 continue
             asking = _Round(self, name)
@@ -122,12 +124,18 @@ class Cached:
                 yield from asking.answered(completion)
             yield from asking.found()
 
+    def find(self, key: str, request: Request) -> Completion | None:
+        """The answer in the journal, counted as found."""
+        found = self.journal.find(key, request)
+        self.found += found.usage if found else Usage()
+        return found
+
 
 class _Round:
     """One call of the backend: what it was asked, and what waits for its answers."""
 
     def __init__(self, cached: Cached, name: str) -> None:
-        self._journal, self._name = cached.journal, name
+        self._cached, self._name = cached, name
         self._most = MOST_HELD * (1000 if getattr(cached.backend, "batch", False) else 1)
         self._keys: dict[str, str] = {}
         self._alike: dict[str, list[Request]] = {}
@@ -138,7 +146,7 @@ class _Round:
         """Pass on what is not in the journal, while the backend has something to do."""
         for request in requests:
             key = request_key(request, self._name)
-            if found := self._journal.find(key, request):
+            if found := self._cached.find(key, request):
                 self._found.append(found)
             elif key in self._alike:
                 self._alike[key].append(request)
@@ -166,10 +174,12 @@ class _Round:
         key = self._keys.pop(completion.id)
         first, *repeats = self._alike.pop(key)
         if completion.finish != "error":
-            self._journal.add(key, first, completion)
+            self._cached.journal.add(key, first, completion)
         self._repeats -= len(repeats)
         yield completion
-        yield from (replace(completion, id=request.id) for request in repeats)
+        for request in repeats:
+            self._cached.found += completion.usage
+            yield replace(completion, id=request.id)
 
 
 def request_key(request: Request, identity: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from hashlib import file_digest
 from pathlib import Path
 
+from decompose_distill.cost import FREE
 from decompose_distill.errors import DataError
 from decompose_distill.journal import read_traces
 from decompose_distill.types import Completion, Request, Trace
@@ -24,6 +25,8 @@ class ReplayBackend:
         pipeline = dd.Pipeline(dd.Decomposer(recorded), dd.Solver(recorded))
         ```
     """
+
+    price = FREE
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

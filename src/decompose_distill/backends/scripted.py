@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
+from decompose_distill.cost import FREE, Price
 from decompose_distill.types import Completion, Request, Usage
 
 
@@ -22,6 +24,7 @@ class ScriptedBackend:
     function: Callable[[str], str]
     identity: str = "scripted"
     """Name of the function's version; change it when its answers change."""
+    price: ClassVar[Price] = FREE
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Call the function once a request, in order."""

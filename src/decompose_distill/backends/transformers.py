@@ -11,6 +11,7 @@ import torch
 from transformers import GenerationConfig
 
 from decompose_distill.chat import prompt_ids
+from decompose_distill.cost import FREE
 from decompose_distill.decoding import decode, follows_past
 from decompose_distill.errors import ConfigError
 from decompose_distill.pretrained import context_window, end_tokens, load_model, load_tokenizer
@@ -39,6 +40,8 @@ class TransformersBackend:
         decomposer = dd.Decomposer(backend)
         ```
     """
+
+    price = FREE
 
     def __init__(self, name: str | Path, *, batch_size: int = 64) -> None:
         if batch_size < 1:

@@ -92,17 +92,18 @@ def conclude(study: Study, tests: tuple[Tested, ...]) -> Conclusion:
 def _headline(tests: dict[str, Tested], teacher: str) -> str:
     if not tests:
         return f"No student was measured against {teacher}."
-    losing = [part for part, test in tests.items() if test.loses]
-    holding = [part for part in tests if part not in losing]
-    if losing and holding:
-        return f"Distil the {holding[0]}, not the {losing[0]}."
-    if len(tests) == 1:
-        [(part, test)] = tests.items()
-        change = "loses" if test.loses else "does not measurably lose"
-        return f"Distilling the {part} {change} accuracy."
-    if losing:
-        return "Distilling either part loses accuracy."
-    return "Neither part measurably loses accuracy when it is distilled."
+    return " ".join(_verdict(part, test) for part, test in tests.items())
+
+
+def _verdict(part: str, test: Tested) -> str:
+    """What was shown of a part; a loss that was not shown is not called none."""
+    change = f"{100 * abs(test.comparison.difference):.1f} points"
+    if test.shown:
+        return f"Distilling the {part} {'loses' if test.loses else 'gains'} {change}."
+    if test.smallest is None:
+        return f"Distilling the {part} changed the score of no question."
+    could = f"{100 * test.smallest:.1f} points"
+    return f"Distilling the {part}: no loss shown, where one of {could} would mostly show."
 
 
 def _accuracy(cell: Cell) -> str:

@@ -8,37 +8,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from decompose_distill.cost import add_usd
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Failure, Trace, Usage
 
-MILLION = 1_000_000
 SECONDS_AN_HOUR = 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a model costs, in US dollars per million tokens.
-
-    Raises:
-        ConfigError: A price is negative.
-
-    Example:
-        >>> Price(Decimal("0.40"), Decimal("1.60")).usd(Usage(1_000_000, 500_000))
-        Decimal('1.20')
-    """
-
-    input_per_million: Decimal
-    output_per_million: Decimal
-
-    def __post_init__(self) -> None:
-        for kind in ("input", "output"):
-            if (price := getattr(self, f"{kind}_per_million")) < 0:
-                raise ConfigError(f"{kind}_per_million must be 0 or more, not {price}")
-
-    def usd(self, usage: Usage) -> Decimal:
-        """Price of some tokens."""
-        read, written = usage.input_tokens, usage.output_tokens
-        return (self.input_per_million * read + self.output_per_million * written) / MILLION
 
 
 def machine_usd(seconds: float, usd_per_hour: Decimal | None) -> Decimal | None:
@@ -95,26 +69,17 @@ class Cost:
     @property
     def usd(self) -> Decimal | None:
         """Price of answering the questions; `None` where a role's price is unknown."""
-        return _sum(expense.usd for expense in self.expenses)
+        return add_usd(expense.usd for expense in self.expenses)
 
     @property
     def total_usd(self) -> Decimal | None:
         """The same with the training."""
-        return _sum((self.usd, self.training_usd))
+        return add_usd((self.usd, self.training_usd))
 
     @property
     def usd_per_question(self) -> Decimal | None:
         """Price of answering one question, without the training."""
         return None if self.usd is None or not self.questions else self.usd / self.questions
-
-
-def _sum(parts: Iterable[Decimal | None]) -> Decimal | None:
-    total = Decimal(0)
-    for part in parts:
-        if part is None:
-            return None
-        total += part
-    return total
 
 
 def usage_by_role(traces: Iterable[Trace]) -> tuple[Usage, Usage]:

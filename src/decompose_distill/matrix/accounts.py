@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from decompose_distill.backend import identity
+from decompose_distill.cost import add_usd, price_of
 from decompose_distill.evaluation.money import Cost, Expense, machine_usd, usage_by_role
 from decompose_distill.evaluation.study import Place
 from decompose_distill.matrix.cells import Repeat
-from decompose_distill.matrix.parts import Training, student_place
+from decompose_distill.matrix.parts import student_place
 from decompose_distill.matrix.setup import Setup
+from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import AS_SOLVER, SHUFFLED, SINGLE_CALL, TEACHER, VARIANTS
 from decompose_distill.training.checkpoint import load_manifest
 from decompose_distill.types import Usage
@@ -34,20 +36,28 @@ def cell_cost(setup: Setup, training: Training, where: Place, repeats: Sequence[
 
 def _usd(setup: Setup, model: str, usage: Usage, seconds: float | None) -> Decimal | None:
     """Price of what a model did: by its tokens, or by the seconds of the machine it ran on."""
-    if price := setup.prices.get(model):
-        return price.usd(usage)
     given = {TEACHER: setup.teacher, **setup.solvers}
-    if model in given and not _is_local(given[model]):
-        return None
-    return _machine(setup, seconds)
+    if model not in given or _is_local(given[model]):
+        return _machine(setup, seconds)
+    price = price_of(_backend(given[model]), setup.purse.prices)
+    return None if price is None else price.usd(usage)
+
+
+def _backend(role: object) -> object:
+    """What has the price; a stage of one's own is its own backend."""
+    return getattr(role, "backend", role)
 
 
 def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | None:
-    """The teacher's traces and the training of the cell's students, the mean of the seeds."""
+    """The teacher's traces and the training of the cell's students, the mean of the seeds.
+
+    The solves that only S_D-uplift needs are counted for it alone.
+    """
     names = {"S_D-R" if name == AS_SOLVER else name for name in where} & {*VARIANTS}
     if not names:
         return Decimal(0)
-    found = _traces_usd(setup, training)
+    weighed = any(VARIANTS[name].screen == "uplift" for name in names)
+    found = _traces_usd(setup, training, weighed=weighed)
     for name in names:
         seconds = [_seconds(setup, training, name, seed) for seed in setup.seeds]
         paid = machine_usd(sum(seconds) / len(seconds), setup.usd_per_hour)
@@ -55,18 +65,20 @@ def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | N
     return found
 
 
-def _traces_usd(setup: Setup, training: Training) -> Decimal | None:
+def _traces_usd(setup: Setup, training: Training, *, weighed: bool) -> Decimal | None:
     """Both ran on this machine in one pass, or each has a price of its own."""
     solver, answers = next(iter(setup.solvers.items()))
+    solved = training.solved + training.alone if weighed else training.traces
     if _is_local(setup.teacher) and _is_local(answers):
-        return _machine(setup, training.seconds)
-    used = usage_by_role(training.traces)
-    parts = [_usd(setup, TEACHER, used[0], None), _usd(setup, solver, used[1], None)]
-    return None if None in parts else sum((part for part in parts if part), Decimal(0))
+        made = len(training.solved + training.alone)
+        share = len(solved) / made if made else 0.0
+        return _machine(setup, None if training.seconds is None else share * training.seconds)
+    decomposed, used = usage_by_role(training.traces)[0], usage_by_role(solved)[1]
+    return add_usd((_usd(setup, TEACHER, decomposed, None), _usd(setup, solver, used, None)))
 
 
 def _is_local(model: object) -> bool:
-    return identity(model).startswith(LOCAL)
+    return identity(_backend(model)).startswith(LOCAL)
 
 
 def _machine(setup: Setup, seconds: float | None) -> Decimal | None:

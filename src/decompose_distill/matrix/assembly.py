@@ -19,8 +19,9 @@ from decompose_distill.evaluation.study import (
 )
 from decompose_distill.matrix.accounts import cell_cost
 from decompose_distill.matrix.cells import Repeat
-from decompose_distill.matrix.parts import Training, student_place
+from decompose_distill.matrix.parts import student_place
 from decompose_distill.matrix.setup import TEST, Setup
+from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import BASELINE, COMPARED, SOLVER, TEACHER, VARIANTS
 from decompose_distill.pretrained import context_window, load_config, load_tokenizer
 from decompose_distill.training.checkpoint import load_losses

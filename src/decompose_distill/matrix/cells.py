@@ -8,7 +8,6 @@ from decompose_distill.evaluation.study import Place
 from decompose_distill.matrix.parts import (
     Column,
     Row,
-    Training,
     ensure_student,
     make_column,
     make_row,
@@ -16,6 +15,7 @@ from decompose_distill.matrix.parts import (
 from decompose_distill.matrix.replayed import Replayed, Undecided, shuffled
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.stored import Inputs, Pass, digest, hash_questions, place, run_once
+from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import AS_SOLVER, SHUFFLED, SINGLE_CALL, TEACHER, VARIANTS
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.types import Trace
@@ -31,32 +31,6 @@ class Repeat:
     traces: tuple[Trace, ...]
     decompose_seconds: float | None
     solve_seconds: float | None
-
-
-def collect_training(setup: Setup) -> Training:
-    """The teacher's traces of the training questions, or none where nothing learns.
-
-    Raises:
-        BackendError: The teacher or the solver refused for good.
-    """
-    if not setup.learns:
-        return Training((), setup.score)
-    pipeline = Pipeline(setup.teacher, next(iter(setup.solvers.values())))
-    inputs: Inputs = {
-        "pipeline": pipeline.identity,
-        "questions": hash_questions(setup.train),
-        "samples": setup.samples,
-    }
-    folder = place(setup.output_dir / "training", "teacher", inputs)
-    done = run_once(
-        folder,
-        inputs,
-        lambda: pipeline,
-        setup.train,
-        samples=setup.samples,
-        progress=setup.progress,
-    )
-    return Training(done.traces, setup.score, done.seconds)
 
 
 def measure(setup: Setup, training: Training) -> Iterator[Repeat]:
@@ -119,7 +93,7 @@ def _cell(
         return Pipeline(given, column.solver(row))
 
     folder = place(setup.output_dir / "cells", " ".join((*where, split, f"seed {seed}")), inputs)
-    done = run_once(folder, inputs, load, questions, progress=setup.progress)
+    done = run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress)
     return Repeat(split, where, seed, done.traces, before.seconds, done.seconds)
 
 
@@ -139,7 +113,7 @@ def _decompose(
     inputs = {"decomposer": part.inputs, "questions": hash_questions(questions)}
     folder = place(setup.output_dir / "decompositions", f"{row} {split} seed {seed}", inputs)
     load = partial(_alone, part)
-    return run_once(folder, inputs, load, questions, progress=setup.progress), inputs
+    return run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress), inputs
 
 
 def _alone(part: Row) -> Pipeline:

@@ -2,19 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from hashlib import sha256
+from functools import cache
 from pathlib import Path
 
-from decompose_distill import filters
 from decompose_distill.backend import identity
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.decomposer import Decomposer
 from decompose_distill.evaluation.harness import Report
-from decompose_distill.journal import encode_trace
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.stored import Inputs, place
 from decompose_distill.matrix.student import few_shot
+from decompose_distill.matrix.training_set import LEAST_UPLIFT, Training
 from decompose_distill.matrix.variants import (
     AS_SOLVER,
     FEW_SHOT,
@@ -25,36 +23,9 @@ from decompose_distill.matrix.variants import (
 )
 from decompose_distill.pipeline import Decomposing, Solving
 from decompose_distill.prompts import Prompt
-from decompose_distill.scores import Score
 from decompose_distill.solver import Solver
 from decompose_distill.training.checkpoint import MANIFEST
 from decompose_distill.training.recipe import distill
-from decompose_distill.types import Trace
-
-
-@dataclass(frozen=True)
-class Training:
-    """The teacher's traces that students learn from."""
-
-    traces: tuple[Trace, ...]
-    score: Score
-    seconds: float | None = None
-    """What collecting them took."""
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of what can be learned from; the order and what the backend refused leave it alone."""
-        said = (
-            encode_trace(replace(trace, key=""))
-            for trace in self.traces
-            if not (trace.failure and trace.failure.reason == "error")
-        )
-        return sha256("\n".join(sorted(said)).encode()).hexdigest()
-
-    def keep(self, variant: str) -> filters.Filter:
-        """The filter of a variant."""
-        screens = {"complete": filters.complete, "correct": filters.correct_by(self.score)}
-        return screens[VARIANTS[variant].screen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +59,10 @@ class Column:
 def student_place(setup: Setup, training: Training, variant: str, seed: int) -> tuple[Path, Inputs]:
     """Where the checkpoint of a student is or will be, and what it depends on."""
     inputs = dict(setup.student.inputs(variant, seed, training.sha256))
-    if VARIANTS[variant].screen == "correct":
+    if VARIANTS[variant].screen != "complete":
         inputs["score"] = Report("", "", ()).rescore(training.score).scored_by
+    if VARIANTS[variant].screen == "uplift":
+        inputs["uplift"] = {"solves": training.uplift_sha256, "minimum": LEAST_UPLIFT}
     return place(setup.output_dir / "students", f"{variant}-seed-{seed}", inputs), inputs
 
 
@@ -126,8 +99,8 @@ def make_row(setup: Setup, training: Training, name: str, seed: int) -> Row:
         return Row(inputs, lambda: Decomposer.from_pretrained(checkpoint, batch_size=size))
     prompt = setup.student.decompose
     if name == FEW_SHOT:
-        kept = (each for each in training.traces if training.keep("S_D-R")(each) is None)
-        prompt = few_shot(prompt, kept)
+        keep = training.keep("S_D-R")
+        prompt = few_shot(prompt, (each for each in training.traces if keep(each) is None))
     return Row(setup.student.untrained(prompt), lambda: _untrained_decomposer(setup, prompt))
 
 

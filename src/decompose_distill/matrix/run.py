@@ -9,19 +9,22 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from decompose_distill import scores
+from decompose_distill.cost import Price
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.harness import Report
-from decompose_distill.evaluation.money import Price
 from decompose_distill.evaluation.report import write_report
+from decompose_distill.evaluation.saved import save_study
 from decompose_distill.evaluation.study import Cell, Grid, Study
+from decompose_distill.ledger import read_budget
 from decompose_distill.matrix.assembly import make_cell, make_study, overlaps, warn
-from decompose_distill.matrix.cells import Repeat, collect_training, measure
+from decompose_distill.matrix.cells import Repeat, measure
 from decompose_distill.matrix.outlook import outlook
-from decompose_distill.matrix.parts import Training
+from decompose_distill.matrix.purse import Purse
 from decompose_distill.matrix.setup import TEST, Setup, answerable, check, unique
 from decompose_distill.matrix.student import Student
 from decompose_distill.matrix.table import cell_line, grid, header
+from decompose_distill.matrix.training_set import Training, collect_training
 from decompose_distill.matrix.variants import SOLVER, choose
 from decompose_distill.pipeline import Pipeline, Solving
 from decompose_distill.types import Question
@@ -42,7 +45,9 @@ def paper(
     transfer: Mapping[str, Iterable[Question]] | None = None,
     seeds: Sequence[int] = (0,),
     samples: int = 1,
+    solves: int = 1,
     score: scores.Score = scores.exact,
+    budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
     usd_per_hour: Decimal | None = None,
     title: str = "Which part to distil",
@@ -73,9 +78,13 @@ def paper(
         transfer: Questions of other domains by name, on which the students are measured too
             (the paper's Table 3).
         seeds: Of the trainings; each gives one more student of every kind.
-        samples: Traces a training question.
+        samples: Decompositions a training question; several need a temperature above 0.
+        solves: Solutions of each, with and without a decomposition, that S_D-uplift counts.
         score: Judges the test answers, and screens the training traces of S_D-R and S_E-R.
-        prices: By `teacher`, `solver` and the names of `solvers`; without one it is unknown.
+        budget_usd: The most that teacher and solvers may cost in all, over all calls with this
+            `output_dir`.
+        prices: Prices by model, before those of the [table](../how-to/budget.md); of a stage of
+            your own by its class, such as `package.module.Calculator`.
         usd_per_hour: Of the machine that trains and runs the students.
         title: Of the report.
         say: Takes each line of the account as it is known.
@@ -85,7 +94,9 @@ def paper(
         ConfigError: A name is unknown, a setting does not fit, or another process is at work
             in `output_dir`.
         DataError: Questions or all their gold answers are missing.
+        BudgetExceeded: The budget is used up; a call with a larger one goes on from there.
         BackendError: A backend refused for good, or the student cannot be loaded.
+        MissingExtraError: LoRA without peft.
         TrainingError: A student could not be trained.
 
     Example:
@@ -115,17 +126,17 @@ def paper(
         tuple(seeds),
         score,
         samples,
-        dict(prices or {}),
+        solves,
+        Purse(Path(output_dir), prices, read_budget(budget_usd)),
         usd_per_hour,
-        Path(output_dir),
         progress,
     )
     check(setup)
     found = overlaps(setup)
-    for split, overlap in found.items():
-        if overlap:
-            warnings.warn(warn(split, overlap), stacklevel=2)
-    say(outlook(setup))
+    warned = [warn(split, overlap) for split, overlap in found.items() if overlap]
+    for warning in warned:
+        warnings.warn(warning, stacklevel=2)
+    say("\n".join((outlook(setup), *(f"WARNING: {warning}" for warning in warned))))
     setup.output_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(setup.output_dir / "lock", timeout=0):
@@ -148,6 +159,7 @@ def _run(setup: Setup, title: str, found: Mapping[str, Overlap], say: Say) -> St
     say(f"\n{grid(Grid(TEST, study.cells))}")
     for transfer in study.transfers:
         say(f"\n{transfer.name}\n{grid(transfer)}")
+    save_study(study, setup.output_dir)
     say(f"\n{write_report(study, setup.output_dir)}")
     return study
 

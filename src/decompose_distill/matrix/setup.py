@@ -6,9 +6,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from decompose_distill import scores
+from decompose_distill.decomposer import Decomposer
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.evaluation.money import Price
+from decompose_distill.evaluation.money import machine_usd
 from decompose_distill.evaluation.study import Place
+from decompose_distill.ledger import find_price
+from decompose_distill.matrix.purse import Purse
 from decompose_distill.matrix.student import Student
 from decompose_distill.matrix.variants import (
     AS_SOLVER,
@@ -19,14 +22,13 @@ from decompose_distill.matrix.variants import (
     VARIANTS,
 )
 from decompose_distill.pipeline import Decomposing, Solving
-from decompose_distill.pretrained import load_config, load_tokenizer
+from decompose_distill.pretrained import context_window, load_config, load_tokenizer
 from decompose_distill.solver import Solver
+from decompose_distill.training.lora import check_peft
 from decompose_distill.types import Question
 
 TEST = ""
 """Name of the split that the study is about; the others are those of a transfer."""
-Prices = Mapping[str, Price]
-"""By `teacher`, `solver` and the names of further solvers."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,15 @@ class Setup:
     seeds: tuple[int, ...]
     score: scores.Score
     samples: int
-    prices: Prices
+    solves: int
+    purse: Purse
     usd_per_hour: Decimal | None
-    output_dir: Path
     progress: bool
+
+    @property
+    def output_dir(self) -> Path:
+        """Where everything is kept."""
+        return self.purse.folder
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -59,6 +66,11 @@ class Setup:
         wanted = {name for place in self.places for name in place}
         wanted |= {"S_D-R"} if AS_SOLVER in wanted else set()
         return tuple(name for name in VARIANTS if name in wanted)
+
+    @property
+    def weighs(self) -> bool:
+        """Whether it is measured how much decomposing helps, with all solves."""
+        return any(VARIANTS[name].screen == "uplift" for name in self.variants)
 
     @property
     def learns(self) -> bool:
@@ -91,21 +103,46 @@ def check(setup: Setup) -> None:
         ConfigError: A setting does not fit another.
         DataError: Questions or their gold answers are missing.
         BackendError: The student cannot be loaded.
+        MissingExtraError: LoRA without peft.
     """
-    if setup.samples < 1:
-        raise ConfigError(f"samples must be 1 or more, not {setup.samples}")
+    for name in ("samples", "solves"):
+        if getattr(setup, name) < 1:
+            raise ConfigError(f"{name} must be 1 or more, not {getattr(setup, name)}")
+    _check_temperature("samples", setup.samples, "teacher", setup.teacher)
+    _check_temperature("solves", setup.solves, "solver", next(iter(setup.solvers.values())))
     if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
         raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
-    known = ("teacher", *setup.solvers)
-    if unknown := [name for name in setup.prices if name not in known]:
-        raise ConfigError(f"prices: unknown {unknown[0]!r}; known: {', '.join(known)}")
+    machine_usd(0, setup.usd_per_hour)
+    for name, role in (("teacher", setup.teacher), *setup.solvers.items()):
+        if setup.purse.budget_usd is not None and isinstance(role, Decomposer | Solver):
+            find_price(name, role.backend, setup.purse.prices or {}, budgeted=True)
     for split, questions in setup.splits.items():
         _check_golds(f"transfer {split!r}" if split else "test", questions)
     if setup.learns:
         _check_golds("train", setup.train)
     if setup.variants or any(UNTRAINED in place or FEW_SHOT in place for place in setup.places):
-        load_tokenizer(setup.student.model)
-        load_config(setup.student.model)
+        _check_student(setup.student)
+
+
+def _check_temperature(argument: str, count: int, name: str, role: object) -> None:
+    greedy = isinstance(role, Decomposer | Solver) and role.sampling.temperature == 0
+    if count > 1 and greedy:
+        raise ConfigError(
+            f"{argument}={count} would be the same {count} times, as the {name} is sampled at "
+            "temperature 0: give it a higher one"
+        )
+
+
+def _check_student(student: Student) -> None:
+    if student.config.lora_rank:
+        check_peft()
+    load_tokenizer(student.model)
+    window, limit = context_window(load_config(student.model)), student.sampling.max_new_tokens
+    if limit >= window:
+        raise ConfigError(
+            f"max_new_tokens={limit} leaves no room for a prompt in the {window} tokens that "
+            f"{student.model} takes: give the student a smaller one"
+        )
 
 
 def _check_golds(argument: str, questions: Sequence[Question]) -> None:

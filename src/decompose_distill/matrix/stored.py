@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from typing import Any
 from decompose_distill.collection import collect
 from decompose_distill.errors import DataError
 from decompose_distill.journal import read_traces
+from decompose_distill.matrix.purse import Purse
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.types import Question, Trace
 
 TRACES = "traces.jsonl"
-DONE = "done.json"
+DONE = "done-{samples}-{solves}.json"
 """Written last: what lacks it is unfinished, and goes on where it stopped."""
 Inputs = Mapping[str, Any]
 """What a piece of work is made from, as plain data."""
@@ -74,26 +76,39 @@ def run_once(
     inputs: Inputs,
     load: Callable[[], Pipeline],
     questions: Sequence[Question],
+    purse: Purse,
     *,
     samples: int = 1,
+    solves: int = 1,
     progress: bool = True,
 ) -> Pass:
     """Run a pipeline over questions, or read what it said where it has been run before.
 
     Nothing is loaded for what is finished. A pass with a question the backend could not serve
-    counts as unfinished: the next call asks for that question again.
+    counts as unfinished: the next call asks for that question again. More samples or solves add
+    to what is there.
 
     Raises:
         BackendError: The backend refused for good; what was finished is kept.
+        BudgetExceeded: The budget is used up; what was finished is kept.
     """
-    done = folder / DONE
+    done = folder / DONE.format(samples=samples, solves=solves)
+    read = partial(_ordered, folder, questions, samples, solves)
     if done.is_file():
-        return Pass(_ordered(folder, questions), json.loads(done.read_text("utf-8"))["seconds"])
-    pipeline = load()
+        return Pass(read(), json.loads(done.read_text("utf-8"))["seconds"])
+    pipeline, path = load(), folder / TRACES
     began = time.perf_counter()
-    found = collect(pipeline, questions, folder / TRACES, samples=samples, progress=progress)
-    spent = time.perf_counter() - began
-    traces = _ordered(folder, questions)
+    found = collect(
+        pipeline,
+        questions,
+        path,
+        samples=samples,
+        solves=solves,
+        budget_usd=purse.budget_of(path),
+        prices=purse.prices,
+        progress=progress,
+    )
+    spent, traces = time.perf_counter() - began, read()
     # What an earlier, killed call spent is lost; every trace is taken to have cost the same.
     seconds = spent / found.asked * len(traces) if found.asked else None
     if not any(trace.failure and trace.failure.reason == "error" for trace in traces):
@@ -101,10 +116,14 @@ def run_once(
     return Pass(traces, seconds)
 
 
-def _ordered(folder: Path, questions: Sequence[Question]) -> tuple[Trace, ...]:
-    """The last trace of each sample, as one that failed may have been asked again."""
+def _ordered(
+    folder: Path, questions: Sequence[Question], samples: int, solves: int
+) -> tuple[Trace, ...]:
+    """The last trace of each sample and solve, as one that failed may have been asked again."""
     latest = {
-        (each.question.id, each.sample, each.solve): each for each in read_traces(folder / TRACES)
+        (each.question.id, each.sample, each.solve): each
+        for each in read_traces(folder / TRACES)
+        if each.sample < samples and each.solve < solves
     }
     order = {question.id: number for number, question in enumerate(questions)}
     if missing := order.keys() - {name for name, *_ in latest}:
@@ -112,4 +131,5 @@ def _ordered(folder: Path, questions: Sequence[Question]) -> tuple[Trace, ...]:
             f"{folder / TRACES} lacks {len(missing)} questions, {min(missing)} among them: "
             "remove that folder to make it again"
         )
-    return tuple(sorted(latest.values(), key=lambda each: order[each.question.id]))
+    found = sorted(latest.items(), key=lambda each: (order[each[0][0]], each[0][1:]))
+    return tuple(trace for _, trace in found)

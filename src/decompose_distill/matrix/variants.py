@@ -9,7 +9,7 @@ from decompose_distill.evaluation.study import Place
 from decompose_distill.solver import Mode
 from decompose_distill.training.examples import Role, Target
 
-Screen = Literal["complete", "correct"]
+Screen = Literal["complete", "correct", "uplift"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,14 @@ class Variant:
 VARIANTS: Mapping[str, Variant] = {
     "S_D-T": Variant("decomposer", "subquestions", "complete"),
     "S_D-R": Variant("decomposer", "subquestions", "correct"),
+    "S_D-uplift": Variant("decomposer", "subquestions", "uplift"),
     "S_E-T": Variant("solver", "rationale", "complete"),
     "S_E-A": Variant("solver", "gold_rationale", "complete"),
     "S_E-R": Variant("solver", "rationale", "correct"),
     "answer-only": Variant("solver", "answer", "complete"),
 }
-"""Students by the names of arXiv 2402.15000, and two it lacks: S_E-R and answer-only."""
+"""Students by the names of arXiv 2402.15000, and three its table lacks: S_D-uplift, S_E-R and
+answer-only."""
 
 SINGLE_CALL: Mapping[str, Mode] = {
     "none": "direct",
@@ -81,6 +83,7 @@ COMPARED: Sequence[tuple[Place, Place]] = (
     (("S_D-R", SOLVER), (FEW_SHOT, SOLVER)),
     (("S_D-R", SOLVER), ("S_D-T", SOLVER)),
     (("S_D-R", SOLVER), ("CoT", SOLVER)),
+    (("S_D-uplift", SOLVER), ("S_D-R", SOLVER)),
     ((TEACHER, "S_E-R"), (TEACHER, "S_E-A")),
     ((TEACHER, "S_E-R"), (TEACHER, "S_E-T")),
     ((TEACHER, "answer-only"), (TEACHER, "S_E-R")),

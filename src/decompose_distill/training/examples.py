@@ -1,12 +1,12 @@
 """Traces as examples: the chat a student will see, and the text it should write."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from decompose_distill.errors import ConfigError
 from decompose_distill.parsing import format_answer, format_subquestions, replace_answer
-from decompose_distill.prompts import Prompt
+from decompose_distill.prompts import DIRECT, JOINT, Prompt, decompose
 from decompose_distill.types import Message, Trace
 
 Role = Literal["decomposer", "solver"]
@@ -16,6 +16,12 @@ TARGETS: dict[str, tuple[Target, ...]] = {
     "solver": ("rationale", "gold_rationale", "answer"),
 }
 """What each role can learn to write; the first is its default."""
+DEFAULT_PROMPTS: Mapping[Target, Prompt] = {
+    "subquestions": decompose(),
+    "rationale": JOINT,
+    "gold_rationale": JOINT,
+    "answer": DIRECT,
+}
 
 
 @dataclass(frozen=True, slots=True)

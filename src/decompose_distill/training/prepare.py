@@ -1,7 +1,7 @@
 """From traces to audited rows on disk, as one stream: nothing is held that grows with them."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -18,6 +18,7 @@ from decompose_distill.progress import progress_bar
 from decompose_distill.training.audit import SHOWN, audit_row, audit_rows
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.examples import (
+    DEFAULT_PROMPTS,
     Example,
     Role,
     Target,
@@ -28,13 +29,6 @@ from decompose_distill.training.examples import (
 from decompose_distill.training.rows import Rows, write_rows
 from decompose_distill.training.tokenize import Tokens, tokenize
 from decompose_distill.types import Trace
-
-DEFAULT_PROMPTS: Mapping[Target, prompts.Prompt] = {
-    "subquestions": prompts.decompose(),
-    "rationale": prompts.JOINT,
-    "gold_rationale": prompts.JOINT,
-    "answer": prompts.DIRECT,
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,193 @@
+"""Uplift: how much a decomposition helps a solver, over the solver without it."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from statistics import fmean
+
+from decompose_distill import scores
+from decompose_distill.errors import ConfigError
+from decompose_distill.filters.outcomes import Filter, decomposed
+from decompose_distill.types import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often one solver was right, with a decomposition and without.
+
+    Example:
+        >>> Rates(3, 4, 1, 4).uplift
+        0.5
+    """
+
+    right_with: int
+    solves_with: int
+    right_without: int
+    solves_without: int
+
+    @property
+    def uplift(self) -> float:
+        """Success rate with the decomposition minus that without, from -1 to 1."""
+        return self.right_with / self.solves_with - self.right_without / self.solves_without
+
+    def __str__(self) -> str:
+        return (
+            f"{self.right_with}/{self.solves_with} with, "
+            f"{self.right_without}/{self.solves_without} without"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Uplift:
+    """What a decomposition was measured to bring, over one or more solvers.
+
+    Example:
+        >>> print(Uplift((Rates(3, 4, 1, 4), Rates(2, 4, 2, 4))))
+        +0.25 (3/4 with, 1/4 without; 2/4 with, 2/4 without)
+    """
+
+    solvers: tuple[Rates, ...]
+
+    @property
+    def value(self) -> float:
+        """Mean over the solvers, from -1 to 1."""
+        return fmean(each.uplift for each in self.solvers)
+
+    @property
+    def solves(self) -> int:
+        """Fewest solves that a rate in it rests on."""
+        return min(min(each.solves_with, each.solves_without) for each in self.solvers)
+
+    def __str__(self) -> str:
+        return f"{self.value:+.2f} ({'; '.join(map(str, self.solvers))})"
+
+
+Measured = Callable[[Trace], Uplift | None]
+"""Says the uplift of a trace's decomposition; `None` where it was not measured."""
+
+
+def measure_uplift(
+    *solvers: tuple[Iterable[Trace], Iterable[Trace]], score: scores.Score = scores.exact
+) -> Measured:
+    """Count over collected traces how often each decomposition led to the gold answer.
+
+    A decomposition is known by its question and subquestions, so that the solves of several
+    files and samples add up. A solver that failed (cut off, nothing to read) was not right; a
+    failure with reason `error`, where the backend did not answer, and a question without gold
+    count as no solve. Each iterable is read once; some 130 bytes stay for each decomposition
+    and each question.
+
+    Args:
+        solvers: For each solver two collections of traces: with decompositions, and of the
+            same questions without.
+        score: How answers are scored; right is 1.
+
+    Raises:
+        ConfigError: No solver is given, or one is not a pair.
+
+    Example:
+        >>> from decompose_distill import Decomposition, Question, Solution, Subquestion
+        >>> question = Question("How old are Ada and Bob together?", answer="42")
+        >>> split = Decomposition(question, (Subquestion("How old is Ada?"),))
+        >>> helped = [Trace(question, Solution(split, "42"), solve=n) for n in range(2)]
+        >>> alone = [Trace(question, Solution(Decomposition(question, ()), "7"))]
+        >>> print(measure_uplift((helped, alone))(helped[0]))
+        +1.00 (2/2 with, 0/1 without)
+    """
+    if not solvers or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in solvers):
+        raise ConfigError(
+            "measure_uplift takes a pair for each solver: (traces with decompositions, "
+            "traces of the same questions without)"
+        )
+    counted = [
+        (_count(traces, _split, score), _count(baseline, _asked, score))
+        for traces, baseline in solvers
+    ]
+
+    def measure(trace: Trace) -> Uplift | None:
+        rates = []
+        for (right, solves), (right_alone, solves_alone) in counted:
+            split, asked = _split(trace), _asked(trace)
+            if split not in solves or asked not in solves_alone:
+                return None
+            rates.append(
+                Rates(right[split], solves[split], right_alone[asked], solves_alone[asked])
+            )
+        return Uplift(tuple(rates))
+
+    return measure
+
+
+def uplift(measured: Measured, *, minimum: float, solves: int = 1) -> Filter:
+    """Keep decompositions that help the solver by at least so much, over no decomposition.
+
+    A question that the solver always answers without has an uplift of 0 at most: with a
+    `minimum` above 0 it is dropped, as splitting it teaches nothing that helps.
+
+    Args:
+        measured: From `measure_uplift`.
+        minimum: Least uplift, from -1 to 1: success rate with the decomposition minus that
+            without, as a mean over the solvers.
+        solves: Least number of solves that each rate must rest on.
+
+    Raises:
+        ConfigError: `minimum` or `solves` is out of range.
+
+    Example:
+        >>> from decompose_distill import Decomposition, Question, Solution
+        >>> question = Question("Why?")
+        >>> trace = Trace(question, Solution(Decomposition(question, ()), "so"))
+        >>> rates = Uplift((Rates(2, 4, 1, 4),))
+        >>> uplift(lambda trace: rates, minimum=0.5)(trace)
+        'uplift +0.25 below 0.5'
+        >>> uplift(lambda trace: rates, minimum=0.2, solves=8)(trace)
+        'uplift of 4 solves, 8 needed'
+    """
+    if not -1 <= minimum <= 1:
+        raise ConfigError(f"minimum must be from -1 to 1, not {minimum}")
+    if solves < 1:
+        raise ConfigError(f"solves must be 1 or more, not {solves}")
+
+    def keep(trace: Trace) -> str | None:
+        if trace.decomposition is None:
+            return decomposed(trace)
+        found = measured(trace)
+        if found is None:
+            return "uplift not measured"
+        if found.solves < solves:
+            return f"uplift of {found.solves} solve{'s' * (found.solves != 1)}, {solves} needed"
+        if found.value < minimum - 1e-9:  # 0.6 - 0.4 is a little less than 0.2
+            return f"uplift {found.value:+.2f} below {minimum:g}"
+        return None
+
+    return keep
+
+
+def _split(trace: Trace) -> int:
+    split = trace.decomposition and trace.decomposition.subquestions
+    return hash((trace.question.id, split))
+
+
+def _asked(trace: Trace) -> int:
+    return hash(trace.question.id)
+
+
+def _count(
+    traces: Iterable[Trace], key: Callable[[Trace], Hashable], score: scores.Score
+) -> tuple[Counter[Hashable], Counter[Hashable]]:
+    """How many solves were right, and how many there were, by key."""
+    right: Counter[Hashable] = Counter()
+    solves: Counter[Hashable] = Counter()
+    for trace in traces:
+        points = points_of(trace, score)
+        if points is not None:
+            solves[key(trace)] += 1
+            right[key(trace)] += points == 1
+    return right, solves
+
+
+def points_of(trace: Trace, score: scores.Score) -> float | None:
+    """1 or less for an answer, 0 for none; `None` where nothing was measured."""
+    if trace.failure and (trace.failure.reason == "error" or trace.decomposition is None):
+        return None
+    return score(trace.answer or "", trace.question.golds)

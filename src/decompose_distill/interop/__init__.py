@@ -1,0 +1,1 @@
+"""Traces in the forms other tools write and read."""
