@@ -46,6 +46,7 @@ ASKED: Mapping[str, tuple[Place, Place]] = {
     "does the solver distil": ((TEACHER, "S_E-R"), (TEACHER, SOLVER)),
     "does it without working": ((TEACHER, "answer-only"), (TEACHER, SOLVER)),
     "is screening of use to a decomposer": (("S_D-R", SOLVER), ("S_D-T", SOLVER)),
+    "is uplift a better screen": (("S_D-uplift", SOLVER), ("S_D-R", SOLVER)),
     "is screening better than gold answers": ((TEACHER, "S_E-R"), (TEACHER, "S_E-A")),
     "is working better than none": ((TEACHER, "S_E-R"), (TEACHER, "answer-only")),
     "does a decomposer still solve": ((TEACHER, "S_D-R as solver"), (TEACHER, "untrained student")),
@@ -86,7 +87,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output-dir", type=Path, help="kept, and continued by the next run")
     parser.add_argument("--student", default="auto", help="auto (SmolLM2-135M), tiny, or a model")
     parser.add_argument("--train", type=int, default=300, help="questions to train on")
-    parser.add_argument("--questions", type=int, default=100, help="measured of each split")
+    parser.add_argument("--questions", type=int, default=80, help="measured of each split")
     parser.add_argument("--epochs", type=int, help="of every training")
     parser.add_argument("--world", type=int, default=1, help="seed of the world")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of the trainings")
