@@ -1,6 +1,7 @@
 """The controlled world: what is held out, what is not, and that every answer can be reached."""
 
 import re
+from collections.abc import Iterable
 
 import pytest
 
@@ -22,7 +23,7 @@ def heldout(world: World) -> list[Question]:
     return [question for questions in world.splits.values() for question in questions]
 
 
-def named(questions: list[Question]) -> set[str]:
+def named(questions: Iterable[Question]) -> set[str]:
     return {word for q in questions for word in re.findall(r"\w+", q.text)} & EVERY_NAME
 
 
@@ -42,6 +43,18 @@ def test_the_heldout_questions_do_not_depend_on_how_many_are_trained() -> None:
     assert build_world(seed=7, train=10).splits == build_world(seed=7).splits
 
 
+def test_familiar_questions_change_no_other_and_name_the_entities_of_training() -> None:
+    world = build_world(seed=7, familiar=60)
+    assert (world.train, world.facts) == (build_world(seed=7).train, build_world(seed=7).facts)
+    assert {**world.splits, **build_world(seed=7).splits} == world.splits
+    familiar = world.splits["familiar"]
+    assert len(familiar) == 60
+    assert not named(familiar) & named(heldout(build_world(seed=7)))
+    assert len(named(familiar) & named(world.train)) > 0.9 * len(named(familiar))
+    texts = [question.text for question in (*world.train, *heldout(world))]
+    assert len(set(texts)) == len(texts)
+
+
 def test_no_question_occurs_twice(world: World) -> None:
     texts = [question.text for question in (*world.train, *heldout(world))]
     assert len(set(texts)) == len(texts)
@@ -54,20 +67,20 @@ def test_no_name_has_two_meanings() -> None:
 
 
 def test_heldout_questions_name_no_entity_of_training(world: World) -> None:
-    assert not named(list(world.train)) & named(heldout(world))
+    assert not named(world.train) & named(heldout(world))
 
 
 def test_heldout_answers_are_no_entity_of_training(world: World) -> None:
     answers = {question.answer for question in heldout(world)} & EVERY_NAME
     assert answers
-    assert not answers & named(list(world.train))
+    assert not answers & named(world.train)
 
 
 def test_facts_never_lead_from_one_part_of_the_world_to_the_other(world: World) -> None:
-    known = named(list(world.train))
+    known, others = named(world.train), named(heldout(world))
     for (_, entity), value in world.facts.items():
         if value in EVERY_NAME and entity in known:
-            assert value not in named(heldout(world))
+            assert value not in others
 
 
 def test_wordings_of_heldout_questions_are_reserved() -> None:

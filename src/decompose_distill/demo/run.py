@@ -78,7 +78,7 @@ def run_demo(
     place = check_output_dir(output_dir)
     scale = TINY if student == "tiny" else SMOLLM2
     world = build_world(seed, train=scale.traces)
-    base = _base_student(student, place, world)
+    base = base_student(student, place, world)
     say(_introduction(world, base))
     expert = Decomposer(ScriptedBackend(teacher(world)), prompt=PROMPT)
     solver = DatabaseSolver(world)
@@ -120,8 +120,17 @@ def _decomposers(
         yield name, Decomposer.from_pretrained(checkpoint, batch_size=BATCH_SIZE)
 
 
-def _base_student(student: str, place: Path, world: World) -> Path | str:
-    """The model to start from; a `.gguf` file is converted once, as reading it is slow."""
+def base_student(student: str, place: Path, world: World) -> Path | str:
+    """The model to start from, made in `place` where it cannot be taken as it is.
+
+    `auto` is SmolLM2-135M-Instruct, `tiny` a small Llama made from nothing. A `.gguf` file is
+    converted once, as reading it is slow.
+
+    Raises:
+        BackendError: The student cannot be had.
+    """
+    if (base := place / "base" / "tokenizer_config.json").is_file():  # written last
+        return base.parent
     if student == "tiny":
         texts = [f"{PROMPT.system}\n{question.text}" for question in world.train]
         plans = ["\n".join(asked.plan()) for asked in world.compositions.values()]

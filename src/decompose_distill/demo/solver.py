@@ -1,37 +1,13 @@
 """A database with arithmetic as the solver: it answers atomic subquestions and nothing else."""
 
-import re
 from collections.abc import Iterable, Iterator
 
-from decompose_distill.demo.facts import (
-    COLLECTIONS,
-    DECOYS,
-    MEASURES,
-    RELATIONS,
-    Measure,
-    Relation,
-)
+from decompose_distill.demo.atomic import Records, combine, read_step
 from decompose_distill.demo.world import World
 from decompose_distill.types import Decomposition, Failure, Solution
 
 UNKNOWN = "unknown"
 """What the database answers when it has no such record."""
-_SEPARATOR = re.compile(r", and |, or |, | and | or ")
-
-
-def _pattern(step: str) -> re.Pattern[str]:
-    """What a subquestion of this form looks like."""
-    return re.compile(re.escape(step).replace(r"\{\}", "(.+)"), re.IGNORECASE)
-
-
-_MEASURES: tuple[Measure, ...] = (*MEASURES.values(), *DECOYS.values())
-_RECORDS: tuple[Relation | Measure, ...] = (*RELATIONS.values(), *_MEASURES)
-_LOOKUPS = tuple((_pattern(record.step), record.name) for record in _RECORDS)
-_AGGREGATES = tuple(
-    (_pattern(form), operator, measure.name)
-    for measure in _MEASURES
-    for operator, form in measure.aggregates.items()
-) + tuple((_pattern(listed.count), "count", listed.name) for listed in COLLECTIONS.values())
 
 
 class DatabaseSolver:
@@ -52,8 +28,7 @@ class DatabaseSolver:
     """
 
     def __init__(self, world: World) -> None:
-        self._facts = world.facts
-        self._names = {entity.lower(): entity for _, entity in world.facts}
+        self._records = Records(world.facts)
 
     def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
         """Solve each decomposition as it comes."""
@@ -82,34 +57,9 @@ class DatabaseSolver:
             >>> solver.answer("Who is older, #1 or #1?", ["Emma"])
             'Emma'
         """
-        known = {f"#{number}": answer for number, answer in enumerate(earlier, start=1)}
-        text = subquestion.strip()
-        for pattern, name in _LOOKUPS:
-            if match := pattern.fullmatch(text):
-                return self._find(name, known.get(match[1], match[1])) or UNKNOWN
-        for pattern, operator, name in _AGGREGATES:
-            if match := pattern.fullmatch(text):
-                entities = [known.get(word, word) for word in _SEPARATOR.split(match[1])]
-                return self._aggregate(operator, name, entities)
-        return UNKNOWN
-
-    def _find(self, name: str, entity: str) -> str | None:
-        return self._facts.get((name, self._names.get(entity.lower(), entity)))
-
-    def _aggregate(self, operator: str, name: str, entities: list[str]) -> str:
-        """Compare, add or count what is recorded; unknown where one has no such record."""
-        found = {entity: self._find(name, entity) for entity in entities}
-        records = [record for record in found.values() if record]
-        if len(records) < len(found):
-            return UNKNOWN
-        if operator == "count":
-            return str(len({member for record in records for member in record.split(", ")}))
-        numbers = [int(record) for record in records]
-        if operator == "sum":
-            return str(sum(numbers))
-        if operator == "difference":
-            return str(max(numbers) - min(numbers))
-        return list(found)[numbers.index(max(numbers))]
+        step = read_step(subquestion)
+        found = step and self._records.find(step, list(earlier))
+        return combine(step.operator, found) if step and found else UNKNOWN
 
 
 def _failure(decomposition: Decomposition, message: str) -> Failure:

@@ -30,7 +30,7 @@ def teacher(world: World) -> Callable[[str], str]:
 
     def decompose(question: str) -> str:
         rng = Random(f"{world.seed} {question}")
-        return _write(world.compositions[question], rng)
+        return write_plan(world.compositions[question], rng)
 
     return decompose
 
@@ -48,10 +48,15 @@ def numbered(steps: Iterable[str]) -> str:
 
 def missing_step(asked: Composition) -> str:
     """Skips a hop: asks about Emma where her boss is meant."""
+    return numbered(skip_hop(asked).plan())
+
+
+def skip_hop(asked: Composition) -> Composition:
+    """What is asked without the first hop of the longest chain."""
     longest = max(asked.operands, key=lambda operand: len(operand.chain))
     shorter = replace(longest, chain=longest.chain[1:])
     operands = tuple(shorter if operand is longest else operand for operand in asked.operands)
-    return numbered(replace(asked, operands=operands).plan())
+    return replace(asked, operands=operands)
 
 
 def wrong_relation(asked: Composition) -> str:
@@ -88,7 +93,8 @@ SLIPS: tuple[Fault, ...] = (missing_step, wrong_relation, distraction, broken_fo
 SLIP_RATE = 0.08
 
 
-def _write(asked: Composition, rng: Random) -> str:
+def write_plan(asked: Composition, rng: Random) -> str:
+    """The gold plan, or what the teacher's habits and slips make of it."""
     habit = HABITS.get((asked.operator, asked.kind))
     if habit and rng.random() < HABIT_RATE:
         return habit(asked)

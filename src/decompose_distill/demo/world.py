@@ -69,10 +69,11 @@ Form = tuple[Operator, Kind, Pair]
 
 @dataclass(frozen=True)
 class World:
-    """Facts, training questions and three held-out splits, all from one seed.
+    """Facts, training questions and held-out splits, all from one seed.
 
     `unseen` has new entities and wordings; `recombined` also puts operators over pairs of chains
     never trained together; `deeper` also follows one hop more than any training question.
+    `familiar`, where it is asked for, has new wordings and the entities of training.
 
     Example:
         >>> world = build_world(seed=0)
@@ -95,6 +96,7 @@ def build_world(
     unseen: int = 200,
     recombined: int = 100,
     deeper: int = 100,
+    familiar: int = 0,
 ) -> World:
     """Generate the world; the arguments after the seed are numbers of questions.
 
@@ -114,7 +116,12 @@ def build_world(
         "recombined": examiner.write(apart, recombined),
         "deeper": examiner.write(_every(_deeper), deeper),
     }
-    compositions = MappingProxyType(learner.compositions | examiner.compositions)
+    written = learner.compositions | examiner.compositions
+    if familiar:
+        reviewer = _Writer(facts, here, HELDOUT_WORDINGS, {}, Random(f"{seed} familiar"))
+        splits = {"familiar": reviewer.write(together, familiar)} | splits
+        written |= reviewer.compositions
+    compositions = MappingProxyType(written)
     return World(seed, MappingProxyType(facts), trained, MappingProxyType(splits), compositions)
 
 

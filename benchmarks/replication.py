@@ -1,0 +1,221 @@
+"""The paper's matrix in the demo's world, open book and closed book, with a real student.
+
+    python benchmarks/replication.py --json replication.json --output-dir runs/replication
+
+Open book, the facts a question needs stand among distractors in its context; closed book, they
+stand nowhere. Teacher and solver are scripted (`decompose_distill.demo.large`), every student is
+a real model: SmolLM2-135M, or with `--student tiny` a small Llama made from nothing. All cells
+are measured on `unseen` questions, those that tell whether a skill transfers also on `familiar`
+and `recombined` ones. The comparisons were chosen before anything was measured, and are
+corrected together (Holm). Run again with the same `--output-dir`, it goes on where it stopped.
+The table is also printed as Markdown.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import decompose_distill as dd
+from decompose_distill.demo.book import open_book
+from decompose_distill.demo.large import LargeModel
+from decompose_distill.demo.run import PROMPT, SMOLLM2, TINY, base_student
+from decompose_distill.demo.world import World, build_world
+from decompose_distill.evaluation.conclusion import p_text, points
+from decompose_distill.evaluation.statistics import holm
+from decompose_distill.evaluation.study import Cell, Place, Study
+
+BOOKS = ("open", "closed")
+SPLITS = ("familiar", "unseen", "recombined")
+MAIN = "unseen"
+SOLVE = dd.prompts.Prompt(
+    "Answer each subquestion, then the question itself. "
+    'End with a line "The answer is: " and the answer.'
+)
+ANSWER = dd.prompts.Prompt('Answer the question with one line, "The answer is: " and the answer.')
+TINY_CONFIG = replace(TINY.config, epochs=1)
+CONFIG = replace(SMOLLM2.config, batch_size=8, master_weights=True)
+TEACHER, SOLVER = "teacher", "solver"
+ASKED: Mapping[str, tuple[Place, Place]] = {
+    "does the decomposer distil": (("S_D-R", SOLVER), (TEACHER, SOLVER)),
+    "does the solver distil": ((TEACHER, "S_E-R"), (TEACHER, SOLVER)),
+    "does it without working": ((TEACHER, "answer-only"), (TEACHER, SOLVER)),
+    "is screening of use to a decomposer": (("S_D-R", SOLVER), ("S_D-T", SOLVER)),
+    "is uplift a better screen": (("S_D-uplift", SOLVER), ("S_D-R", SOLVER)),
+    "is screening better than gold answers": ((TEACHER, "S_E-R"), (TEACHER, "S_E-A")),
+    "is working better than none": ((TEACHER, "S_E-R"), (TEACHER, "answer-only")),
+    "does a decomposer still solve": ((TEACHER, "S_D-R as solver"), (TEACHER, "untrained student")),
+    "does any student decompose": (("S_D-R", SOLVER), ("untrained student", SOLVER)),
+    "do subquestions help at all": ((TEACHER, SOLVER), ("CoT", SOLVER)),
+}
+"""What is tested in each book, on all questions for which both cells were measured."""
+BY_SPLIT = ("does the decomposer distil", "does the solver distil", "does it without working")
+"""What is tested on each split apart, to see whether it transfers."""
+Cells = Mapping[tuple[str, str, Place], Cell]
+"""By book, split and place."""
+
+
+def main() -> int:
+    args = _arguments()
+    began = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            place = args.output_dir or Path(folder)
+            cells = {key: cell for book in args.books for key, cell in measure(book, place, args)}
+    except dd.DecomposeDistillError as error:
+        print(f"cannot measure: {error}", file=sys.stderr)
+        return 3
+    tested = compare(cells)
+    print(*markdown(cells, tested), sep="\n")
+    minutes = round((time.perf_counter() - began) / 60, 1)
+    print(f"\n{minutes} minutes")
+    if args.json:
+        figures = {"settings": settings(args), "minutes": minutes}
+        figures |= {"cells": [to_json(*each) for each in cells.items()], "comparisons": tested}
+        args.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--output-dir", type=Path, help="kept, and continued by the next run")
+    parser.add_argument("--student", default="auto", help="auto (SmolLM2-135M), tiny, or a model")
+    parser.add_argument("--train", type=int, default=300, help="questions to train on")
+    parser.add_argument("--questions", type=int, default=80, help="measured of each split")
+    parser.add_argument("--epochs", type=int, help="of every training")
+    parser.add_argument("--world", type=int, default=1, help="seed of the world")
+    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of the trainings")
+    parser.add_argument(
+        "--books", nargs="+", choices=("open", "closed"), default=["open", "closed"]
+    )
+    parser.add_argument("--rows", nargs="+", help="decomposers; by default all")
+    parser.add_argument("--columns", nargs="+", help="solvers; by default all")
+    return parser.parse_args()
+
+
+def measure(
+    book: str, place: Path, args: argparse.Namespace
+) -> Iterator[tuple[tuple[str, str, Place], Cell]]:
+    """The matrix with one book."""
+    size = dict.fromkeys(SPLITS, args.questions)
+    world = build_world(args.world, train=args.train, deeper=0, **size)
+    student = _student(args, place, world)
+    world = open_book(world) if book == "open" else world
+    print(f"\n{book} book\n", flush=True)
+    model = LargeModel(world)
+    study = dd.paper(
+        dd.Pipeline(dd.Decomposer(model, prompt=PROMPT), dd.Solver(model)),
+        world.train,
+        world.splits[MAIN],
+        student=student,
+        output_dir=place / book,
+        rows=args.rows,
+        columns=args.columns,
+        transfer={split: world.splits[split] for split in SPLITS if split != MAIN},
+        seeds=args.seed,
+        title=f"The controlled replication, {book} book",
+        say=lambda line: print(line, flush=True),
+        progress=False,
+    )
+    yield from (((book, *where), cell) for where, cell in _cells(study))
+
+
+def _student(args: argparse.Namespace, place: Path, world: World) -> dd.Student:
+    return dd.Student(
+        base_student(args.student, place, world),
+        decompose=PROMPT,
+        solve=SOLVE,
+        answer=ANSWER,
+        sampling=dd.Sampling(max_new_tokens=96),
+        config=_config(args),
+        batch_size=128,
+    )
+
+
+def _config(args: argparse.Namespace) -> dd.DistillConfig:
+    config = TINY_CONFIG if args.student == "tiny" else CONFIG
+    return replace(config, epochs=args.epochs or config.epochs)
+
+
+def _cells(study: Study) -> Iterator[tuple[tuple[str, Place], Cell]]:
+    yield from (((MAIN, cell.place), cell) for cell in study.cells)
+    for grid in study.transfers:
+        yield from (((grid.name, cell.place), cell) for cell in grid.cells)
+
+
+def compare(cells: Cells) -> list[dict[str, Any]]:
+    """Every test of `ASKED` that can be made, with p-values corrected over all of them."""
+    rows = []
+    for book in dict.fromkeys(book for book, _, _ in cells):
+        for asked, (first, baseline) in ASKED.items():
+            for splits in [[split] for split in SPLITS] if asked in BY_SPLIT else [SPLITS]:
+                found = [
+                    (split, one.compare(other))
+                    for split in splits
+                    if (one := cells.get((book, split, first)))
+                    and (other := cells.get((book, split, baseline)))
+                ]
+                if found:
+                    place = {"book": book, "splits": [split for split, _ in found]}
+                    rows.append(place | {"asked": asked} | _tested([test for _, test in found]))
+    adjusted = holm([row["p"] for row in rows])
+    return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _tested(found: Sequence[dd.Comparison]) -> dict[str, Any]:
+    pairs = tuple(pair for test in found for pair in test.pairs)
+    test = dd.Comparison(found[0].name, found[0].baseline, pairs)
+    row = {"first": test.name, "baseline": test.baseline, "difference": test.difference}
+    return row | {"n": len(pairs), "better": test.better, "worse": test.worse, "p": test.p_value}
+
+
+def markdown(cells: Cells, tested: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A table a book, then the tests."""
+    for book in dict.fromkeys(book for book, _, _ in cells):
+        yield f"\n| {book} book: decomposer | solver | {' | '.join(SPLITS)} |"
+        yield "|---" * (2 + len(SPLITS)) + "|"
+        for where in dict.fromkeys(place for key, _, place in cells if key == book):
+            found = (cells.get((book, split, where)) for split in SPLITS)
+            yield f"| {' | '.join((*where, *map(_percent, found)))} |"
+    yield "\n| asked | book, questions | difference | against | p, after Holm |"
+    yield "|---|---|---|---|---|"
+    for row in tested:
+        asked = f"{row['asked']}: {row['first']} − {row['baseline']}"
+        place = f"{row['book']}, {row['n']} {' '.join(row['splits'])}"
+        counts = f"{row['better']} against {row['worse']}"
+        p = p_text(row["p_holm"])
+        yield f"| {asked} | {place} | {points(row['difference'])} | {counts} | {p} |"
+
+
+def _percent(cell: Cell | None) -> str:
+    if cell is None or not cell.n:
+        return "–"
+    low, high = (100 * bound for bound in cell.interval)
+    spread = "" if cell.spread is None else f" ±{100 * cell.spread:.1f}"
+    return f"{100 * cell.mean:.1f} % [{low:.0f}, {high:.0f}]{spread}"
+
+
+def to_json(key: tuple[str, str, Place], cell: Cell) -> dict[str, Any]:
+    """One cell as plain data."""
+    book, split, (row, column) = key
+    low, high = cell.interval
+    figures = {"book": book, "split": split, "row": row, "column": column, "n": cell.n}
+    figures |= {"accuracy": cell.mean, "ci_low": low, "ci_high": high, "spread": cell.spread}
+    failures = [dict(report.failures) for report in cell.reports]
+    return figures | {"unscored": cell.unscored, "failures": failures}
+
+
+def settings(args: argparse.Namespace) -> dict[str, Any]:
+    """What the figures were measured with."""
+    names = ("student", "train", "questions", "world", "seed")
+    return {name: getattr(args, name) for name in names} | {"config": asdict(_config(args))}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
