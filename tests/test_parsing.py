@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill import ParseError, Subquestion
-from decompose_distill.parsing import format_subquestions, parse_answer, parse_subquestions
+from decompose_distill.parsing import (
+    format_decomposition,
+    format_subquestions,
+    parse_answer,
+    parse_subquestions,
+)
 
 TWO = ["How old is Ada?", "Is #1 above 9?"]
 
@@ -117,6 +122,7 @@ QUESTIONS = WORDS.map(lambda words: "What " + " ".join(words) + "?")
 @given(st.lists(QUESTIONS.map(Subquestion), max_size=8).map(tuple))
 def test_what_is_formatted_is_read_back(subquestions: tuple[Subquestion, ...]) -> None:
     assert parse_subquestions(format_subquestions(subquestions)) == subquestions
+    assert parse_subquestions(format_decomposition(subquestions)) == subquestions
 
 
 @pytest.mark.parametrize(

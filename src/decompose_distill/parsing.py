@@ -52,7 +52,7 @@ def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
 
 
 def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
-    """Write subquestions as the numbered lines that students are trained to produce.
+    """Write subquestions as numbered lines.
 
     Example:
         >>> print(format_subquestions([Subquestion("How old is Ada?"), Subquestion("Is #1 > 9?")]))
@@ -62,6 +62,22 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
     if not subquestions:
         return NO_DECOMPOSITION
     return "\n".join(f"{number}. {each.text}" for number, each in enumerate(subquestions, start=1))
+
+
+def format_decomposition(subquestions: Sequence[Subquestion]) -> str:
+    """Write what a student decomposer is trained to say: how many subquestions, then these.
+
+    A small model that says the number first stops there; without it, measured with SmolLM2-135M
+    on real traces, one output in six repeats a subquestion without end (`benchmarks/sweep.py`).
+
+    Example:
+        >>> print(format_decomposition([Subquestion("How old is Ada?"), Subquestion("Is #1 > 9?")]))
+        2 subquestions:
+        1. How old is Ada?
+        2. Is #1 > 9?
+    """
+    lines = format_subquestions(subquestions)
+    return f"{len(subquestions)} subquestions:\n{lines}" if subquestions else lines
 
 
 def parse_answer(text: str) -> str:
