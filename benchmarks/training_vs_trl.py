@@ -353,7 +353,8 @@ def _load(args: argparse.Namespace) -> Work:
 
     tokenizer = load_tokenizer(_base(args))
     rows = tokenize_rows(tokenizer, args, 0, args.train)
-    config = DistillConfig(epochs=1, batch_size=args.batch_size)
+    # As theirs: they keep no float32 copy of bfloat16 weights.
+    config = DistillConfig(epochs=1, batch_size=args.batch_size, master_weights=False)
     return Work(args, load_model(_base(args), dtype=_dtype(args)), tokenizer, rows, config)
 
 

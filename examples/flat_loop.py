@@ -69,9 +69,10 @@ def main(traces_path: str, student: str, output_dir: str) -> list[float]:
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     dtype = torch.bfloat16 if device.type != "cpu" or native else torch.float32
     model = AutoModelForCausalLM.from_pretrained(student, dtype=dtype).to(device)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True
-    )
+    # bfloat16 loses small updates, so they are collected in float32.
+    weights = list(model.parameters())
+    copies = [weight.detach().float() for weight in weights]
+    optimizer = torch.optim.AdamW(copies, lr=LEARNING_RATE, weight_decay=0.0, fused=True)
 
     # ------------------------------------------------------------ the order of training
     order = random.Random(SEED)
@@ -117,8 +118,12 @@ def main(traces_path: str, student: str, output_dir: str) -> list[float]:
             share = 0.5 * (1 + math.cos(math.pi * passed))
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * share
+        for weight, copy in zip(weights, copies, strict=True):
+            copy.grad, weight.grad = weight.grad.float(), None
         optimizer.step()
-        optimizer.zero_grad()
+        with torch.no_grad():
+            for weight, copy in zip(weights, copies, strict=True):
+                weight.copy_(copy)
 
         losses.append(loss.item())
         seconds = time.perf_counter() - began
