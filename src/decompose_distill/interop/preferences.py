@@ -106,7 +106,7 @@ def preference_pairs(
         >>> traces = [trace("42", "How old is each?"), trace("7", "Who is Ada?")]
         >>> [pair] = preference_pairs(traces).pairs
         >>> pair.chosen, pair.rejected
-        ('1. How old is each?', '1. Who is Ada?')
+        ('1 subquestions:\\n1. How old is each?', '1 subquestions:\\n1. Who is Ada?')
     """
     if most < 1:
         raise ConfigError(f"most must be 1 or more, not {most}")
