@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: a tiny model for speed, SmolLM2 for truth."""
 
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from decompose_distill import Decomposition, Question, Solution, Subquestion, Trace, prompts
+
+# A shell that starts the tests in the background has Ctrl-C ignored in them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if TYPE_CHECKING:
     from decompose_distill.training.tokenize import Tokens
