@@ -78,6 +78,12 @@ _TRACES = st.lists(
 )
 
 
+def test_traces_alike_but_for_the_words_are_chosen_in_any_order() -> None:
+    traces = [_trace("42"), _trace("42", "A?"), _trace("42", "B?")]
+
+    assert set(_kept(traces, 2)) == set(_kept(traces[::-1], 2))
+
+
 @given(_TRACES, st.integers(1, 3), st.randoms())
 def test_the_choice_is_the_same_in_any_order_and_within_the_cap(
     traces: list[Trace], most: int, rng: object

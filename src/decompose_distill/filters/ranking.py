@@ -75,7 +75,7 @@ def _admit(best: dict[bytes, Rank], split: bytes, rank: Rank, most: int) -> None
     """Put a trace among the best of its question, and the worst out if they are too many."""
     best[split] = min(rank, best.get(split, rank))
     if len(best) > most:
-        del best[max(best, key=lambda each: best[each])]
+        del best[max(best, key=lambda each: (best[each], each))]  # alike but for the split
 
 
 def _rank(
