@@ -1,6 +1,8 @@
 """Fixtures shared by all tests: a tiny model for speed, SmolLM2 for truth."""
 
+import os
 import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +13,9 @@ from decompose_distill import Decomposition, Question, Solution, Subquestion, Tr
 
 # A shell that starts the tests in the background has Ctrl-C ignored in them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# No key, server or proxy of the user's reaches a test.
+for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+    os.environ.pop(name, None)
 
 if TYPE_CHECKING:
     from decompose_distill.training.tokenize import Tokens
@@ -32,6 +37,18 @@ def make_trace(question: Question, answer: str, sample: int = 0) -> Trace:
     text = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
     decomposition = Decomposition(question, subquestions, text, sample)
     return Trace(question, Solution(decomposition, answer, f"The answer is: {answer}"), sample)
+
+
+def run_cli(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run the command line in this process; gives its exit code."""
+    from decompose_distill.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["decompose-distill", *map(str, arguments)])
+    try:
+        main()
+    except SystemExit as leave:
+        return int(leave.code or 0)
+    return 0
 
 
 @pytest.fixture(scope="session")

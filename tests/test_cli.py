@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import QUESTIONS
+from conftest import QUESTIONS, run_cli
 from decompose_distill import Trace, read_traces, write_traces
-from decompose_distill.cli import main
 
 
 @pytest.fixture
@@ -21,15 +20,6 @@ def asked(tmp_path: Path) -> Path:
     rows = ({"question": each.text, "answer": each.answer} for each in QUESTIONS)
     path.write_text("\n".join(map(json.dumps, rows)))
     return path
-
-
-def _run(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["decompose-distill", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    return 0
 
 
 def test_audit_shows_rows_and_says_what_it_found(
@@ -43,12 +33,12 @@ def test_audit_shows_rows_and_says_what_it_found(
     write_traces(learned[:1] * 4, tmp_path / "same.jsonl")
     call = ("--student", tiny_dir)
 
-    assert _run("audit", tmp_path / "good.jsonl", *call, monkeypatch=monkeypatch) == 0
+    assert run_cli("audit", tmp_path / "good.jsonl", *call, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("kept 8 of 8 traces")
     assert shown.count("⟦3|") == 3
     assert shown.endswith("no fault found\n")
-    assert _run("audit", tmp_path / "same.jsonl", *call, monkeypatch=monkeypatch) == 1
+    assert run_cli("audit", tmp_path / "same.jsonl", *call, monkeypatch=monkeypatch) == 1
     assert "error: audit: all 4 completions are the same" in capsys.readouterr().err
 
 
@@ -95,7 +85,7 @@ def test_a_wrong_call_is_one_line_and_an_exit_code(
     monkeypatch.chdir(asked.parent)
     given = [str(asked) if each == "Q" else each for each in arguments]
 
-    assert _run(*given, monkeypatch=monkeypatch) == code
+    assert run_cli(*given, monkeypatch=monkeypatch) == code
     error = capsys.readouterr().err
     assert line in error
     assert "Traceback" not in error
@@ -106,7 +96,7 @@ def test_a_missing_key_is_told_before_anything_is_asked(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    code = _run(
+    code = run_cli(
         "collect", asked, "--teacher", "openai:gpt-4.1", "--output", asked.parent / "t.jsonl",
         monkeypatch=monkeypatch,
     )  # fmt: skip
@@ -128,15 +118,15 @@ def test_traces_are_collected_distilled_and_evaluated(
     teacher = f"replay:{folder / 'recorded.jsonl'}"
     monkeypatch.chdir(folder)
 
-    assert not _run(
+    assert not run_cli(
         "collect", asked, "--teacher", teacher, "--output", "t.jsonl", monkeypatch=monkeypatch
     )
     assert len(list(read_traces("t.jsonl"))) == len(QUESTIONS)
-    assert not _run(
+    assert not run_cli(
         "distill", "t.jsonl", "--student", tiny_dir, "--output-dir", "student", "--epochs", "1",
         monkeypatch=monkeypatch,
     )  # fmt: skip
-    assert not _run(
+    assert not run_cli(
         "evaluate", asked, "--decomposer", "student", "--solver", teacher,
         "--output", "new/report.json", monkeypatch=monkeypatch,
     )  # fmt: skip
@@ -154,20 +144,20 @@ def test_a_plan_sends_nothing_and_weighs_the_budget(
     prices.write_text('{"m": {"input_per_million": 0.4, "output_per_million": 1.6}}')
     call = ("plan", asked, "--teacher", "openai:m", "--samples", "2", "--prices", prices)
 
-    assert not _run(*call, "--budget-usd", "5", monkeypatch=monkeypatch)
+    assert not run_cli(*call, "--budget-usd", "5", monkeypatch=monkeypatch)
     said = capsys.readouterr().out
     assert said.startswith(f"{2 * len(QUESTIONS)} of {2 * len(QUESTIONS)} traces are to be made")
     assert "the budget of $5.00 is more than all this is expected to cost" in said
-    assert not _run(*call, "--budget-usd", "0.001", monkeypatch=monkeypatch)
+    assert not run_cli(*call, "--budget-usd", "0.001", monkeypatch=monkeypatch)
     assert "the budget of $0.0010 will be reached before the end" in capsys.readouterr().out
-    assert not _run(*call[:-2], monkeypatch=monkeypatch)
+    assert not run_cli(*call[:-2], monkeypatch=monkeypatch)
     assert "cost: an unknown amount" in capsys.readouterr().out
 
 
 def test_a_budget_without_a_price_is_a_wrong_call_and_makes_no_file(
     asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = _run(
+    code = run_cli(
         "collect", asked, "--teacher", "openai:m", "--base-url", "http://127.0.0.1:9/v1",
         "--output", asked.parent / "t.jsonl", "--budget-usd", "1", monkeypatch=monkeypatch,
     )  # fmt: skip
@@ -184,7 +174,7 @@ def test_a_collection_that_failed_throughout_exits_with_1(
 ) -> None:
     write_traces(traces[:1], asked.parent / "recorded.jsonl")
     asked.write_text('{"question": "Who else?"}')
-    code = _run(
+    code = run_cli(
         "collect", asked, "--teacher", f"replay:{asked.parent / 'recorded.jsonl'}",
         "--output", asked.parent / "t.jsonl", monkeypatch=monkeypatch,
     )  # fmt: skip

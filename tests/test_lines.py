@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, DataError
-from decompose_distill.lines import LineFile, replacing
+from decompose_distill.durable import replacing
+from decompose_distill.lines import LineFile
 
 
 def _write(path: Path, *lines: str) -> list[int]:
@@ -88,7 +89,7 @@ def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 
     def fail() -> None:
         with replacing(path) as new:
-            new.write(b"new\n")
+            new.write_text("new\n")
             raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):

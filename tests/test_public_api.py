@@ -22,9 +22,10 @@ LIGHT = {
     "scores": set(),
     "progress": set(),
     "interrupt": {"progress"},
-    "lines": {"errors"},
+    "durable": set(),
+    "lines": {"durable", "errors"},
     "filters": {"errors", "parsing", "scores", "types"},
-    "journal": {"errors", "lines", "types"},
+    "journal": {"durable", "errors", "lines", "types"},
     "chat": {"errors", "types"},
     "pretrained": {"chat", "errors"},
     "decoding": {"types"},
@@ -40,16 +41,17 @@ LIGHT = {
     "decomposer": {"backend", "errors", "parsing", "prompts", "types"},
     "solver": {"backend", "errors", "parsing", "prompts", "types"},
     "pipeline": {"backend", "decomposer", "errors", "solver", "types"},
-    "layout": {"types"},
+    "layout": {"errors", "types"},
     "collection": {"accounts", "backends", "cost", "decomposer", "errors", "interrupt"}
     | {"journal", "layout", "ledger", "pipeline", "progress", "solver", "types"},
     "planning": {"backends", "chat", "cost", "decomposer", "forecast", "journal", "layout"}
     | {"ledger", "ledger_lines", "measured", "pipeline", "solver", "types"},
-    "evaluation": {"cost", "errors", "journal", "pipeline", "progress", "scores", "types"},
-    "training": {"chat", "decoding", "errors", "filters", "interrupt", "parsing", "pretrained"}
-    | {"progress", "prompts", "types"},
-    "interop": {"errors", "evaluation", "filters", "journal", "parsing", "prompts", "scores"}
-    | {"training", "types"},
+    "evaluation": {"cost", "durable", "errors", "journal"}
+    | {"pipeline", "progress", "scores", "types"},
+    "training": {"chat", "decoding", "durable", "errors", "filters", "interrupt"}
+    | {"parsing", "pretrained", "progress", "prompts", "types"},
+    "interop": {"durable", "errors", "evaluation", "filters", "journal"}
+    | {"parsing", "prompts", "scores", "training", "types"},
     "testing": {"backend", "types"},
 }
 """What each module may import of this package; `matrix`, `demo`, `cli` and the top sit above."""

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from hashlib import sha256
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +14,7 @@ from decompose_distill.backends.cached import Cached, RequestJournal
 from decompose_distill.backends.metered import Metered
 from decompose_distill.cost import Price, add_usd, show_usd
 from decompose_distill.decomposer import Decomposer
-from decompose_distill.errors import BudgetExceeded, ConfigError
+from decompose_distill.errors import BudgetExceeded
 from decompose_distill.interrupt import deferred_interrupt
 from decompose_distill.journal import Journal, scan_traces
 from decompose_distill.layout import Layout
@@ -119,12 +118,10 @@ def collect(
         >>> collect(pipeline, [Question("What is 6 times 7?")], path, progress=False).asked
         0
     """
-    _check_counts(samples=samples, solves=solves)
     _check_prices(pipeline, prices or {}, budgeted=budget_usd is not None)
     given = list(questions)
     unique = {question.id: question for question in given}
-    key = sha256(pipeline.identity.encode()).hexdigest()[:16]
-    layout = Layout(tuple(unique.values()), samples, solves, key)
+    layout = Layout(tuple(unique.values()), samples, solves, pipeline.key)
     asked, failed = 0, Counter[str]()
     with Journal(path) as journal:
         for begins, trace in scan_traces(path):
@@ -140,7 +137,7 @@ def collect(
         ):
             paid = _paying(pipeline, requests, ledger)
             for trace in _missing(paid, journal, layout, ledger, stopped):
-                kept = replace(trace, key=key)
+                kept = replace(trace, key=layout.key)
                 layout.note(kept, journal.add(kept))
                 asked += 1
                 if trace.failure:
@@ -152,12 +149,6 @@ def collect(
     duplicates = len(given) - len(unique)
     saved = _saved(paid, ledger)
     return Collected(Path(path), asked, found, duplicates, failed, ledger.entries, saved)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise ConfigError(f"{name} must be 1 or more, not {count}")
 
 
 def _check_prices(pipeline: Pipeline, prices: Mapping[str, Price], *, budgeted: bool) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from decompose_distill.durable import replacing
 from decompose_distill.errors import DataError
-from decompose_distill.lines import LineFile, decode_object, is_json, replacing, typed
+from decompose_distill.lines import LineFile, decode_object, is_json, typed
 from decompose_distill.types import (
     Decomposition,
     Failure,
@@ -47,7 +48,7 @@ def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         for trace in traces:
             file.write(encode_trace(trace).encode() + b"\n")
 

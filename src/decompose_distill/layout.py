@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from decompose_distill.errors import ConfigError
 from decompose_distill.types import Decomposition, Question, Trace
 
 _ABSENT = -1
@@ -19,11 +20,20 @@ class Layout:
 
     Args:
         questions: Each once.
+        samples: Decompositions a question.
+        solves: Solutions a decomposition.
         key: Of the pipeline; the traces of others have no slot.
+
+    Raises:
+        ConfigError: `samples` or `solves` is below 1.
     """
 
     def __init__(self, questions: Sequence[Question], samples: int, solves: int, key: str) -> None:
-        self._questions, self._samples, self._solves, self._key = questions, samples, solves, key
+        for name, count in (("samples", samples), ("solves", solves)):
+            if count < 1:
+                raise ConfigError(f"{name} must be 1 or more, not {count}")
+        self.key = key
+        self._questions, self._samples, self._solves = questions, samples, solves
         self._places = {question.id: place for place, question in enumerate(questions)}
         self._rows = bytearray(len(questions) * samples)
         self._begins = array("q", [_ABSENT]) * (len(self._rows) * solves)
@@ -52,7 +62,7 @@ class Layout:
     def _slot(self, trace: Trace) -> int | None:
         place = self._places.get(trace.question.id)
         inside = trace.sample in range(self._samples) and trace.solve in range(self._solves)
-        if place is None or not inside or trace.key != self._key:
+        if place is None or not inside or trace.key != self.key:
             return None
         return (place * self._samples + trace.sample) * self._solves + trace.solve
 

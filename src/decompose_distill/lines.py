@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from decompose_distill.durable import replacing
 from decompose_distill.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -75,7 +76,12 @@ class LineFile:
             dropped: Where the lines begin that are to go; all others stay as they are.
         """
         self._file.close()
-        with _writing(self.path), replacing(self.path) as new, self.path.open("rb") as lines:
+        with (
+            _writing(self.path),
+            replacing(self.path) as partial,
+            partial.open("wb") as new,
+            self.path.open("rb") as lines,
+        ):
             for line in _others(lines, sorted({*order, *dropped})):
                 new.write(line)
             for begins in order:
@@ -111,18 +117,6 @@ def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that takes the place of `path` when the block ends well, and never in part."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    _sync_folder(path.parent)
-
-
-@contextmanager
 def _writing(path: Path) -> Iterator[None]:
     """Map what the operating system says against writing."""
     try:
@@ -132,16 +126,6 @@ def _writing(path: Path) -> Iterator[None]:
             f"{path}: cannot write: {error.strerror or error}; what is in it is kept: make room "
             "or set its rights, then run again to go on"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows opens no folders
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _locked(path: Path) -> "BaseFileLock":

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import Protocol, TypeVar
@@ -57,6 +58,11 @@ class Pipeline:
     def identity(self) -> str:
         """Both roles in one line, for keys."""
         return f"{identity(self.decomposer)} → {identity(self.solver)}"
+
+    @property
+    def key(self) -> str:
+        """A short hash of the identity: what `collect` knows its traces by."""
+        return sha256(self.identity.encode()).hexdigest()[:16]
 
     def __call__(self, question: Question) -> Trace:
         """Run one question."""

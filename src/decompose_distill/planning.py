@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -73,13 +72,12 @@ def plan(
         (3, 0.0)
     """
     unique = {question.id: question for question in questions}
-    key = sha256(pipeline.identity.encode()).hexdigest()[:16]
-    layout = Layout(tuple(unique.values()), samples, solves, key)
+    layout = Layout(tuple(unique.values()), samples, solves, pipeline.key)
     seen = {"decomposer": Measured(), "solver": Measured()}
     if path is not None and Path(path).exists():
         for begins, trace in scan_traces(path):
             layout.note(trace, begins)
-            if trace.key == key:
+            if trace.key == pipeline.key:
                 _measure(seen, trace, pipeline)
     undecomposed = [question for question, _ in layout.undecomposed()]
     open_ones = {question.id: question for question in undecomposed} or unique
@@ -118,13 +116,13 @@ def _forecasts(
     split, longest = NOTHING, 0
     if isinstance(first, Decomposer):
         chats = [first.prompt.render(question) for question in asked]
-        written = _answer(seen["decomposer"], "decompose", first)
+        written = _answer(seen["decomposer"], "decompose")
         forecast = partial(_forecast, "decomposer", first, undecomposed, chats, written)
         made.append(forecast(seen["decomposer"], prices))
         split, longest = written, first.sampling.max_new_tokens
     if isinstance(second, Solver):
         chats = [second.render(Decomposition(question, ())) for question in asked]
-        written = _answer(seen["solver"], second.mode, second)
+        written = _answer(seen["solver"], second.mode)
         if second.mode != "joint":
             split, longest = NOTHING, 0
         forecast = partial(_forecast, "solver", second, missing, chats, written)
@@ -132,7 +130,7 @@ def _forecasts(
     return tuple(made)
 
 
-def _answer(seen: Measured, kind: str, role: Decomposer | Solver) -> Span:
+def _answer(seen: Measured, kind: str) -> Span:
     return seen.written if seen.suffices else WRITTEN[kind]
 
 

@@ -11,12 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from fake_server import DROP, Reply, chat
+from fake_server import chat
+from loopback import Loopback, Reply
 
 ENDPOINT = "/v1/chat/completions"
 ENDED = ("failed", "completed", "expired", "cancelled")
@@ -62,7 +62,7 @@ class Batch:
     polls: int = 0
 
 
-class FakeBatchServer:
+class FakeBatchServer(Loopback):
     """Serves files and batches until the block ends.
 
     Attributes:
@@ -78,6 +78,7 @@ class FakeBatchServer:
     """
 
     def __init__(self, answer: Callable[[Body], Answer] = echo) -> None:
+        super().__init__()
         self.answer = answer
         self.polls = 1
         self.most_tokens: int | None = None
@@ -91,21 +92,6 @@ class FakeBatchServer:
         self.batches: dict[str, Batch] = {}
         self._numbers = count(1)
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> "FakeBatchServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def handle(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
         url = urlsplit(target)
@@ -296,37 +282,3 @@ def _form(content_type: str, body: bytes) -> dict[str, bytes]:
         [name] = re.findall(rb'[ ;]name="([^"]*)"', head)
         fields[name.decode()] = content.removesuffix(b"\r\n")
     return fields
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """Say nothing of clients that went away."""
-
-
-def _handler(server: FakeBatchServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def do_GET(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            reply = server.handle(self.command, self.path, headers, body)
-            if reply is DROP:
-                self.close_connection = True
-                return
-            data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-            self.send_response(reply.status)
-            for name, value in {"Content-Length": str(len(data)), **reply.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_POST = do_GET
-
-        def log_message(self, *_: object) -> None:
-            """Log nothing."""
-
-    return Handler

@@ -28,12 +28,6 @@ from decompose_distill.types import Completion, Message, Request, Sampling, Usag
 CANARY = "sk-canary-0123456789"
 
 
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     with FakeServer() as server:

@@ -1,7 +1,6 @@
 """The matrix: every cell measured once, whatever stops it, and refused early where it must be."""
 
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
@@ -13,7 +12,7 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import PROMPT, QUESTIONS, make_trace
+from conftest import PROMPT, QUESTIONS, make_trace, run_cli
 from decompose_distill import (
     BackendError,
     BudgetExceeded,
@@ -36,7 +35,6 @@ from decompose_distill import (
     paper,
     prompts,
 )
-from decompose_distill.cli import main
 from decompose_distill.cost import Price
 from decompose_distill.evaluation.saved import load_study
 from decompose_distill.evaluation.study import Study
@@ -152,7 +150,7 @@ def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
     assert study.masked_rows[0].tokens[-1] == "<|end|>"
     assert sum(line.startswith("teacher              solver ") for line in lines) == 4
     assert load_study(tmp_path) == again
-    assert _command("report", tmp_path, monkeypatch=monkeypatch) == 0
+    assert run_cli("report", tmp_path, monkeypatch=monkeypatch) == 0
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert {cell["score_version"] for cell in figures["cells"]} == {"2"}
 
@@ -382,15 +380,6 @@ def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
     assert len(alone) == 2 * len(TRAIN)
 
 
-def _command(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(sys, "argv", ["decompose-distill", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    return 0
-
-
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
@@ -425,7 +414,7 @@ def test_the_command_says_what_it_takes_or_what_is_wrong_and_sends_nothing(
     )
     place = ("--output-dir", tmp_path / "out")
 
-    found = _command("paper", *models, *server, *asked, *place, *options, monkeypatch=monkeypatch)
+    found = run_cli("paper", *models, *server, *asked, *place, *options, monkeypatch=monkeypatch)
     said = capsys.readouterr()
 
     assert found == code
@@ -436,7 +425,7 @@ def test_the_command_says_what_it_takes_or_what_is_wrong_and_sends_nothing(
 def test_the_command_report_needs_a_saved_study(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert _command("report", tmp_path, monkeypatch=monkeypatch) == 2
+    assert run_cli("report", tmp_path, monkeypatch=monkeypatch) == 2
     assert "no such study" in capsys.readouterr().err
 
 

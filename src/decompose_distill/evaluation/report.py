@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from decompose_distill.durable import write_text
 from decompose_distill.evaluation.browser import browser_data, embedded, visible
 from decompose_distill.evaluation.charts import (
     Priced,
@@ -53,9 +54,7 @@ def write_report(study: Study, folder: str | Path) -> Path:
         HTML: _page(study, context),
     }
     for name, text in texts.items():
-        partial = folder / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / name)
+        write_text(folder / name, text)
     return folder / HTML
 
 

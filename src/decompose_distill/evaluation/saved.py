@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from decompose_distill.durable import replacing
 from decompose_distill.errors import DataError
 from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.harness import Comparison, Report, Result
@@ -43,11 +44,8 @@ def save_study(study: Study, folder: str | Path) -> Path:
     """
     path = Path(folder) / STUDY
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{STUDY}.partial")
-    with gzip.open(partial, "wt", encoding="utf-8") as file:
-        for line in _lines(study):
-            file.write(line + "\n")
-    partial.replace(path)
+    with replacing(path) as partial, gzip.open(partial, "wt", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in _lines(study))
     return path
 
 

@@ -1,7 +1,6 @@
 """Kept traces into a file or folder that another tool trains on."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from decompose_distill import filters
+from decompose_distill.durable import replacing, write_text
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.interop import hub
 from decompose_distill.interop.rows import DATASET_INFO, ROWS, Format, Row
@@ -108,15 +108,11 @@ def export_traces(
 def write_lines(rows: Iterable[Row], path: Path) -> int:
     """Write JSON lines into a file that appears whole or not at all, and count them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.partial")
     count = 0
-    with draft.open("w", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
     return count
 
 
@@ -133,9 +129,7 @@ def _write_llamafactory(rows: Iterable[Row], path: Path) -> int:
             raise DataError(f"{place}: expected a JSON object, found {type(known).__name__}")
     count = write_lines(rows, path)
     entry = {path.stem: {"file_name": path.name, **DATASET_INFO}}
-    draft = place.with_name(f"{place.name}.partial")
-    draft.write_text(json.dumps(known | entry, indent=2) + "\n", encoding="utf-8")
-    draft.replace(place)
+    write_text(place, json.dumps(known | entry, indent=2) + "\n")
     return count
 
 

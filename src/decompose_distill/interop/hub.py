@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from decompose_distill.durable import replacing
 from decompose_distill.errors import DataError, MissingExtraError
 from decompose_distill.interop.rows import Row
 from decompose_distill.journal import encode_trace
@@ -87,16 +88,14 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
     arrow, parquet = _pyarrow()
     schema = arrow.schema([(name, _arrow_type(kind)) for name, kind in COLUMNS.items()])
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.partial")
     count, rest = 0, iter(rows)
-    with parquet.ParquetWriter(draft, schema) as writer:
+    with replacing(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
         while group := list(islice(rest, ROWS_A_GROUP)):
             try:
                 writer.write_table(arrow.Table.from_pylist(group, schema))
             except (arrow.ArrowException, UnicodeError) as error:
                 raise DataError(f"rows {count + 1} to {count + len(group)}: {error}") from None
             count += len(group)
-    draft.replace(path)
     return count
 
 

@@ -1,7 +1,6 @@
 """Work on disk under the hash of its inputs: found again when they are the same, else made anew."""
 
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill.collection import collect
+from decompose_distill.durable import write_text
 from decompose_distill.errors import DataError
 from decompose_distill.journal import read_traces
 from decompose_distill.matrix.purse import Purse
@@ -50,16 +50,6 @@ def place(parent: Path, name: str, inputs: Inputs) -> Path:
 def hash_questions(questions: Sequence[Question]) -> str:
     """A hash of questions with all that is known of them."""
     return digest({"questions": [repr(question) for question in questions]})
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write plain data; the file appears whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(data, indent=2, default=str))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +102,7 @@ def run_once(
     # What an earlier, killed call spent is lost; every trace is taken to have cost the same.
     seconds = spent / found.asked * len(traces) if found.asked else None
     if not any(trace.failure and trace.failure.reason == "error" for trace in traces):
-        write_json(done, {"seconds": seconds, "inputs": inputs})
+        write_text(done, json.dumps({"seconds": seconds, "inputs": inputs}, indent=2, default=str))
     return Pass(traces, seconds)
 
 

@@ -11,11 +11,12 @@ from typing import Any
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
+from decompose_distill.durable import sync, write_text
 from decompose_distill.errors import CheckpointError, ConfigError
 from decompose_distill.pretrained import save_model
 from decompose_distill.prompts import Prompt
 from decompose_distill.training.examples import TARGETS, Role, Target
-from decompose_distill.training.state import has_begun, sync, write_text
+from decompose_distill.training.state import has_begun
 from decompose_distill.types import Sampling
 
 FORMAT = 1

@@ -1,7 +1,6 @@
 """The state of an unfinished run on disk, so that it goes on exactly where it was."""
 
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from decompose_distill.durable import sync, write_text
 from decompose_distill.errors import CheckpointError, ConfigError
 from decompose_distill.training.optimizer import Optimizer
 
@@ -119,23 +119,3 @@ def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
 
 def _place(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file so that it is there whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    sync(partial)
-    partial.replace(path)
-    sync(path.parent)
-
-
-def sync(path: Path) -> None:
-    """Make sure that a file or folder is on the disk itself."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows opens no folders
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
