@@ -5,8 +5,9 @@
 Trains on rows 0-799 of the recorded traces of DT6A/GSM8K-AI-SubQ and compares the student's
 subquestions on rows 800-999 with ChatGPT's own: ROUGE-L F1 (0 where nothing could be read),
 share of readable outputs, mean absolute difference in their number (over the readable ones), and
-outputs that never ended, which are read up to where they were cut off. Data: `--data DIR`, else
-DECOMPOSE_DISTILL_DATA, else ../shared/data.
+outputs that never ended. Of these `circling` ones repeated themselves and are read up to there, as
+`Decomposer` does; `endless` ones did not, and are read up to where they were cut off. Data:
+`--data DIR`, else DECOMPOSE_DISTILL_DATA, else ../shared/data.
 """
 
 import argparse
@@ -125,12 +126,20 @@ def measure(student: str | Path, test: Sequence[dd.Trace], limit: int) -> dict[s
     scores = [rouge_l(_words(mine), _words(gold)) for mine, gold in pairs]
     counts = [abs(len(mine) - len(gold)) for mine, gold in pairs]
     endless = sum(isinstance(each, dd.Failure) and each.reason == "length" for each in outcomes)
+    circling = sum(_circled(each) for each in outcomes)
     return {
         "rouge_l": round(sum(scores) / len(test), 4),
         "parsable": round(len(pairs) / len(test), 4),
         "count_difference": round(sum(counts) / len(counts), 3) if counts else None,
         "endless": round(endless / len(test), 4),
+        "circling": round(circling / len(test), 4),
     }
+
+
+def _circled(outcome: dd.Decomposition | dd.Failure) -> bool:
+    """Whether an output repeated itself until it was cut off, and was read up to there."""
+    read = isinstance(outcome, dd.Decomposition) and outcome.subquestions
+    return bool(read) and len(parse_subquestions(outcome.text)) > len(read)
 
 
 def _steps(outcome: dd.Decomposition | dd.Failure) -> tuple[dd.Subquestion, ...]:

@@ -55,10 +55,9 @@ def main(traces_path: str, student: str, output_dir: str) -> list[float]:
                 {"role": "user", "content": data(user)},
             ]
             prompt = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-            steps = trace["decomposition"]["subquestions"]
-            lines = [f"{number}. {step}" for number, step in enumerate(steps, start=1)]
-            completion = "\n".join([f"{len(steps)} subquestions:", *lines])
-            completion = data(completion if steps else "No decomposition")
+            steps = enumerate(trace["decomposition"]["subquestions"], start=1)
+            completion = "\n".join(f"{number}. {step}" for number, step in steps)
+            completion = data(completion or "No decomposition")
             prompt_ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
             completion_ids = tokenizer(completion, add_special_tokens=False)["input_ids"]
             # The end of the turn is trained, or the student would never stop.

@@ -87,10 +87,10 @@ def rows(tiny_dir: Path, learned: tuple[Trace, ...]) -> "list[Tokens]":
 def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A randomly initialised Llama of a few thousand weights with its own tokenizer."""
     from decompose_distill.demo.tiny import make_tiny_student
-    from decompose_distill.parsing import format_decomposition
+    from decompose_distill.parsing import format_subquestions
 
     splits = [make_trace(question, "1").decomposition for question in QUESTIONS]
-    texts = [format_decomposition(split.subquestions) for split in splits if split]
+    texts = [format_subquestions(split.subquestions) for split in splits if split]
     texts += [question.text for question in QUESTIONS]
     place = tmp_path_factory.mktemp("tiny") / "base"
     return make_tiny_student(texts, place, hidden_size=64, layers=2, vocab_size=384)

@@ -36,7 +36,7 @@ def test_audit_shows_rows_and_says_what_it_found(
     assert run_cli("audit", tmp_path / "good.jsonl", *call, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("kept 8 of 8 traces")
-    assert shown.count("⟦3|") == 3
+    assert shown.count("⟦1|.|") == 3
     assert shown.endswith("no fault found\n")
     assert run_cli("audit", tmp_path / "same.jsonl", *call, monkeypatch=monkeypatch) == 1
     assert "error: audit: all 4 completions are the same" in capsys.readouterr().err

@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 from decompose_distill import ParseError, Subquestion
 from decompose_distill.parsing import (
-    format_decomposition,
+    LEAST_REPEATS,
     format_subquestions,
     parse_answer,
+    parse_circle,
     parse_subquestions,
 )
 
@@ -122,7 +123,23 @@ QUESTIONS = WORDS.map(lambda words: "What " + " ".join(words) + "?")
 @given(st.lists(QUESTIONS.map(Subquestion), max_size=8).map(tuple))
 def test_what_is_formatted_is_read_back(subquestions: tuple[Subquestion, ...]) -> None:
     assert parse_subquestions(format_subquestions(subquestions)) == subquestions
-    assert parse_subquestions(format_decomposition(subquestions)) == subquestions
+
+
+@given(st.lists(QUESTIONS, min_size=1, max_size=6, unique=True), st.integers(1, 6), st.data())
+def test_a_text_that_goes_round_in_a_circle_is_read_up_to_where_it_began(
+    steps: list[str], period: int, data: st.DataObject
+) -> None:
+    circle = steps[-min(period, len(steps)) :]
+    said = steps + circle * 3
+    cut = data.draw(st.integers(len(steps) + LEAST_REPEATS + 1, len(said)))
+    text = format_subquestions([Subquestion(step) for step in said[:cut]])
+
+    assert [step.text for step in parse_circle(text)] == steps
+
+
+@given(st.lists(QUESTIONS, min_size=1, unique=True))
+def test_a_text_cut_off_while_it_says_something_new_is_in_no_circle(steps: list[str]) -> None:
+    assert parse_circle(format_subquestions([Subquestion(step) for step in steps])) == ()
 
 
 @pytest.mark.parametrize(

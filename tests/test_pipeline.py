@@ -136,6 +136,21 @@ def test_a_cut_off_completion_is_a_failure_not_an_answer() -> None:
     assert trace.failure.text == "1. How old is"
 
 
+def test_a_decomposition_cut_off_while_it_repeated_itself_is_read_up_to_there() -> None:
+    text = "1. Who is Ada?\n2. Who is Bob?\n3. Who is Ada?\n4. Who is Bob?\n5. Who is A"
+
+    class Round:
+        def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            for request in requests:
+                yield Completion(request.id, text, "length")
+
+    [found] = Decomposer(Round()).decompose([Question("Who?")])
+
+    assert isinstance(found, Decomposition)
+    assert [step.text for step in found.subquestions] == ["Who is Ada?", "Who is Bob?"]
+    assert found.text == text
+
+
 def test_a_failure_of_a_tool_that_says_only_the_question_is_of_its_decomposition() -> None:
     class Unsure:
         def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:

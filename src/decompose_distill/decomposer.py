@@ -7,7 +7,7 @@ from pathlib import Path
 from decompose_distill import prompts
 from decompose_distill.backend import Backend, complete, identity
 from decompose_distill.errors import ParseError
-from decompose_distill.parsing import parse_subquestions
+from decompose_distill.parsing import parse_circle, parse_subquestions
 from decompose_distill.types import (
     Completion,
     Decomposition,
@@ -87,10 +87,11 @@ def _read(completion: Completion, question: Question, sample: int) -> Decomposit
 
     if completion.finish == "error":
         return failed("error", completion.error)
-    if completion.finish == "length":
-        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
+    cut = completion.finish == "length"
     try:
-        subquestions = parse_subquestions(completion.text)
+        subquestions = (parse_circle if cut else parse_subquestions)(completion.text)
     except ParseError as error:
         return failed(str(error), f"{error} in: {completion.text[:200]!r}")
+    if cut and not subquestions:
+        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
     return Decomposition(question, subquestions, completion.text, sample, completion.usage)

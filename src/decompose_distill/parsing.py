@@ -11,6 +11,8 @@ from decompose_distill.errors import ParseError
 from decompose_distill.types import Subquestion
 
 NO_DECOMPOSITION = "No decomposition"
+LEAST_REPEATS = 2
+"""Subquestions at the end, all asked before, that make a circle."""
 
 _LABEL = r"(?:sub[- ]?questions?|questions?|steps?|sq|q)"
 # "1." "1)" "(1)" "Q1:" "Step 2 -" "Subquestion 3:" — a number with something around it.
@@ -51,8 +53,30 @@ def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
     return tuple(Subquestion(item) for item in items)
 
 
+def parse_circle(text: str) -> tuple[Subquestion, ...]:
+    """Read a text that repeated itself until it was cut off: what it said before it did.
+
+    Small students do so (`benchmarks/sweep.py`). Empty where the text was cut off while it still
+    said something new, or cannot be read.
+
+    Example:
+        >>> text = "1. Who is Ada?\\n2. Who is Bob?\\n3. Who is Ada?\\n4. Who is Bob?\\n5. Who i"
+        >>> [s.text for s in parse_circle(text)]
+        ['Who is Ada?', 'Who is Bob?']
+        >>> parse_circle("1. Who is Ada?\\n2. Who is Bob?\\n3. What is")
+        ()
+    """
+    try:
+        steps = parse_subquestions(text)[:-1]  # the last one was cut off
+    except ParseError:
+        return ()
+    new = [place for place, step in enumerate(steps) if step not in steps[:place]]
+    end = new[-1] + 1 if new else 0
+    return steps[:end] if len(steps) - end >= LEAST_REPEATS else ()
+
+
 def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
-    """Write subquestions as numbered lines.
+    """Write subquestions as the numbered lines that students are trained to produce.
 
     Example:
         >>> print(format_subquestions([Subquestion("How old is Ada?"), Subquestion("Is #1 > 9?")]))
@@ -62,22 +86,6 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
     if not subquestions:
         return NO_DECOMPOSITION
     return "\n".join(f"{number}. {each.text}" for number, each in enumerate(subquestions, start=1))
-
-
-def format_decomposition(subquestions: Sequence[Subquestion]) -> str:
-    """Write what a student decomposer is trained to say: how many subquestions, then these.
-
-    A small model that says the number first stops there; without it, measured with SmolLM2-135M
-    on real traces, one output in six repeats a subquestion without end (`benchmarks/sweep.py`).
-
-    Example:
-        >>> print(format_decomposition([Subquestion("How old is Ada?"), Subquestion("Is #1 > 9?")]))
-        2 subquestions:
-        1. How old is Ada?
-        2. Is #1 > 9?
-    """
-    lines = format_subquestions(subquestions)
-    return f"{len(subquestions)} subquestions:\n{lines}" if subquestions else lines
 
 
 def parse_answer(text: str) -> str:

@@ -42,7 +42,7 @@ def one() -> Trace:
 
 SYSTEM = {"role": "system", "content": "Split."}
 ASKED = {"role": "user", "content": "How old are both?"}
-SAID = {"role": "assistant", "content": "2 subquestions:\n1. How old is Ada?\n2. How old is Bob?"}
+SAID = {"role": "assistant", "content": "1. How old is Ada?\n2. How old is Bob?"}
 FORMS: dict[Format, dict[str, object]] = {
     "trl": {"prompt": [SYSTEM, ASKED], "completion": [SAID]},
     "axolotl": {"messages": [SYSTEM, ASKED, SAID]},

@@ -38,16 +38,16 @@ def test_the_decomposition_that_helps_more_often_is_chosen() -> None:
     [pair] = paired.pairs
 
     assert (pair.chosen, pair.rejected) == (
-        "1 subquestions:\n1. Good?",
-        "1 subquestions:\n1. Worst?",
+        "1. Good?",
+        "1. Worst?",
     )
     assert pair.to_json() == {
         "prompt": [
             {"role": "system", "content": "Split."},
             {"role": "user", "content": "How old is Ada?"},
         ],
-        "chosen": [{"role": "assistant", "content": "1 subquestions:\n1. Good?"}],
-        "rejected": [{"role": "assistant", "content": "1 subquestions:\n1. Worst?"}],
+        "chosen": [{"role": "assistant", "content": "1. Good?"}],
+        "rejected": [{"role": "assistant", "content": "1. Worst?"}],
     }
 
 
@@ -56,8 +56,8 @@ def test_pairs_go_from_best_and_worst_inwards_down_to_the_margin() -> None:
     pairs = preference_pairs(traces, most=5).pairs
 
     assert [(each.chosen, each.rejected) for each in pairs] == [
-        ("1 subquestions:\n1. A?", "1 subquestions:\n1. D?"),
-        ("1 subquestions:\n1. B?", "1 subquestions:\n1. C?"),
+        ("1. A?", "1. D?"),
+        ("1. B?", "1. C?"),
     ]
     assert len(preference_pairs(traces, most=5, margin=0.6).pairs) == 1
 

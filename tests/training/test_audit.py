@@ -225,6 +225,6 @@ def test_a_pad_token_that_is_the_end_token_trains_the_end_all_the_same(
 def test_rows_are_shown_with_the_trained_tokens_marked(tokenizer: Any, rows: list[Tokens]) -> None:
     shown = show_rows(tokenizer, rows)
 
-    assert shown.count("⟦3|") == shown.count("<|end|>⟧") == 3
+    assert shown.count("⟦1|.|") == shown.count("<|end|>⟧") == 3
     assert f"trace {rows[0].name}: {len(rows[0].ids)} tokens" in shown
     assert "assistant\n⟦" in shown

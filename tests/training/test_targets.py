@@ -25,7 +25,7 @@ WRONG = Trace(
 @pytest.mark.parametrize(
     ("role", "target", "completion"),
     [
-        ("decomposer", "subquestions", "2 subquestions:\n1. How many in May?\n2. How many in all?"),
+        ("decomposer", "subquestions", "1. How many in May?\n2. How many in all?"),
         ("solver", "rationale", "1. 24\n2. 71\nThe answer is: **71**"),
         ("solver", "gold_rationale", "1. 24\n2. 71\nThe answer is: 72"),
         ("solver", "answer", "The answer is: 72"),

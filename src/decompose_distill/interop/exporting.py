@@ -81,7 +81,7 @@ def export_traces(
         >>> export_traces([Trace(split.question, Solution(split, "yes"))], path).kept
         1
         >>> json.loads(path.read_text())["completion"]
-        [{'role': 'assistant', 'content': '1 subquestions:\\n1. How old is Ada?'}]
+        [{'role': 'assistant', 'content': '1. How old is Ada?'}]
     """
     if format not in ROWS:
         raise ConfigError(f"format must be one of {', '.join(ROWS)}, not {format!r}")

@@ -10,7 +10,7 @@ from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.filters.solves import points_of
 from decompose_distill.interop.exporting import write_lines
 from decompose_distill.interop.rows import Row, turns
-from decompose_distill.parsing import format_decomposition
+from decompose_distill.parsing import format_subquestions
 from decompose_distill.prompts import Prompt
 from decompose_distill.training.examples import DEFAULT_PROMPTS, Role, resolve_target
 from decompose_distill.types import Message, Trace
@@ -106,7 +106,7 @@ def preference_pairs(
         >>> traces = [trace("42", "How old is each?"), trace("7", "Who is Ada?")]
         >>> [pair] = preference_pairs(traces).pairs
         >>> pair.chosen, pair.rejected
-        ('1 subquestions:\\n1. How old is each?', '1 subquestions:\\n1. Who is Ada?')
+        ('1. How old is each?', '1. Who is Ada?')
     """
     if most < 1:
         raise ConfigError(f"most must be 1 or more, not {most}")
@@ -137,7 +137,7 @@ def _grouped(traces: Iterable[Trace], role: Role, score: scores.Score) -> dict[o
         points = points_of(trace, score)
         if points is None or split is None or (role == "solver" and trace.failure):
             continue
-        text = trace.outcome.text if role == "solver" else format_decomposition(split.subquestions)
+        text = trace.outcome.text if role == "solver" else format_subquestions(split.subquestions)
         group.solves[text] += 1
         group.right[text] += points == 1
     return groups

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from decompose_distill.errors import ConfigError
-from decompose_distill.parsing import format_answer, format_decomposition, replace_answer
+from decompose_distill.parsing import format_answer, format_subquestions, replace_answer
 from decompose_distill.prompts import DIRECT, JOINT, Prompt, decompose
 from decompose_distill.types import Message, Trace
 
@@ -87,7 +87,7 @@ def resolve_target(role: Role, target: Target | None) -> Target:
 
 def _completion(trace: Trace, target: Target) -> str:
     if target == "subquestions" and trace.decomposition:
-        return format_decomposition(trace.decomposition.subquestions)
+        return format_subquestions(trace.decomposition.subquestions)
     if target == "rationale" and trace.solution:
         return trace.solution.text
     gold = (trace.question.answer or "").rpartition("####")[2]  # GSM8K's mark of the final answer
