@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 from decompose_distill.errors import BackendError, ConfigError
@@ -78,10 +79,15 @@ _BUILT_IN = {
     "openai": "decompose_distill.backends.openai:OpenAIBackend",
     "replay": "decompose_distill.backends.replay:ReplayBackend",
 }
+_BATCH = "decompose_distill.backends.openai_batch:OpenAIBatchBackend"
 
 
 def load_backend(
-    name: str, *, base_url: str | None = None, max_in_flight: int | None = None
+    name: str,
+    *,
+    base_url: str | None = None,
+    max_in_flight: int | None = None,
+    batches: str | Path | None = None,
 ) -> Backend:
     """Build a backend from `"scheme:model"`.
 
@@ -93,9 +99,12 @@ def load_backend(
         name: Scheme and model, such as `openai:gpt-4.1-mini`.
         base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
         max_in_flight: Requests that an `openai:` server is to work on at once.
+        batches: File of what was submitted, such as `traces.jsonl.batches`; with it an `openai:`
+            server is used through its batch interface.
 
     Raises:
-        ConfigError: The scheme is unknown, or the model's name is missing.
+        ConfigError: The scheme is unknown, the model's name is missing, or an option does not
+            go with the rest.
         BackendError: The model or the key cannot be had.
 
     Example:
@@ -105,18 +114,20 @@ def load_backend(
     scheme, _, model = name.partition(":")
     if not model:
         raise ConfigError(f"backend {name!r} must be written 'scheme:model', as 'openai:gpt-4.1'")
-    options = {"base_url": base_url, "max_in_flight": max_in_flight}
+    options = {"base_url": base_url, "max_in_flight": max_in_flight, "batches": batches}
     given = {option: value for option, value in options.items() if value is not None}
     if given and scheme != "openai":
         raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
-    return _factory(scheme)(model, **given)
+    if batches is None:
+        return _factory(scheme)(model, **given)
+    if max_in_flight is not None:
+        raise ConfigError("max_in_flight does not go with batches, which take all there is")
+    return _imported(_BATCH)(model, batches, base_url=base_url)
 
 
 def _factory(scheme: str) -> Callable[..., Backend]:
     if target := _BUILT_IN.get(scheme):
-        module, _, attribute = target.partition(":")
-        factory: Callable[..., Backend] = getattr(importlib.import_module(module), attribute)
-        return factory
+        return _imported(target)
     from importlib.metadata import entry_points  # a third of this package's import time
 
     plugins = {point.name: point for point in entry_points(group="decompose_distill.backends")}
@@ -125,3 +136,9 @@ def _factory(scheme: str) -> Callable[..., Backend]:
         raise ConfigError(f"unknown backend scheme {scheme!r}; known: {known}")
     loaded: Callable[..., Backend] = plugins[scheme].load()
     return loaded
+
+
+def _imported(target: str) -> Callable[..., Backend]:
+    module, _, attribute = target.partition(":")
+    factory: Callable[..., Backend] = getattr(importlib.import_module(module), attribute)
+    return factory

@@ -7,7 +7,9 @@ Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 3 the b
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,7 +25,7 @@ from decompose_distill.interop.commands import export_command, import_command
 from decompose_distill.matrix.commands import paper_command, report_command
 
 if TYPE_CHECKING:
-    from decompose_distill import Pipeline
+    from decompose_distill import Backend, Pipeline, Sampling
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -46,6 +48,7 @@ Score = Annotated[ScoreName, typer.Option(help="How answers are scored.")]
 
 Student = Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")]
 Solver = Annotated[str | None, typer.Option(help="Backend; by default the teacher.")]
+Batch = Annotated[bool, typer.Option("--batch", help="By the batch interface: cheaper, slower.")]
 InFlight = Annotated[int | None, typer.Option(min=1, help="Requests at once; default 32.")]
 Samples = Annotated[int, typer.Option(min=1, help="Decompositions a question.")]
 Solves = Annotated[int, typer.Option(min=1, help="Solutions a decomposition.")]
@@ -87,6 +90,7 @@ def plan(
     solver: Solver = None,
     base_url: BaseUrl = None,
     max_in_flight: InFlight = None,
+    batch: Batch = False,
     samples: Samples = 1,
     solves: Solves = 1,
     temperature: Temperature = 0.0,
@@ -99,7 +103,10 @@ def plan(
     from decompose_distill.cost import read_prices, show_usd
 
     given = read_prices(prices) if prices else {}
-    pipeline = _pipeline(teacher, solver, base_url, max_in_flight, temperature, max_new_tokens)
+    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    batches = f"{output or questions}.batches" if batch else None
+    load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
+    pipeline = _pipeline(teacher, solver or teacher, load, sampling)
     asked = dd.load_questions(questions)
     forecast = dd.plan(pipeline, asked, output, samples=samples, solves=solves, prices=given)
     _say(str(forecast))
@@ -121,6 +128,7 @@ def collect(
     solver: Solver = None,
     base_url: BaseUrl = None,
     max_in_flight: InFlight = None,
+    batch: Batch = False,
     samples: Samples = 1,
     solves: Solves = 1,
     temperature: Temperature = 0.0,
@@ -134,7 +142,10 @@ def collect(
 
     given = read_prices(prices) if prices else {}
     asked = dd.load_questions(questions)
-    pipeline = _pipeline(teacher, solver, base_url, max_in_flight, temperature, max_new_tokens)
+    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    batches = f"{output}.batches" if batch else None
+    load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
+    pipeline = _pipeline(teacher, solver or teacher, load, sampling)
     try:
         done = dd.collect(
             pipeline,
@@ -154,22 +165,17 @@ def collect(
 
 
 def _pipeline(
-    teacher: str,
-    solver: str | None,
-    base_url: str | None,
-    max_in_flight: int | None,
-    temperature: float,
-    max_new_tokens: int,
+    teacher: str, solver: str, load: Callable[[str], "Backend"], sampling: "Sampling"
 ) -> "Pipeline":
+    """Both roles; where one is an `openai:` backend, its options are not for the other."""
     import decompose_distill as dd
 
-    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
-    expert = dd.load_backend(teacher, base_url=base_url, max_in_flight=max_in_flight)
-    answers = expert
-    if solver:
-        answers = dd.load_backend(solver, base_url=base_url, max_in_flight=max_in_flight)
+    names = dict.fromkeys((teacher, solver))
+    served = {name for name in names if name.startswith("openai:")} or set(names)
+    loaded = {name: (load if name in served else dd.load_backend)(name) for name in names}
     return dd.Pipeline(
-        dd.Decomposer(expert, sampling=sampling), dd.Solver(answers, sampling=sampling)
+        dd.Decomposer(loaded[teacher], sampling=sampling),
+        dd.Solver(loaded[solver], sampling=sampling),
     )
 
 

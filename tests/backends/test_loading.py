@@ -38,6 +38,11 @@ def test_base_url_goes_with_openai_only(tiny_dir: Path) -> None:
         load_backend(f"hf:{tiny_dir}", base_url="http://localhost:8000/v1")
 
 
+def test_batches_take_no_number_of_requests_in_flight() -> None:
+    with pytest.raises(ConfigError, match="max_in_flight does not go with batches"):
+        load_backend("openai:gpt-4.1", max_in_flight=8, batches="traces.jsonl.batches")
+
+
 def test_a_plugin_is_found_by_its_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

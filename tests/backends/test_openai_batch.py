@@ -29,14 +29,17 @@ from fake_server import DROP, Reply
 from openai.types import Batch, FileObject
 from openai.types.chat import ChatCompletion
 
+from conftest import QUESTIONS, run_cli
 from decompose_distill import (
     Collected,
     Decomposer,
     Pipeline,
     Question,
     Solver,
+    Trace,
     collect,
     read_traces,
+    write_traces,
 )
 from decompose_distill.backends import batch_run
 from decompose_distill.backends.openai import OpenAIBackend
@@ -631,6 +634,45 @@ def test_resubmissions_are_counted_across_a_kill(server: FakeBatchServer, path: 
 
     assert "submitted 3 times" in failed.error
     assert created(server) == 3
+
+
+def test_the_command_line_collects_by_batch_and_finds_the_traces_again(
+    server: FakeBatchServer,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_run, "FIRST_POLL", 0.01)
+    server.answer = lambda body: chat_body("1. What is 6 times 7?\nThe answer is: 42")
+    asked, output = path.with_name("questions.jsonl"), path.with_name("traces.jsonl")
+    asked.write_text("".join(json.dumps({"question": q.text}) + "\n" for q in QUESTIONS))
+    call = (asked, "--teacher", "openai:some-model", "--base-url", server.url, "--output", output)
+
+    assert run_cli("plan", *call, "--batch", monkeypatch=monkeypatch) == 0
+    assert server.calls == []
+    assert run_cli("collect", *call, "--batch", monkeypatch=monkeypatch) == 0
+    assert [trace.answer for trace in read_traces(output)] == ["42"] * len(QUESTIONS)
+    assert path.is_file()
+    calls = len(server.calls)
+    assert run_cli("collect", *call, monkeypatch=monkeypatch) == 0
+    assert (created(server), len(server.calls)) == (2, calls)
+
+
+def test_on_the_command_line_one_role_alone_may_be_a_batch(
+    server: FakeBatchServer,
+    path: Path,
+    traces: tuple[Trace, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_run, "FIRST_POLL", 0.01)
+    server.answer = lambda body: chat_body("The answer is: 42")
+    asked, recorded = path.with_name("questions.jsonl"), path.with_name("recorded.jsonl")
+    write_traces(traces, recorded)
+    asked.write_text("".join(json.dumps({"question": q.text}) + "\n" for q in QUESTIONS))
+    call = (asked, "--teacher", f"replay:{recorded}", "--solver", "openai:some-model", "--batch")
+    call += ("--base-url", server.url, "--output", path.with_name("traces.jsonl"))
+
+    assert run_cli("collect", *call, monkeypatch=monkeypatch) == 0
+    assert [len(lines) for lines in batch_lines(server)] == [len(QUESTIONS)]
 
 
 CHILD = """
