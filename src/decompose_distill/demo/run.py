@@ -47,7 +47,7 @@ class Scale:
     config: DistillConfig
 
 
-SMOLLM2 = Scale(340, DistillConfig(epochs=1, batch_size=4, learning_rate=5e-4, warmup_ratio=0.1))
+SMOLLM2 = Scale(280, DistillConfig(epochs=2, batch_size=4, learning_rate=5e-4, warmup_ratio=0.1))
 TINY = Scale(1000, DistillConfig(epochs=4, batch_size=16, learning_rate=2e-3))
 
 
