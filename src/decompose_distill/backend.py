@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
-from decompose_distill.errors import BackendError, ConfigError
+from decompose_distill.errors import BackendError, ConfigError, DecomposeDistillError
 from decompose_distill.types import Completion, Request
 
 Item = TypeVar("Item")
@@ -118,11 +118,17 @@ def load_backend(
     given = {option: value for option, value in options.items() if value is not None}
     if given and scheme != "openai":
         raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
-    if batches is None:
-        return _factory(scheme)(model, **given)
-    if max_in_flight is not None:
+    if batches is not None and max_in_flight is not None:
         raise ConfigError("max_in_flight does not go with batches, which take all there is")
-    return _imported(_BATCH)(model, batches, base_url=base_url)
+    if batches is not None:
+        given["path"] = given.pop("batches")
+    factory = _factory(scheme) if batches is None else _imported(_BATCH)
+    try:
+        return factory(model, **given)
+    except DecomposeDistillError as error:
+        refused = error.with_traceback(None)
+    del base_url, options, given  # out of the reports that show local variables
+    raise refused
 
 
 def _factory(scheme: str) -> Callable[..., Backend]:

@@ -6,15 +6,24 @@ import contextlib
 import io
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_server import DROP, FakeServer, Reply, chat
 
-from decompose_distill import Decomposer, Pipeline, Question, Solver, collect, read_traces
+from decompose_distill import (
+    Decomposer,
+    Pipeline,
+    Question,
+    Solver,
+    collect,
+    load_backend,
+    read_traces,
+)
 from decompose_distill.backends.openai import OpenAIBackend
+from decompose_distill.backends.openai_batch import OpenAIBatchBackend
 
 CANARY = "sk-canary-0123456789"
 ECHO = {"Location": f"http://elsewhere/?key={CANARY}", "X-Seen": f"Bearer {CANARY}"}
@@ -138,12 +147,17 @@ def test_a_secret_that_cannot_be_used_is_not_shown_either(
     monkeypatch: pytest.MonkeyPatch, url: str, key: str
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(Exception, match=r"base_url|OPENAI_API_KEY") as caught:
-        OpenAIBackend("m", base_url=url)
-    assert CANARY not in shown(caught.value)
-    with pytest.raises(Exception, match=r"base_url|OPENAI_API_KEY") as caught:
-        OpenAIBackend("m", base_url={url: 1.0, "http://other/v1": 1.0})
-    assert CANARY not in shown(caught.value)
+    ways: list[Callable[[], object]] = [
+        lambda: OpenAIBackend("m", base_url=url),
+        lambda: OpenAIBackend("m", base_url={url: 1.0, "http://other/v1": 1.0}),
+        lambda: OpenAIBatchBackend("m", "traces.jsonl.batches", base_url=url),
+        lambda: load_backend("openai:m", base_url=url),
+        lambda: load_backend("openai:m", base_url=url, batches="traces.jsonl.batches"),
+    ]
+    for way in ways:
+        with pytest.raises(Exception, match=r"base_url|OPENAI_API_KEY") as caught:
+            way()
+        assert CANARY not in shown(caught.value)
 
 
 def test_the_password_of_a_malformed_proxy_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

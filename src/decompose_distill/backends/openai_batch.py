@@ -69,6 +69,8 @@ class OpenAIBatchBackend:
         progress: bool = True,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        addresses = Addresses(base_url)
+        del base_url  # out of the reports that show local variables, as it may hold a password
         if not 1 <= max_requests <= MOST_REQUESTS:
             raise ConfigError(f"max_requests must be 1 to {MOST_REQUESTS}, not {max_requests}")
         if max_attempts < 1:
@@ -77,7 +79,7 @@ class OpenAIBatchBackend:
         self.path = Path(path)
         self.max_requests = max_requests
         self.max_attempts = max_attempts
-        [(self._endpoint, _)] = Addresses(base_url).find(api_key_env)
+        [(self._endpoint, _)] = addresses.find(api_key_env)
         self.base_url = self._endpoint.shown
         self._progress = progress
         self._sleep = sleep
