@@ -33,7 +33,7 @@ class Calculator:
 def calculate(text: str, known: dict[str, int]) -> int:
     if not (match := STEP.fullmatch(text)):
         raise ValueError(f"not a calculation: {text!r}")
-    left, right = (known.get(word) or int(word) for word in (match[1], match[3]))
+    left, right = (known[word] if word in known else int(word) for word in (match[1], match[3]))
     return {"plus": left + right, "minus": left - right, "times": left * right}[match[2]]
 
 

@@ -66,7 +66,9 @@ def main(traces_path: str, student: str, output_dir: str) -> list[float]:
     # ------------------------------------------------------------ model and optimizer
     device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    dtype = torch.bfloat16 if device.type != "cpu" or native else torch.float32
+    if device.type != "cpu":
+        native = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+    dtype = torch.bfloat16 if native else torch.float32
     model = AutoModelForCausalLM.from_pretrained(student, dtype=dtype).to(device)
     # bfloat16 loses small updates, so they are collected in float32.
     weights = list(model.parameters())

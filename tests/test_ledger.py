@@ -128,6 +128,35 @@ def test_tokens_without_a_price_are_counted_and_priced_once_there_is_one(tmp_pat
         assert named.spent_usd == Decimal("0.003")
 
 
+def test_tokens_of_an_unknown_price_are_not_priced_as_those_of_another_backend(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger"
+    with _ledger(path, prices={}) as ledger:
+        made = ledger.reserve("solver", MOST, attempts=1)
+        assert made
+        ledger.settle(made, Usage(500, 50))
+    with Ledger(path, budget_usd=1, prices=PRICES) as other:
+        other.open_account("solver", ScriptedBackend(str.upper))  # costs nothing
+
+        assert other.spent_usd is None
+        with pytest.raises(ConfigError, match="tokens whose price was unknown"):
+            other.reserve("solver", MOST, attempts=1)
+    assert read_accounts(path).spent_usd is None
+    assert read_accounts(path, {"test_ledger.Remote": PRICE}).spent_usd == Decimal("0.001")
+
+
+def test_while_one_role_makes_room_for_itself_another_cannot_do_so_inside(tmp_path: Path) -> None:
+    with _ledger(tmp_path / "ledger", 1) as ledger:
+        ledger.open_account("decomposer", ScriptedBackend(str.upper))
+        with ledger.only("solver"):
+            with ledger.only("decomposer"):
+                assert ledger.reserve("decomposer", MOST, attempts=1) is None
+            assert ledger.reserve("decomposer", MOST, attempts=1) is None
+            assert ledger.reserve("solver", MOST, attempts=1)
+        assert ledger.reserve("decomposer", MOST, attempts=1)
+
+
 def test_the_batch_interface_is_billed_at_its_price(tmp_path: Path) -> None:
     class Batch:
         model = "m"

@@ -143,9 +143,10 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
         file.append(line)
         with _full_disk(150), pytest.raises(DataError, match=r"lines: cannot write: .*make room"):
             file.append(line)
+        file.append('{"room": 1}')  # made meanwhile, by another program
     _write(path, '{"later": 1}')
 
-    assert path.read_text().splitlines() == [line, '{"later": 1}']
+    assert path.read_text().splitlines() == [line, '{"room": 1}', '{"later": 1}']
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")

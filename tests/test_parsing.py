@@ -11,6 +11,7 @@ from decompose_distill.parsing import (
     parse_answer,
     parse_circle,
     parse_subquestions,
+    replace_answer,
 )
 
 TWO = ["How old is Ada?", "Is #1 above 9?"]
@@ -81,6 +82,28 @@ def test_numbers_inside_a_question_do_not_split_it() -> None:
     found = parse_subquestions("1. What is 2.5 times 3?\n2. Is it above 7. 5?")
 
     assert [each.text for each in found] == ["What is 2.5 times 3?", "Is it above 7. 5?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("1. **What is 2**10?**", "What is 2**10?"),
+        ("1. What is 2 ** 10?", "What is 2 ** 10?"),
+        ("1. **Age:** How old is **Ada**'s son?", "Age: How old is Ada's son?"),
+        ("1. __Who__ wrote ____?", "Who wrote ____?"),
+        ("1. ***Who?***", "*Who?*"),
+    ],
+)
+def test_emphasis_goes_and_arithmetic_and_blanks_stay(text: str, read: str) -> None:
+    assert [each.text for each in parse_subquestions(text)] == [read]
+
+
+@pytest.mark.parametrize("marked", ["**Answer:** 71", "### Answer: 71", "_Answer_: 71"])
+def test_an_answer_that_is_replaced_leaves_nothing_of_the_other(marked: str) -> None:
+    text = f"48 + 24 = 71\n{marked}"
+
+    assert replace_answer(text, "72") == "48 + 24 = 71\nThe answer is: 72"
+    assert parse_answer(text) == "71"
 
 
 def test_references_name_the_earlier_steps() -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,8 @@ from decompose_distill import (
     Request,
     Solution,
     Solver,
+    Trace,
+    collect,
 )
 from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.pipeline import MOST_HELD_FAILURES
@@ -182,6 +185,33 @@ def test_a_solver_that_drops_a_question_is_found_out() -> None:
 
     with pytest.raises(BackendError, match="dropped 1 questions"):
         list(Pipeline(None, Forgetful()).run(_questions(3)))
+
+
+def test_a_decomposer_that_rewrites_the_question_is_found_out(tmp_path: Path) -> None:
+    class Rewriting:
+        def decompose(
+            self, questions: Iterable[Question], sample: int = 0
+        ) -> Iterator[Decomposition]:
+            return (Decomposition(Question(f"{each.text} Now."), ()) for each in questions)
+
+    pipeline = Pipeline(Rewriting(), Echo())
+    with pytest.raises(BackendError, match=r"answered question '.*', which it was not given"):
+        collect(pipeline, _questions(1), tmp_path / "traces.jsonl", progress=False)
+
+
+def test_decompositions_that_failed_are_traces_also_where_the_solver_ends_the_run() -> None:
+    class Refusing:
+        def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution]:
+            for _ in decompositions:
+                raise BackendError("check the key")
+            yield from ()
+
+    script = ScriptedBackend(lambda text: "1. Why?" if "3" in text else "")
+    traces: list[Trace] = []
+    with pytest.raises(BackendError, match="check the key"):
+        traces.extend(Pipeline(Decomposer(script), Refusing()).draw((q, 0) for q in _questions(5)))
+
+    assert [trace.failure and trace.failure.stage for trace in traces] == ["decompose"] * 3
 
 
 def test_a_backend_that_drops_a_request_is_found_out() -> None:

@@ -76,6 +76,7 @@ class Accounts:
         """Whether `reserved_usd` holds all that was reserved before the last price was set."""
         self._phase = phase
         self._prices: dict[str, Price | None] = {}
+        self._unpriced: dict[str, set[str]] = {}
         self._sums: dict[tuple[str, str], _Sum] = {}
         self._open: dict[int, Reservation] = {}
 
@@ -86,13 +87,22 @@ class Accounts:
                 self.lose(made.number)
         self._phase = phase
 
-    def set_price(self, role: str, price: Price | None) -> None:
-        """Price a role's tokens from here on, and those before that had no price."""
+    def set_price(self, role: str, price: Price | None, backend: str = "") -> None:
+        """Price a role's tokens from here on, and those before that had no price.
+
+        Args:
+            role: Whose tokens.
+            price: `None` where it is unknown.
+            backend: Whose price it is; it says nothing of tokens that another one used.
+        """
         self._prices[role] = price
+        unpriced = self._unpriced.setdefault(role, set())
+        if price is None:
+            unpriced.add(backend)
         self.reserved_usd = sum(map(self._usd, self._open.values()), Decimal(0))
         self.is_priced = all(self.price(made.role) for made in self._open.values())
         for (owner, _), found in self._sums.items():
-            if owner == role and price is not None:
+            if owner == role and price is not None and unpriced <= {backend}:
                 found.settle(price)
 
     def price(self, role: str) -> Price | None:
@@ -154,12 +164,14 @@ class _Sum:
 
     def add(self, price: Price | None, usage: Usage, most: Usage, unanswered: int) -> None:
         self.usage += usage
-        self._unpriced += usage
         self.unanswered += unanswered
         lost = Usage(most.input_tokens * unanswered, most.output_tokens * unanswered)
-        self._unpriced_unanswered += lost
-        if price is not None:
-            self.settle(price)
+        if price is None:
+            self._unpriced += usage
+            self._unpriced_unanswered += lost
+        else:
+            self._usd += price.usd(usage)
+            self._unanswered_usd += price.usd(lost)
 
     def settle(self, price: Price) -> None:
         self._usd += price.usd(self._unpriced)

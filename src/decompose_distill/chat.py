@@ -37,7 +37,7 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
         for message in messages
     ]
     text = _render(tokenizer, turns)
-    return list(tokenizer(text, addspecial_tokens=False)["input_ids"])
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def end_of_turn(tokenizer: Any) -> int:

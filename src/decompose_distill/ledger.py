@@ -127,7 +127,7 @@ class Ledger(LineFile):
             self._began = time.monotonic()
             self.append(run_line(self._phase, self.budget_usd))
         self.append(account_line(role, identity(backend), price))
-        self._accounts.set_price(role, price)
+        self._accounts.set_price(role, price, identity(backend))
 
     def reserve(
         self, role: str, most: Usage, attempts: int, batched: str = ""
@@ -196,12 +196,12 @@ class Ledger(LineFile):
 
     @contextmanager
     def only(self, role: str) -> Iterator[None]:
-        """Let no other role send meanwhile."""
-        self._only = role
+        """Let no other role send meanwhile; inside another such, that one's role stays."""
+        before, self._only = self._only, self._only or role
         try:
             yield
         finally:
-            self._only = None
+            self._only = before
 
     def price(self, role: str) -> Price | None:
         """The price of a role's tokens."""

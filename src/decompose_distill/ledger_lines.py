@@ -142,7 +142,8 @@ def _replay(accounts: Accounts, row: _Row, prices: Mapping[str, Price]) -> None:
     if "run" in row.fields:
         accounts.begin(row.text("phase"))
     elif "backend" in row.fields:
-        accounts.set_price(row.text("role"), row.price() or prices.get(row.text("backend")))
+        backend = row.text("backend")
+        accounts.set_price(row.text("role"), row.price() or prices.get(backend), backend)
     elif "sent" in row.fields:
         number, role, attempts = row.count("sent"), row.text("role"), row.count("attempts")
         batched = row.text("batched") if "batched" in row.fields else ""

@@ -52,6 +52,7 @@ class LineFile:
         data, begins = line.encode() + b"\n", self._end
         with _writing(self.path):
             if self._file.write(data) != len(data):
+                self._file.truncate(begins)  # what comes next must not be glued to it
                 raise OSError("no room for a whole line")
             self._end += len(data)
             if time.monotonic() - self._synced > SYNC_SECONDS:

@@ -24,9 +24,11 @@ _HEADING = re.compile(rf"^(?:the\s+|main\s+)?{_LABEL}\s*:?\s*$", re.IGNORECASE)
 _MAIN_QUESTION = re.compile(r"^(?:the\s+)?(?:main|original)\s+question\b", re.IGNORECASE)
 _DECLINED = re.compile(r"^\W*no\s+decomposition\b", re.IGNORECASE)
 _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
-_EMPHASIS = re.compile(r"\*\*|__|`")
+# Not the power in "2**10" or "2 ** 10", nor a blank that is to be filled in.
+_EMPHASIS = re.compile(r"(?<![\w)])\*\*(?=\S)|(?<=\S)\*\*(?![\d(])|(?<!_)__(?!_)|`")
 _ANSWER = re.compile(
-    r"(?:the\s+(?:final\s+)?answer\s+is|final\s+answer|(?:^|\n)\s*answer)\s*[:=]?\s*([^\n]*)",
+    r"(?:the\s+(?:final\s+)?answer\s+is|final\s+answer|(?:^|\n)[\s#*_`]*answer[*_]*)"
+    r"\s*[:=]?\s*([^\n]*)",
     re.IGNORECASE,
 )
 

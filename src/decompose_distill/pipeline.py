@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from decompose_distill.backend import identity
 from decompose_distill.decomposer import Decomposer
-from decompose_distill.errors import BackendError
+from decompose_distill.errors import BackendError, DecomposeDistillError
 from decompose_distill.solver import Solver
 from decompose_distill.types import Decomposition, Failure, Question, Solution, Trace
 
@@ -130,6 +130,7 @@ class Pipeline:
             nonlocal exhausted
             for item in items:
                 if not isinstance(item, Failure):
+                    owed.answered(item, further=1)  # whether it was asked for at all
                     numbers = tuple(solves(item))
                     owed.answered(item, further=len(numbers))
                     yield from ((item, number) for number in numbers)
@@ -140,9 +141,13 @@ class Pipeline:
             exhausted = True
 
         while not exhausted:
-            for outcome in self._solutions(wanted()):
-                yield from _drain(failures)
-                yield outcome
+            try:
+                for outcome in self._solutions(wanted()):
+                    yield from _drain(failures)
+                    yield outcome
+            except DecomposeDistillError:
+                yield from _drain(failures)  # finished, and paid for
+                raise
             yield from _drain(failures)
 
     def _decompositions(

@@ -113,9 +113,12 @@ def best_device() -> torch.device:
 def best_dtype() -> torch.dtype:
     """bfloat16 where the hardware multiplies it natively, else float32.
 
-    A processor without such instructions emulates them at a fraction of its float32 speed.
+    Processors and older cards without such instructions emulate them, at a fraction of the speed.
     """
-    if best_device().type != "cpu":
+    device = best_device().type
+    if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float32
+    if device != "cpu":
         return torch.bfloat16
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return torch.bfloat16 if native else torch.float32

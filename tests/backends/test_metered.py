@@ -34,6 +34,7 @@ from decompose_distill.backends.metered import Metered, most_tokens
 from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.chat import prompt_ids
 from decompose_distill.ledger import Ledger
+from decompose_distill.ledger_lines import read_accounts
 from decompose_distill.pretrained import load_tokenizer
 from decompose_distill.testing import check_backend
 
@@ -176,6 +177,7 @@ class Refusing:
     """Answers so many requests, then refuses the key."""
 
     model = "m"
+    batch = False
 
     def __init__(self, answers: int) -> None:
         self.answers = answers
@@ -198,6 +200,18 @@ def test_a_refusal_from_the_start_costs_nothing_and_a_later_one_what_was_under_w
 
     assert entry.unanswered == lost
     assert entry.usage == Usage(10 * answers, answers)
+
+
+def test_a_batch_stays_reserved_where_the_run_that_awaits_it_is_refused(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger", budget_usd=1, prices=PRICES) as ledger:
+        refusing = Refusing(0)
+        refusing.batch = True
+        with pytest.raises(BackendError, match="check the key"):
+            list(Metered(refusing, ledger, "solver").generate(_requests(5)))
+    accounts = read_accounts(tmp_path / "ledger", PRICES)
+
+    assert len(accounts.open) == 5
+    assert accounts.spent_usd == 0
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,16 @@ def test_an_answer_is_read_or_becomes_an_error_that_says_what_was_found(
     assert len(server.calls) == 1
 
 
-@pytest.mark.parametrize("usage", [None, [], {}, {"prompt_tokens": "7", "completion_tokens": None}])
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        [],
+        {},
+        {"prompt_tokens": "7", "completion_tokens": None},
+        {"prompt_tokens": True, "completion_tokens": -1},
+    ],
+)
 def test_missing_usage_counts_as_nothing(server: FakeServer, usage: Any) -> None:
     server.script = lambda call: Reply(body={**chat("hello"), "usage": usage})
 

@@ -501,6 +501,18 @@ def test_the_key_is_in_no_error_no_file_and_no_repr(
     assert KEY not in repr(batched)
 
 
+def test_a_key_in_the_address_is_not_logged(
+    server: FakeBatchServer, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    secret = "sk-canary-0123456789"
+    batched = backend(server, path, base_url=f"{server.url}?api-key={secret}")
+    list(batched.generate(number(1)))
+
+    assert "POST" in caplog.text
+    assert secret not in caplog.text
+
+
 def test_a_missing_key_is_named_before_anything_is_sent(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,7 +25,7 @@ from decompose_distill.evaluation.harness import Report, to_table
 from decompose_distill.evaluation.statistics import (
     bootstrap_mean,
     mcnemar,
-    paired_bootstrap,
+    sign_flip,
     wilson,
 )
 
@@ -63,6 +63,15 @@ def test_a_failure_of_the_model_counts_as_wrong_and_is_shown() -> None:
 
     assert (report.mean, report.n) == (0.5, 2)
     assert "failed: 1 solve: length" in str(report)
+
+
+@pytest.mark.parametrize("gold", [" ", None])
+def test_what_has_no_gold_to_score_by_is_left_out_whether_it_failed_or_not(
+    gold: str | None,
+) -> None:
+    report = _report({"a": "1", "b": "!length"}, gold=gold)
+
+    assert (report.n, report.unscored) == (0, 2)
 
 
 def test_a_failure_of_the_backend_is_left_out_and_shown() -> None:
@@ -115,7 +124,7 @@ def test_reports_on_other_questions_cannot_be_compared() -> None:
 def test_a_table_has_a_row_a_report_and_json_the_same_figures() -> None:
     report = _report({"a": "1", "b": "0"})
 
-    assert "mine  exact/2  50.0 %    [9.5, 90.5]    2  0" in to_table([report])
+    assert "mine  exact/3  50.0 %    [9.5, 90.5]    2  0" in to_table([report])
     assert json.loads(json.dumps(report.to_json()))["accuracy"] == 0.5
 
 
@@ -158,8 +167,8 @@ def test_bootstrap_agrees_with_the_normal_interval_on_many_values() -> None:
 
 
 def test_a_clear_difference_is_significant_and_none_is_not() -> None:
-    assert paired_bootstrap([0.3, 0.5, 0.4] * 20) < 0.001
-    assert paired_bootstrap([0.5, -0.5] * 30) > 0.5
+    assert sign_flip([0.3, 0.5, 0.4] * 20) < 0.001
+    assert sign_flip([0.5, -0.5] * 30) > 0.5
 
 
 def test_questions_are_read_with_answers_contexts_and_aliases(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
     assert load_study(tmp_path) == again
     assert run_cli("report", tmp_path, monkeypatch=monkeypatch) == 0
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert {cell["score_version"] for cell in figures["cells"]} == {"2"}
+    assert {cell["score_version"] for cell in figures["cells"]} == {"3"}
 
 
 @pytest.mark.parametrize("stop_after", [0, 3, 13, 19])
@@ -185,18 +185,27 @@ def test_a_run_stopped_anywhere_goes_on_and_ends_in_the_same_table(
 def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
     tiny_dir: Path, tmp_path: Path
 ) -> None:
-    study = paper(
-        _pipeline(Counting(decompose), Counting(solve)),
-        TRAIN,
-        TEST,
-        student=_student(tiny_dir),
-        output_dir=tmp_path,
-        rows=["S_D-T"],
-        seeds=(0, 1),
-        say=lambda line: None,
-        progress=False,
-    )
+    teacher, solver = Counting(decompose), Counting(solve)
 
+    def run(*seeds: int) -> Study:
+        return paper(
+            _pipeline(teacher, solver),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            rows=["S_D-T"],
+            seeds=seeds,
+            say=lambda line: None,
+            progress=False,
+        )
+
+    run(1)
+    asked = len(teacher.asked)
+    study = run(0, 1)
+
+    assert len(teacher.asked) == asked
+    assert len(solver.asked) <= len(TRAIN) + len(TEST) + 2 * len(TEST)
     assert len(study.cell(BASELINE).reports) == 1  # type: ignore[union-attr]
     assert len(study.cell(("S_D-T", "solver")).reports) == 2  # type: ignore[union-attr]
     assert [curve.name for curve in study.losses] == ["S_D-T, seed 0", "S_D-T, seed 1"]
@@ -217,6 +226,9 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"budget_usd": 0}, ConfigError, "budget_usd must be above 0, not 0"),
         ({"budget_usd": 5}, ConfigError, "budget_usd needs a price for the teacher"),
         ({"solvers": {"solver": None}}, ConfigError, "cannot be named 'solver'"),
+        ({"solvers": {"S_D-T": None}}, ConfigError, "cannot be named 'S_D-T'"),
+        ({"transfer": {"": TEST}}, ConfigError, "transfer: give each of its sets of questions a"),
+        ({"train": (Question("Why?", " "),)}, DataError, "train: none of its 1 questions has a"),
         ({"test": ()}, DataError, "test: holds no question"),
         ({"transfer": {"drop": ()}}, DataError, "transfer 'drop': holds no question"),
         ({"train": (Question("Why?"),)}, DataError, "train: none of its 1 questions has a gold"),
@@ -344,6 +356,32 @@ def test_one_budget_holds_for_all_files_and_a_larger_one_goes_on(
     assert cost.usd == 4 * (5 + 5)
 
 
+def test_a_batch_is_accounted_for_at_its_price(tiny_dir: Path, tmp_path: Path) -> None:
+    def cost(folder: str, *, batch: bool) -> Decimal | None:
+        solver: Any = Counting(solve)
+        solver.batch, solver.model = batch, "m"
+        study = paper(
+            _pipeline(Counting(decompose), solver),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path / folder,
+            rows=["teacher"],
+            prices={"m": Price(Decimal(1), Decimal(1), batch_discount=Decimal("0.5"))},
+            say=lambda line: None,
+            progress=False,
+        )
+        cell = study.cell(BASELINE)
+        assert cell
+        assert cell.cost
+        return next(each.usd for each in cell.cost.expenses if each.role == "solver")
+
+    whole, half = cost("single", batch=False), cost("batch", batch=True)
+
+    assert whole
+    assert half == whole / 2
+
+
 def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
     tiny_dir: Path, tmp_path: Path
 ) -> None:
@@ -388,6 +426,7 @@ def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
         (["--rows", "S_D-T,S_D-X"], 2, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-solve"),
         (["--usd-per-hour", "dear"], 2, "usd_per_hour must be a number of US dollars"),
         (["--transfer", "gone.jsonl"], 2, "gone.jsonl: no such file of questions"),
+        (["--transfer", "a/x.jsonl", "--transfer", "b/x.jsonl"], 2, "name the files differently"),
     ],
 )
 def test_the_command_says_what_it_takes_or_what_is_wrong_and_sends_nothing(

@@ -12,7 +12,7 @@ from decompose_distill.evaluation.statistics import (
     bootstrap_mean,
     holm,
     mcnemar,
-    paired_bootstrap,
+    sign_flip,
     smallest_difference,
     spread,
     wilson,
@@ -49,9 +49,28 @@ def test_the_bootstraps_agree_with_the_normal_interval_on_many_values() -> None:
     assert bootstrap_mean(values) == pytest.approx(
         (mean - Z95 * error, mean + Z95 * error), abs=3e-3
     )
-    assert paired_bootstrap([each - mean + Z95 * error for each in values]) == pytest.approx(
+    assert sign_flip([each - mean + Z95 * error for each in values]) == pytest.approx(
         0.05, abs=0.01
     )
+
+
+@pytest.mark.parametrize(("better", "worse"), [(1, 0), (4, 0), (6, 0), (9, 2), (30, 14)])
+@pytest.mark.parametrize("size", [0.3, 2 / 3, 1.0])
+def test_differences_of_one_size_are_tested_as_mcnemar_does(
+    better: int, worse: int, size: float
+) -> None:
+    differences = [size] * better + [-size] * worse + [0.0] * 40
+
+    assert sign_flip(differences) == pytest.approx(mcnemar(better, worse), abs=0.015)
+
+
+def test_a_loss_that_a_sample_would_show_is_no_rarer_than_the_differences_it_takes() -> None:
+    found = smallest_difference([1.0] + [0.0] * 99)
+
+    assert found is not None
+    assert 0.06 < found < 0.1
+    # Where 8 of 100 questions are lost, the test is decided by how many are: 6 make p = 0.031.
+    assert mcnemar(0, 6) < 0.05 < mcnemar(0, 5)
 
 
 def test_holm_multiplies_the_smallest_p_value_by_the_number_of_tests() -> None:

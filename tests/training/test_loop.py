@@ -182,6 +182,24 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
         assert (one - other).abs().gt(1e-6).float().mean() < 0.01
 
 
+def test_validation_goes_on_in_halves_where_memory_runs_out(
+    tiny_dir: Path, rows: list[Tokens]
+) -> None:
+    steady, tight = (load_model(tiny_dir, dtype=torch.float32) for _ in range(2))
+    forward = tight.base_model.forward
+
+    @wraps(forward)
+    def limited(input_ids: torch.Tensor, **inputs: Any) -> object:
+        if len(input_ids) > 2:
+            raise RuntimeError("MPS backend out of memory")
+        return forward(input_ids=input_ids, **inputs)
+
+    tight.base_model.forward = limited
+    wanted, found = (validation_loss(each, rows, DistillConfig()) for each in (steady, tight))
+
+    assert found == pytest.approx(wanted, rel=1e-5)
+
+
 def test_one_example_beyond_the_memory_is_named(model: Any, rows: list[Tokens]) -> None:
     def full(**inputs: Any) -> object:
         if torch.is_grad_enabled():
@@ -195,6 +213,20 @@ def test_one_example_beyond_the_memory_is_named(model: Any, rows: list[Tokens]) 
 
     with pytest.raises(TrainingError, match="out of memory with one example a pass, on traces"):
         list(steps)
+
+
+def test_a_weight_that_never_had_a_gradient_is_saved_and_loaded(tiny_dir: Path) -> None:
+    def make() -> tuple[Any, Optimizer]:
+        model = load_model(tiny_dir, dtype=torch.float32)
+        model.unused = torch.nn.Parameter(torch.ones(3))
+        return model, Optimizer(model, DistillConfig())
+
+    (model, optimizer), (other, loaded) = make(), make()
+    list(train(model, optimizer, [[Tokens("a", (1, 2, 3), 1)]], 2, DistillConfig()))
+    loaded.load({name: weight.clone() for name, weight in optimizer.state().items()}, 1)
+
+    for one, same in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, same)
 
 
 def test_the_same_seed_gives_the_same_losses(tiny_dir: Path, rows: list[Tokens]) -> None:

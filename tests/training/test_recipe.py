@@ -22,6 +22,7 @@ from decompose_distill import (
     Failure,
     Question,
     Solver,
+    Subquestion,
     Trace,
     TrainingError,
     distill,
@@ -205,6 +206,39 @@ def test_a_trace_longer_than_the_context_window_is_named(tiny_dir: Path, tmp_pat
 
     with pytest.raises(TrainingError, match=r"trace tome#0: \d+ tokens exceed .* of 512"):
         _distill((long,), tiny_dir, tmp_path / "student")
+
+
+def test_a_student_of_a_long_example_still_leaves_room_for_its_prompt(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    asked = Question("How old is Ada?", answer="1")
+    long = make_trace(asked, "1")
+    subquestions = (Subquestion("How old is Ada? " * 60),)
+    decomposition = replace(long.solution.decomposition, subquestions=subquestions)  # type: ignore[union-attr]
+    long = replace(long, outcome=replace(long.solution, decomposition=decomposition))  # type: ignore[type-var]
+    checkpoint = _distill((long,), tiny_dir, tmp_path / "student")
+    [found] = Decomposer.from_pretrained(checkpoint).decompose([asked])
+
+    assert _manifest(checkpoint)["sampling"]["max_new_tokens"] > 256
+    assert not (isinstance(found, Failure) and found.reason == "error")
+
+
+def test_settings_for_sampling_that_a_base_model_brings_do_not_stop_the_saving(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(tiny_dir, tmp_path / "base")
+    settings = json.loads((base / "generation_config.json").read_text())
+    settings |= {"temperature": 0.6, "top_p": 0.9}
+    (base / "generation_config.json").write_text(json.dumps(settings))
+
+    assert _distill(learned, base, tmp_path / "student").is_dir()
+
+
+def test_patience_without_validation_is_refused(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="give validation too"):
+        _distill(learned, tiny_dir, tmp_path / "student", config=DistillConfig(patience=2))
 
 
 @pytest.mark.parametrize("validation", [-0.1, 1.0, 0.0001])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from conftest import PROMPT, QUESTIONS
 from decompose_distill import Message, Trace, TrainingError
@@ -31,6 +32,17 @@ def test_special_tokens_inside_data_cannot_open_a_turn(tiny_dir: Path) -> None:
     start, end = tokenizer.convert_tokens_to_ids(["<|start|>", "<|end|>"])
 
     assert (attack.count(start), attack.count(end)) == (honest.count(start), honest.count(end))
+
+
+def test_what_a_tokenizer_puts_before_a_text_is_not_put_before_a_chat(tiny_dir: Path) -> None:
+    tokenizer = load_tokenizer(tiny_dir)
+    chat = [Message("user", "hello")]
+    plain, end = prompt_ids(tokenizer, chat), tokenizer.eos_token
+    around = TemplateProcessing(f"{end} $A {end}", special_tokens=[(end, tokenizer.eos_token_id)])
+    tokenizer.backend_tokenizer.post_processor = around
+
+    assert len(tokenizer("hello")["input_ids"]) > 2  # it does so before a text
+    assert prompt_ids(tokenizer, chat) == plain
 
 
 def test_the_end_of_a_turn_is_the_templates_own(tiny_dir: Path) -> None:

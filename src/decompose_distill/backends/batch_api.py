@@ -11,6 +11,7 @@ import httpx2
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
+from decompose_distill.backends.connections import LogFilter
 from decompose_distill.backends.endpoints import Endpoint
 from decompose_distill.backends.retry_after import asked_wait
 from decompose_distill.backends.wire import Later, words
@@ -77,6 +78,7 @@ class BatchApi:
     def __init__(self, endpoint: Endpoint, sleep: Callable[[float], None]) -> None:
         self.endpoint = endpoint
         self.sleep = sleep
+        self._log = LogFilter(endpoint.secret)
         self._client = httpx2.Client(
             headers=dict(endpoint.secret.headers),
             timeout=httpx2.Timeout(TIMEOUT, connect=10),
@@ -88,6 +90,7 @@ class BatchApi:
 
     def __exit__(self, *_: object) -> None:
         self._client.close()
+        self._log.remove()
 
     def upload(self, content: bytes) -> str:
         """Send a file of requests; a copy that is sent twice costs nothing."""

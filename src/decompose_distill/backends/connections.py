@@ -31,7 +31,7 @@ TROUBLE = (
     httpcore2.TimeoutException,
 )
 """What is raised in place of an answer."""
-_LOGGERS = tuple(f"httpcore2.{name}" for name in ("connection", "http11", "proxy", "socks"))
+_LOGGERS = ("httpx2", *(f"httpcore2.{name}" for name in ("connection", "http11", "proxy", "socks")))
 _IDLE_SECONDS = 5.0
 _CONNECT_SECONDS = 10.0
 _HEADERS = {
@@ -73,9 +73,7 @@ class Connections:
         self._tls = _tls() if url.scheme == "https" else None
         self._proxy = _proxy(url)
         self._idle: list[_Connection] = []
-        self._log = _LogFilter(secret)
-        for name in _LOGGERS:
-            logging.getLogger(name).addFilter(self._log)
+        self._log = LogFilter(secret)
 
     async def post(self, body: bytes) -> Answer:
         """Post a body and read the whole answer; raises `TROUBLE` where there is none."""
@@ -102,8 +100,7 @@ class Connections:
         """Close what is idle."""
         while self._idle:
             await self._idle.pop().aclose()
-        for name in _LOGGERS:
-            logging.getLogger(name).removeFilter(self._log)
+        self._log.remove()
 
     async def _take(self) -> "_Connection":
         while self._idle:
@@ -131,12 +128,23 @@ class Connections:
         )
 
 
-class _LogFilter(logging.Filter):
-    """Strikes secrets from what httpcore2 logs: an answer's headers, which may repeat them."""
+class LogFilter(logging.Filter):
+    """Strikes secrets from what the HTTP library logs, until it is removed.
+
+    It logs addresses, which may hold a key in their query, and an answer's headers, which may
+    repeat one.
+    """
 
     def __init__(self, secret: Secret) -> None:
         super().__init__()
         self._secret = secret
+        for name in _LOGGERS:
+            logging.getLogger(name).addFilter(self)
+
+    def remove(self) -> None:
+        """Leave the loggers as they were."""
+        for name in _LOGGERS:
+            logging.getLogger(name).removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = self._secret.hide(record.getMessage()), ()

@@ -94,7 +94,8 @@ class Metered:
                     break
                 self._make_room(supply)
         except BackendError:
-            if not self._answered:  # refused from the start: nothing was worked on
+            # Refused from the start, nothing was worked on; but a batch goes on without us.
+            if not self._answered and not self.batch:
                 self._release(under_way)
             raise
         finally:

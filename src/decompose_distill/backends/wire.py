@@ -92,4 +92,4 @@ def words(answer: bytes, secret: Secret) -> str:
 def _usage(found: Any) -> Usage:
     counts = found if isinstance(found, dict) else {}
     given = (counts.get(name) for name in ("prompt_tokens", "completion_tokens"))
-    return Usage(*(count if isinstance(count, int) else 0 for count in given))
+    return Usage(*(count if type(count) is int and count >= 0 else 0 for count in given))

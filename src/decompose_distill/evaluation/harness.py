@@ -13,10 +13,9 @@ from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap, find_overlap
 from decompose_distill.evaluation.statistics import (
     Interval,
-    bootstrap_mean,
+    interval_of,
     mcnemar,
-    paired_bootstrap,
-    wilson,
+    sign_flip,
 )
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.progress import progress_bar
@@ -80,10 +79,7 @@ class Report:
     @cached_property
     def interval(self) -> Interval:
         """95 % interval of the mean: Wilson for right and wrong, bootstrap for partial scores."""
-        values = list(self.values.values())
-        if all(value in (0, 1) for value in values):
-            return wilson(int(sum(values)), self.n)
-        return bootstrap_mean(values)
+        return interval_of(list(self.values.values()))
 
     @property
     def failures(self) -> Counter[str]:
@@ -179,10 +175,10 @@ class Comparison:
 
     @property
     def p_value(self) -> float:
-        """Exact McNemar test for right and wrong, paired bootstrap for partial scores."""
+        """Exact McNemar test for right and wrong, a test by signs for partial scores."""
         if all(value in (0, 1) for pair in self.pairs for value in pair):
             return mcnemar(self.better, self.worse)
-        return paired_bootstrap([first - second for first, second in self.pairs])
+        return sign_flip([first - second for first, second in self.pairs])
 
     def __str__(self) -> str:
         p = f"p = {self.p_value:.3f}" if self.p_value >= 0.001 else "p < 0.001"
@@ -245,7 +241,7 @@ def _named(
 def _score(trace: Trace, score: scores.Score) -> float | None:
     if trace.failure is None:
         return score(trace.answer or "", trace.question.golds)
-    if trace.failure.reason == "error" or not trace.question.golds:
+    if trace.failure.reason == "error" or score("", trace.question.golds) is None:
         return None
     return 0.0
 

@@ -44,6 +44,18 @@ def bootstrap_mean(values: Sequence[float]) -> Interval:
     return (float(low), float(high))
 
 
+def interval_of(values: Sequence[float]) -> Interval:
+    """95 % interval of a mean score: Wilson for right and wrong, bootstrap for partial scores.
+
+    Example:
+        >>> interval_of([0.0] * 100)[0], round(interval_of([0.0] * 100)[1], 3)
+        (0.0, 0.037)
+    """
+    if all(value in (0, 1) for value in values):
+        return wilson(int(sum(values)), len(values))
+    return bootstrap_mean(values)
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p-value of McNemar's test (Psychometrika 12, 1947).
 
@@ -60,19 +72,24 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail / (1 << n))
 
 
-def paired_bootstrap(differences: Sequence[float]) -> float:
-    """Two-sided bootstrap p-value of a mean difference being 0, fixed seed.
+def sign_flip(differences: Sequence[float]) -> float:
+    """Two-sided p-value of a mean paired difference being 0, by drawing signs; fixed seed.
+
+    Fisher's randomization test (The Design of Experiments, 1935, section 21). Where all
+    differences have one size it is McNemar's; a bootstrap of the differences is far too sure
+    where few questions differ.
 
     Example:
-        >>> paired_bootstrap([0.0, 0.0])
-        1.0
+        >>> sign_flip([0.5, 0.0]), round(sign_flip([0.5] * 6 + [0.0] * 9), 2)
+        (1.0, 0.03)
     """
-    array = np.asarray(differences, dtype=float)
-    if not array.any():
+    array = np.asarray([each for each in differences if each], dtype=float)
+    if not len(array):
         return 1.0
-    random, centered = np.random.default_rng(0), array - array.mean()
-    means = np.array([random.choice(centered, len(array)).mean() for _ in range(RESAMPLES)])
-    extreme = int(np.count_nonzero(np.abs(means) >= abs(array.mean())))
+    random = np.random.default_rng(0)
+    sums = np.array([random.choice((-1.0, 1.0), len(array)) @ array for _ in range(RESAMPLES)])
+    # Sums that are equal but for their rounding count as equal.
+    extreme = int(np.count_nonzero(np.abs(sums) >= abs(array.sum()) - 1e-9 * np.abs(array).sum()))
     return (extreme + 1) / (RESAMPLES + 1)
 
 
@@ -113,8 +130,9 @@ def smallest_difference(differences: Sequence[float]) -> float | None:
         return None
     found = 0.0
     for _ in range(50):  # Connor's formula gives n for a difference; here it is solved for that
-        power = Z80 * math.sqrt(max(0.0, share - found**2))
-        found = (Z95 * math.sqrt(share) + power) / math.sqrt(n)
+        differ = max(share, found)  # a difference needs as many questions that differ
+        power = Z80 * math.sqrt(max(0.0, differ - found**2))
+        found = (Z95 * math.sqrt(differ) + power) / math.sqrt(n)
     return min(1.0, found)
 
 

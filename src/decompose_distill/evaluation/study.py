@@ -7,7 +7,7 @@ from functools import cached_property
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.evaluation.harness import Comparison, Report
 from decompose_distill.evaluation.money import BreakEven, Cost, break_even
-from decompose_distill.evaluation.statistics import Interval, bootstrap_mean, spread
+from decompose_distill.evaluation.statistics import Interval, interval_of, spread
 
 Place = tuple[str, str]
 """A cell of the matrix: its row (the decomposer) and its column (the solver)."""
@@ -77,10 +77,8 @@ class Cell:
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % interval over questions: of the report, or a bootstrap of the seeds' means."""
-        if len(self.reports) == 1:
-            return self.reports[0].interval
-        return bootstrap_mean(list(self.values.values()))
+        """95 % interval over questions: Wilson for right and wrong, else a bootstrap."""
+        return interval_of(list(self.values.values()))
 
     @property
     def spread(self) -> float | None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from decompose_distill.backend import identity
-from decompose_distill.cost import add_usd, price_of
+from decompose_distill.cost import add_usd
 from decompose_distill.evaluation.money import Cost, Expense, machine_usd, usage_by_role
 from decompose_distill.evaluation.study import Place
+from decompose_distill.ledger import find_price
 from decompose_distill.matrix.cells import Repeat
 from decompose_distill.matrix.parts import student_place
 from decompose_distill.matrix.setup import Setup
@@ -39,7 +40,8 @@ def _usd(setup: Setup, model: str, usage: Usage, seconds: float | None) -> Decim
     given = {TEACHER: setup.teacher, **setup.solvers}
     if model not in given or _is_local(given[model]):
         return _machine(setup, seconds)
-    price = price_of(_backend(given[model]), setup.purse.prices)
+    prices = setup.purse.prices or {}
+    price = find_price(model, _backend(given[model]), prices, budgeted=False)
     return None if price is None else price.usd(usage)
 
 

@@ -27,7 +27,6 @@ class Repeat:
 
     split: str
     place: Place
-    seed: int
     traces: tuple[Trace, ...]
     decompose_seconds: float | None
     solve_seconds: float | None
@@ -92,9 +91,10 @@ def _cell(
         given = None if row in SINGLE_CALL else Replayed(before.traces, digest(split_inputs))
         return Pipeline(given, column.solver(row))
 
-    folder = place(setup.output_dir / "cells", " ".join((*where, split, f"seed {seed}")), inputs)
+    label = seed if {*where} & {*VARIANTS, AS_SOLVER} else 0
+    folder = place(setup.output_dir / "cells", " ".join((*where, split, f"seed {label}")), inputs)
     done = run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress)
-    return Repeat(split, where, seed, done.traces, before.seconds, done.seconds)
+    return Repeat(split, where, done.traces, before.seconds, done.seconds)
 
 
 def _decompose(
@@ -107,7 +107,7 @@ def _decompose(
         made, inputs = _decompose(setup, training, TEACHER, seed, split)
         return Pass(shuffled(made.traces), made.seconds), {"shuffled": inputs}
     if row not in VARIANTS:
-        seed = setup.seeds[0]
+        seed = 0  # only a label, as nothing of it is trained
     questions = setup.splits[split]
     part = make_row(setup, training, row, seed)
     inputs = {"decomposer": part.inputs, "questions": hash_questions(questions)}

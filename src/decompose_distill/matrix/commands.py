@@ -1,5 +1,6 @@
 """The command `paper`, a few lines over the function."""
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -85,7 +86,7 @@ def paper_command(
             rows=_names(rows, ROWS),
             columns=_names(columns, (*COLUMNS, *further)),
             solvers={name: backend_solver(name) for name in further},
-            transfer={Path(source).stem: _load(source) for source in transfer or ()},
+            transfer=_transfers(transfer or ()),
             seeds=seed or (0,),
             samples=samples,
             solves=solves,
@@ -108,6 +109,13 @@ def report_command(
     from decompose_distill.evaluation.saved import load_study
 
     _say(str(write_report(load_study(folder), folder)))
+
+
+def _transfers(sources: Sequence[str]) -> dict[str, tuple[Question, ...]]:
+    names = [Path(source).stem for source in sources]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"--transfer: name the files differently, not {', '.join(names)}")
+    return {name: _load(source) for name, source in zip(names, sources, strict=True)}
 
 
 def _load(source: str, split: str | None = None) -> tuple[Question, ...]:

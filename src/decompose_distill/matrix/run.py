@@ -114,6 +114,8 @@ def paper(
     """
     if pipeline.decomposer is None:
         raise ConfigError("pipeline needs a decomposer: it is the teacher of this matrix")
+    if TEST in (transfer or {}):
+        raise ConfigError("transfer: give each of its sets of questions a name")
     further = dict(solvers or {})
     columns_given = {SOLVER: pipeline.solver, **further}
     setup = Setup(

@@ -148,7 +148,7 @@ def _check_student(student: Student) -> None:
 def _check_golds(argument: str, questions: Sequence[Question]) -> None:
     if not questions:
         raise DataError(f"{argument}: holds no question")
-    if not any(question.golds for question in questions):
+    if not any(gold.strip() for question in questions for gold in question.golds):
         raise DataError(
             f"{argument}: none of its {len(questions)} questions has a gold answer, so nothing "
             "could be scored: give the field 'answer'"

@@ -102,14 +102,14 @@ def choose(
     those of them. With both: every row with every column.
 
     Raises:
-        ConfigError: A name is unknown, given twice, or taken by a column of this matrix.
+        ConfigError: A name is unknown, given twice, or taken by a row or column of this matrix.
 
     Example:
         >>> choose(["S_D-R"], None, ())
         (('teacher', 'solver'), ('S_D-R', 'solver'))
     """
-    if taken := [name for name in further if name in COLUMNS]:
-        raise ConfigError(f"a further solver cannot be named {taken[0]!r}: it is a column already")
+    if taken := [name for name in further if name in (*ROWS, *COLUMNS)]:
+        raise ConfigError(f"a further solver cannot be named {taken[0]!r}: that is a row or column")
     every = (*COLUMNS, *further)
     _check_names("rows", rows, ROWS)
     _check_names("columns", columns, every)

@@ -9,17 +9,20 @@ from decompose_distill.scores.versions import versioned
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b(?![+#-])")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-# Signs that make another thing of a word stay: C++, C#, A-, and the minus of "-5 °C".
-_PUNCTUATION = re.compile(r"(?<![\w+#])[+#]|(?<!\w)-(?!\d)|(?<=\w)-(?=\w)|[^\w\s+#-]")
+# Signs that make another thing of a word stay: C++, C#, A-, the minus and the point of "-0.5 °C".
+_PUNCTUATION = re.compile(
+    r"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)|[^\w\s+#.-]"
+)
 _VERDICT = re.compile(r"\b(yes|no|true|false)\b")
 
 
-@versioned("2")
+@versioned("3")
 def exact(answer: str, golds: Sequence[str]) -> float | None:
     """1 where the answer equals a gold: as numbers, else without case, punctuation, articles.
 
     Signs that make another word stay (`C++`, `C#`, `AB-`), and so does a text that holds
-    nothing but articles or punctuation. Version 1 dropped both.
+    nothing but articles or punctuation; version 1 dropped both. Version 2 took the numbers inside
+    a text apart at their point.
 
     Example:
         >>> exact("The Eiffel Tower.", ["eiffel tower"]), exact("$1,000", ["1000.0"])
@@ -32,7 +35,7 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     return max(float(_normalized(answer) == _normalized(gold)) for gold in golds)
 
 
-@versioned("2")
+@versioned("3")
 def f1(answer: str, golds: Sequence[str]) -> float | None:
     """Overlap of words between answer and gold, as the harmonic mean of precision and recall.
 
@@ -48,7 +51,7 @@ def f1(answer: str, golds: Sequence[str]) -> float | None:
     return max(_overlap(_normalized(answer).split(), _normalized(gold).split()) for gold in golds)
 
 
-@versioned("1")
+@versioned("2")
 def contains(answer: str, golds: Sequence[str]) -> float | None:
     """1 where the words of a gold stand in the answer, one after the other.
 
@@ -57,6 +60,8 @@ def contains(answer: str, golds: Sequence[str]) -> float | None:
 
     Example:
         >>> contains("It was James Madison, I think", ["james madison"]), contains("142", ["42"])
+        (1.0, 0.0)
+        >>> contains("It is 3.50 kg", ["3.5"]), contains("about 3.75 apples", ["3"])
         (1.0, 0.0)
     """
     if not (golds := _known(golds)):
@@ -103,7 +108,13 @@ def _overlap(answer: list[str], gold: list[str]) -> float:
 
 
 def _normalized(text: str) -> str:
-    if (number := as_number(text)) is not None:
-        return f"{number or abs(number):f}"
+    if as_number(text) is not None:
+        return _plain(text)
     plain = _PUNCTUATION.sub(" ", _THOUSANDS.sub("", text.lower().replace("−", "-")))
-    return " ".join(_ARTICLES.sub(" ", plain).split()) or " ".join(text.lower().split())
+    words = " ".join(map(_plain, _ARTICLES.sub(" ", plain).split()))
+    return words or " ".join(text.lower().split())
+
+
+def _plain(word: str) -> str:
+    number = as_number(word)
+    return word if number is None else f"{number or abs(number):f}"

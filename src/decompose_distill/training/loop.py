@@ -90,8 +90,18 @@ def validation_loss(model: Any, rows: Sequence[Tokens], config: DistillConfig) -
     size = config.micro_batch_size or config.batch_size
     order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
     batches = ([rows[at] for at in order[i : i + size]] for i in range(0, len(order), size))
-    sums = [(summed_loss(forward, each).item(), _targets(each)) for each in batches]
-    return sum(loss for loss, _ in sums) / sum(targets for _, targets in sums)
+    return sum(_halving_loss(forward, each) for each in batches) / _targets(rows)
+
+
+def _halving_loss(forward: Forward, rows: Sequence[Tokens]) -> float:
+    """Summed loss, in halves where the memory runs out."""
+    try:
+        return summed_loss(forward, rows).item()
+    except RuntimeError as error:
+        if len(rows) == 1 or not _out_of_memory(error):
+            raise
+    half = len(rows) // 2  # outside the handler, where the tensors of the attempt are gone
+    return _halving_loss(forward, rows[:half]) + _halving_loss(forward, rows[half:])
 
 
 def summed_loss(forward: Forward, rows: Sequence[Tokens], *, packing: bool = False) -> torch.Tensor:
@@ -142,7 +152,9 @@ PASS_TOKENS = 1024
 
 def _out_of_memory(error: RuntimeError) -> bool:
     """Whether a device or the processor's allocator ran out."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    said = str(error)
+    words = "can't allocate memory" in said or "out of memory" in said
+    return isinstance(error, torch.OutOfMemoryError) or words
 
 
 def _targets(rows: Sequence[Tokens]) -> int:

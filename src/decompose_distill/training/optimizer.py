@@ -75,9 +75,11 @@ class Optimizer:
         for name, weight in self.updated.items():
             if weight is not self.weights[name]:
                 weight.copy_(state[f"master.{name}"])
-            moments = {kind: state[f"{kind}.{name}"].to(weight.device) for kind in _MOMENTS}
-            count = torch.tensor(float(steps), device=weight.device)
-            self._adamw.state[weight] = {"step": count, **moments}
+            self._adamw.state.pop(weight, None)
+            if f"{_MOMENTS[0]}.{name}" in state:  # else it never had a gradient
+                moments = {kind: state[f"{kind}.{name}"].to(weight.device) for kind in _MOMENTS}
+                count = torch.tensor(float(steps), device=weight.device)
+                self._adamw.state[weight] = {"step": count, **moments}
 
     def _update(self) -> None:
         for name, weight in self.weights.items():

@@ -97,6 +97,8 @@ def prepare(
     """
     if isinstance(validation, float | int) and not 0 <= validation < 1:
         raise ConfigError(f"validation must be from 0 to below 1, or traces, not {validation}")
+    if task.config.patience and validation == 0:
+        raise ConfigError("patience counts losses on held-out traces: give validation too")
     dropped: Counter[str] = Counter()
     usable = filters.all_of(keep, partial(unusable, target=task.target))
     sift = partial(filters.sift, keep=usable, dropped=dropped)
@@ -129,10 +131,11 @@ def prepare(
         dropped,
         digest.hexdigest(),
     )
+    given = f"validation={validation}" if isinstance(validation, float | int) else "validation"
     if not len(found.train):
-        raise ConfigError(f"validation={validation} leaves nothing to train on: {found}")
+        raise ConfigError(f"{given} leaves nothing to train on: {found}")
     if validation and not len(found.validation):
-        raise ConfigError(f"validation={validation} holds out none of {len(every)} examples")
+        raise ConfigError(f"{given} holds out none of {len(every)} examples")
     audit_rows(tokenizer, config, found.train, found.validation, task.config.max_duplicates)
     return found
 

@@ -13,7 +13,12 @@ import torch
 from decompose_distill import filters, prompts
 from decompose_distill.chat import end_of_turn
 from decompose_distill.interrupt import deferred_interrupt
-from decompose_distill.pretrained import end_tokens, load_model, recompute_activations
+from decompose_distill.pretrained import (
+    context_window,
+    end_tokens,
+    load_model,
+    recompute_activations,
+)
 from decompose_distill.progress import progress_bar, say
 from decompose_distill.training.audit import show_rows
 from decompose_distill.training.batching import plan_batches
@@ -242,12 +247,14 @@ def _save(task: Task, prepared: Prepared, model: Any, state: Progress, place: Pa
         model, adapted = model.merge_and_unload(), False
     whole = model.get_base_model() if adapted else model
     _align_tokens(whole, prepared.tokenizer)
+    most = prepared.train.most_targets
+    room = context_window(whole.config) - prepared.train.most_prompt
     trained = observe(whole, prepared.tokenizer, prepared.shown)
     manifest = Manifest(
         task.role,
         task.target,
         task.prompt,
-        Sampling(max_new_tokens=2 * prepared.train.most_targets),
+        Sampling(max_new_tokens=max(most, min(2 * most, room))),
         task.student,
         {
             "sha256": prepared.sha256,
@@ -267,6 +274,9 @@ def _save(task: Task, prepared: Prepared, model: Any, state: Progress, place: Pa
 
 def _align_tokens(model: Any, tokenizer: Any) -> None:
     """Make config, generation config and tokenizer agree on where a completion ends."""
+    if model.generation_config.do_sample is not True:  # else these are refused when saved
+        for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):
+            setattr(model.generation_config, name, None)
     known = {tokenizer.eos_token_id, end_of_turn(tokenizer), *end_tokens(model.generation_config)}
     ends = sorted(known)
     model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]

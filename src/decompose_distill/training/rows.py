@@ -61,6 +61,11 @@ class Rows(Sequence[Tokens]):
         return int((lengths - self._index[:, _START]).max())
 
     @property
+    def most_prompt(self) -> int:
+        """Prompt tokens of the row that has most."""
+        return int(self._index[:, _START].max())
+
+    @property
     def largest_id(self) -> int:
         """Largest token id in any row of the files."""
         return int(self._ids.max())
