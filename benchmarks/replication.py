@@ -39,7 +39,7 @@ SOLVE = dd.prompts.Prompt(
 )
 ANSWER = dd.prompts.Prompt('Answer the question with one line, "The answer is: " and the answer.')
 TINY_CONFIG = replace(TINY.config, epochs=1)
-CONFIG = replace(SMOLLM2.config, batch_size=8, master_weights=True)
+CONFIG = replace(SMOLLM2.config, epochs=1, batch_size=8)
 TEACHER, SOLVER = "teacher", "solver"
 ASKED: Mapping[str, tuple[Place, Place]] = {
     "does the decomposer distil": (("S_D-R", SOLVER), (TEACHER, SOLVER)),

@@ -33,7 +33,9 @@ KILLS = 20
 
 # Its children start in an instant: it has imported everything, and runs no threads.
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["decompose_distill.training.recipe"])
+FORKS.set_forkserver_preload(
+    ["decompose_distill.training.recipe", "transformers.models.llama.modeling_llama"]
+)
 
 
 def _traces() -> list[Trace]:
