@@ -192,7 +192,7 @@ def test_smollm2_is_loaded_from_gguf_trained_saved_and_sampled(
         student=smollm2_dir,
         output_dir=tmp_path / "student",
         prompt=prompts.Prompt("Split the question.", "{question}"),
-        config=DistillConfig(epochs=4, batch_size=4, learning_rate=5e-4),
+        config=DistillConfig(epochs=4, batch_size=4, learning_rate=5e-4, save_steps=8),
         progress=False,
     )
     student = Decomposer.from_pretrained(place)
