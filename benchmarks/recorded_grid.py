@@ -93,7 +93,9 @@ def measure(data: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         if (solver, BC) in reports and (solver, FILTERED) in reports:
             test = reports[solver, FILTERED].compare(reports[solver, BC])
             print(test)
-            row = {"solver": solver, "difference": test.difference, "better": test.better}
+            low, high = test.interval
+            row = {"solver": solver, "difference": test.difference, "ci_low": low, "ci_high": high}
+            row |= {"better": test.better}
             row |= {"worse": test.worse, "p_value": test.p_value, "n": len(test.pairs)}
             paired.append(row)
     return figures, paired

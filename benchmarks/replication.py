@@ -39,7 +39,7 @@ SOLVE = dd.prompts.Prompt(
 )
 ANSWER = dd.prompts.Prompt('Answer the question with one line, "The answer is: " and the answer.')
 TINY_CONFIG = replace(TINY.config, epochs=1)
-CONFIG = replace(SMOLLM2.config, epochs=1, batch_size=8)
+CONFIG = replace(SMOLLM2.config, batch_size=8)
 TEACHER, SOLVER = "teacher", "solver"
 ASKED: Mapping[str, tuple[Place, Place]] = {
     "does the decomposer distil": (("S_D-R", SOLVER), (TEACHER, SOLVER)),
@@ -171,7 +171,9 @@ def compare(cells: Cells) -> list[dict[str, Any]]:
 def _tested(found: Sequence[dd.Comparison]) -> dict[str, Any]:
     pairs = tuple(pair for test in found for pair in test.pairs)
     test = dd.Comparison(found[0].name, found[0].baseline, pairs)
+    low, high = test.interval
     row = {"first": test.name, "baseline": test.baseline, "difference": test.difference}
+    row |= {"ci_low": low, "ci_high": high}
     return row | {"n": len(pairs), "better": test.better, "worse": test.worse, "p": test.p_value}
 
 
@@ -183,14 +185,15 @@ def markdown(cells: Cells, tested: Sequence[Mapping[str, Any]]) -> Iterator[str]
         for where in dict.fromkeys(place for key, _, place in cells if key == book):
             found = (cells.get((book, split, where)) for split in SPLITS)
             yield f"| {' | '.join((*where, *map(_percent, found)))} |"
-    yield "\n| asked | book, questions | difference | against | p, after Holm |"
+    yield "\n| asked | book, questions | points, 95 % | better : worse | p, after Holm |"
     yield "|---|---|---|---|---|"
     for row in tested:
         asked = f"{row['asked']}: {row['first']} − {row['baseline']}"
         place = f"{row['book']}, {row['n']} {' '.join(row['splits'])}"
-        counts = f"{row['better']} against {row['worse']}"
+        change, low, high = (points(row[name]) for name in ("difference", "ci_low", "ci_high"))
+        counts = f"{row['better']} : {row['worse']}"
         p = p_text(row["p_holm"])
-        yield f"| {asked} | {place} | {points(row['difference'])} | {counts} | {p} |"
+        yield f"| {asked} | {place} | {change} [{low}, {high}] | {counts} | {p} |"
 
 
 def _percent(cell: Cell | None) -> str:

@@ -12,6 +12,7 @@ from decompose_distill.evaluation.statistics import (
     bootstrap_mean,
     holm,
     mcnemar,
+    paired_shares,
     sign_flip,
     smallest_difference,
     spread,
@@ -52,6 +53,24 @@ def test_the_bootstraps_agree_with_the_normal_interval_on_many_values() -> None:
     assert sign_flip([each - mean + Z95 * error for each in values]) == pytest.approx(
         0.05, abs=0.01
     )
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.0, 0.0), (0.05, 0.0), (0.1, 0.1), (0.5, 0.2)])
+def test_the_interval_of_a_paired_difference_holds_it_in_95_of_100_samples(
+    first: float, second: float
+) -> None:
+    n = 30
+
+    def holds(a: int, b: int) -> bool:
+        low, high = paired_shares(a, b, n)
+        return low <= first - second <= high
+
+    def chance(a: int, b: int) -> float:
+        ways = math.comb(n, a) * math.comb(n - a, b)
+        return ways * first**a * second**b * (1 - first - second) ** (n - a - b)
+
+    samples = [(a, b) for a in range(n + 1) for b in range(n + 1 - a)]
+    assert sum(chance(a, b) for a, b in samples if holds(a, b)) > 0.94
 
 
 @pytest.mark.parametrize(("better", "worse"), [(1, 0), (4, 0), (6, 0), (9, 2), (30, 14)])

@@ -115,9 +115,10 @@ def _accuracy(cell: Cell) -> str:
 
 def _difference(part: str, test: Tested) -> str:
     comparison = test.comparison
+    low, high = (points(bound) for bound in comparison.interval)
     sentence = (
         f"With the {part} distilled ({comparison.name}) the difference is "
-        f"{points(comparison.difference)} points, {p_text(test.p_holm)} after Holm"
+        f"{points(comparison.difference)} points [{low}, {high}], {p_text(test.p_holm)} after Holm"
     )
     if test.shown:
         return f"{sentence}."

@@ -79,7 +79,9 @@ def _cost(cost: Cost | None) -> dict[str, Any] | None:
 def _comparison(test: Tested) -> dict[str, Any]:
     found = test.comparison
     figures: dict[str, Any] = {"name": found.name, "baseline": found.baseline}
-    figures |= {"difference": found.difference, "better": found.better, "worse": found.worse}
+    low, high = found.interval
+    figures |= {"difference": found.difference, "ci_low": low, "ci_high": high}
+    figures |= {"better": found.better, "worse": found.worse}
     figures |= {"n": len(found.pairs), "p": test.p, "p_holm": test.p_holm}
     return figures | {"smallest_difference": test.smallest, "shown": test.shown}
 

@@ -13,8 +13,10 @@ from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap, find_overlap
 from decompose_distill.evaluation.statistics import (
     Interval,
+    bootstrap_mean,
     interval_of,
     mcnemar,
+    paired_shares,
     sign_flip,
 )
 from decompose_distill.pipeline import Pipeline
@@ -151,7 +153,7 @@ class Comparison:
 
     Example:
         >>> print(Comparison("a", "b", ((1.0, 0.0),) * 6))
-        a − b: +100.0 points, 6 against 0 questions, p = 0.031 (n = 6)
+        a − b: +100.0 points [+29.2, +100.0], 6 against 0 questions, p = 0.031 (n = 6)
     """
 
     name: str
@@ -174,16 +176,29 @@ class Comparison:
         return sum(first < second for first, second in self.pairs)
 
     @property
+    def interval(self) -> Interval:
+        """95 % interval of the difference; for partial scores a bootstrap of the pairs."""
+        if self._all_or_nothing:
+            return paired_shares(self.better, self.worse, len(self.pairs))
+        return bootstrap_mean([first - second for first, second in self.pairs])
+
+    @property
     def p_value(self) -> float:
         """Exact McNemar test for right and wrong, a test by signs for partial scores."""
-        if all(value in (0, 1) for pair in self.pairs for value in pair):
+        if self._all_or_nothing:
             return mcnemar(self.better, self.worse)
         return sign_flip([first - second for first, second in self.pairs])
 
+    @property
+    def _all_or_nothing(self) -> bool:
+        return all(value in (0, 1) for pair in self.pairs for value in pair)
+
     def __str__(self) -> str:
+        low, high = self.interval
         p = f"p = {self.p_value:.3f}" if self.p_value >= 0.001 else "p < 0.001"
         return (
-            f"{self.name} − {self.baseline}: {100 * self.difference:+.1f} points, "
+            f"{self.name} − {self.baseline}: {100 * self.difference:+.1f} points "
+            f"[{100 * low:+.1f}, {100 * high:+.1f}], "
             f"{self.better} against {self.worse} questions, {p} (n = {len(self.pairs)})"
         )
 

@@ -56,6 +56,26 @@ def interval_of(values: Sequence[float]) -> Interval:
     return bootstrap_mean(values)
 
 
+def paired_shares(only_first: int, only_second: int, n: int) -> Interval:
+    """95 % interval of a difference of two shares, in pairs; sound also where few pairs differ.
+
+    The adjusted Wald interval of Bonett and Price (J. Educ. Behav. Stat. 37, 2012).
+
+    Args:
+        only_first: Questions that only the first system got right.
+        only_second: Questions that only the second got right.
+        n: All questions.
+
+    Example:
+        >>> [round(bound, 3) for bound in paired_shares(18, 6, 100)]
+        [0.022, 0.213]
+    """
+    first, second = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
+    center = first - second
+    half = Z95 * math.sqrt((first + second - center**2) / (n + 2))
+    return (max(-1.0, center - half), min(1.0, center + half))
+
+
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p-value of McNemar's test (Psychometrika 12, 1947).
 
