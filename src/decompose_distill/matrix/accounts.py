@@ -12,7 +12,7 @@ from decompose_distill.matrix.cells import Repeat
 from decompose_distill.matrix.parts import student_place
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.training_set import Training
-from decompose_distill.matrix.variants import AS_SOLVER, SHUFFLED, SINGLE_CALL, TEACHER, VARIANTS
+from decompose_distill.matrix.variants import SHUFFLED, SINGLE_CALL, TEACHER, VARIANTS, students
 from decompose_distill.training.checkpoint import load_manifest
 from decompose_distill.types import Usage
 
@@ -55,7 +55,7 @@ def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | N
 
     The solves that only S_D-uplift needs are counted for it alone.
     """
-    names = {"S_D-R" if name == AS_SOLVER else name for name in where} & {*VARIANTS}
+    names = students(where)
     if not names:
         return Decimal(0)
     weighed = any(VARIANTS[name].screen == "uplift" for name in names)

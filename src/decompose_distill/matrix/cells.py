@@ -16,7 +16,7 @@ from decompose_distill.matrix.replayed import Replayed, Undecided, shuffled
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.stored import Inputs, Pass, digest, hash_questions, place, run_once
 from decompose_distill.matrix.training_set import Training
-from decompose_distill.matrix.variants import AS_SOLVER, SHUFFLED, SINGLE_CALL, TEACHER, VARIANTS
+from decompose_distill.matrix.variants import SHUFFLED, SINGLE_CALL, TEACHER, VARIANTS, students
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.types import Trace
 
@@ -43,7 +43,7 @@ def measure(setup: Setup, training: Training) -> Iterator[Repeat]:
     """
     for name in setup.columns:
         rows = [row for row, column in setup.places if column == name]
-        for variant in _needed(name, rows):
+        for variant in students([name, *rows]):
             for seed in setup.seeds:
                 ensure_student(setup, training, variant, seed)
         for row in rows:
@@ -53,12 +53,6 @@ def measure(setup: Setup, training: Training) -> Iterator[Repeat]:
         yield from _measure_column(setup, training, name, rows)
 
 
-def _needed(column: str, rows: list[str]) -> list[str]:
-    """Students that a column and its rows stand on."""
-    names = {*rows, "S_D-R" if column == AS_SOLVER else column}
-    return [name for name in VARIANTS if name in names]
-
-
 def _splits(setup: Setup, where: Place) -> list[str]:
     return [split for split in setup.splits if where in setup.places_on(split)]
 
@@ -66,7 +60,7 @@ def _splits(setup: Setup, where: Place) -> list[str]:
 def _measure_column(
     setup: Setup, training: Training, name: str, rows: list[str]
 ) -> Iterator[Repeat]:
-    trained, column = name in (*VARIANTS, AS_SOLVER), None
+    trained, column = students([name]), None
     for seed in setup.seeds:
         if trained or column is None:
             column = make_column(setup, training, name, seed)
@@ -91,7 +85,7 @@ def _cell(
         given = None if row in SINGLE_CALL else Replayed(before.traces, digest(split_inputs))
         return Pipeline(given, column.solver(row))
 
-    label = seed if {*where} & {*VARIANTS, AS_SOLVER} else 0
+    label = seed if students(where) else 0
     folder = place(setup.output_dir / "cells", " ".join((*where, split, f"seed {label}")), inputs)
     done = run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress)
     return Repeat(split, where, done.traces, before.seconds, done.seconds)

@@ -14,12 +14,12 @@ from decompose_distill.ledger import find_price
 from decompose_distill.matrix.purse import Purse
 from decompose_distill.matrix.student import Student
 from decompose_distill.matrix.variants import (
-    AS_SOLVER,
     FEW_SHOT,
     SINGLE_CALL,
     TRANSFER,
     UNTRAINED,
     VARIANTS,
+    students,
 )
 from decompose_distill.pipeline import Decomposing, Solving
 from decompose_distill.pretrained import context_window, load_config, load_tokenizer
@@ -63,9 +63,7 @@ class Setup:
     @property
     def variants(self) -> tuple[str, ...]:
         """Students to train, in their order."""
-        wanted = {name for place in self.places for name in place}
-        wanted |= {"S_D-R"} if AS_SOLVER in wanted else set()
-        return tuple(name for name in VARIANTS if name in wanted)
+        return students(name for place in self.places for name in place)
 
     @property
     def weighs(self) -> bool:
@@ -79,7 +77,7 @@ class Setup:
 
     def seeds_of(self, place: Place) -> tuple[int, ...]:
         """Repeats of a cell: those of its training, or one."""
-        return self.seeds if {*place} & {*VARIANTS, AS_SOLVER} else self.seeds[:1]
+        return self.seeds if students(place) else self.seeds[:1]
 
     def places_on(self, split: str) -> tuple[Place, ...]:
         """The cells measured on a split."""

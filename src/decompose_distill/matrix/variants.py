@@ -1,6 +1,6 @@
 """The rows and columns of the matrix by name, and which cells are measured unless others are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,6 +90,17 @@ COMPARED: Sequence[tuple[Place, Place]] = (
     ((TEACHER, AS_SOLVER), (TEACHER, UNTRAINED)),
 )
 """Chosen before anything is measured; those of the answer on top come before them."""
+
+
+def students(names: Iterable[str]) -> tuple[str, ...]:
+    """The trained students that rows and columns stand on, in the order of `VARIANTS`.
+
+    Example:
+        >>> students(["S_E-R", "teacher", "S_D-R as solver"])
+        ('S_D-R', 'S_E-R')
+    """
+    found = {"S_D-R" if name == AS_SOLVER else name for name in names}
+    return tuple(name for name in VARIANTS if name in found)
 
 
 def choose(
