@@ -120,8 +120,6 @@ def load_backend(
         raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
     if batches is not None and max_in_flight is not None:
         raise ConfigError("max_in_flight does not go with batches, which take all there is")
-    if batches is not None:
-        given["path"] = given.pop("batches")
     factory = _factory(scheme) if batches is None else _imported(_BATCH)
     try:
         return factory(model, **given)

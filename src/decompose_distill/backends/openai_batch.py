@@ -35,7 +35,7 @@ class OpenAIBatchBackend:
 
     Args:
         model: The model's name on the server.
-        path: File of what was submitted, such as `traces.jsonl.batches` beside the traces; one
+        batches: File of what was submitted, such as `traces.jsonl.batches` beside the traces; one
             process at a time.
         base_url: As for `OpenAIBackend`; the `identity` is the same too.
         api_key_env: Environment variable with the key.
@@ -60,7 +60,7 @@ class OpenAIBatchBackend:
     def __init__(
         self,
         model: str,
-        path: str | Path,
+        batches: str | Path,
         *,
         base_url: str | None = None,
         api_key_env: str = "OPENAI_API_KEY",
@@ -76,7 +76,7 @@ class OpenAIBatchBackend:
         if max_attempts < 1:
             raise ConfigError(f"max_attempts must be 1 or more, not {max_attempts}")
         self.model, self.base_url = model, ""  # so that a report of the next lines can show this
-        self.path = Path(path)
+        self.batches = Path(batches)
         self.max_requests = max_requests
         self.max_attempts = max_attempts
         [(self._endpoint, _)] = addresses.find(api_key_env)
@@ -85,7 +85,7 @@ class OpenAIBatchBackend:
         self._sleep = sleep
 
     def __repr__(self) -> str:
-        where = f"{str(self.path)!r}, base_url={self.base_url!r}"
+        where = f"{str(self.batches)!r}, base_url={self.base_url!r}"
         return f"OpenAIBatchBackend({self.model!r}, {where})"
 
     @property
@@ -102,9 +102,9 @@ class OpenAIBatchBackend:
             BackendError: The server refuses the key or the file, a batch failed its validation,
                 or one submitted before is not known to it.
             BackendUnavailable: The server could not be reached for long.
-            DataError: The file at `path` is malformed.
+            DataError: The file of `batches` is malformed.
         """
-        kept, official = Submissions(self.path), self._endpoint.official
+        kept, official = Submissions(self.batches), self._endpoint.official
         with BatchApi(self._endpoint, self._sleep) as api, self._run(api, kept) as run:
             for request in requests:
                 run.take(request, encode(self.model, request, official=official))
