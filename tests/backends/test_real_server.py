@@ -1,17 +1,20 @@
 """Our client against `transformers serve`: the same model here and there says the same."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
 import httpx2
 import pytest
 
+from conftest import run_cli
 from decompose_distill import (
     Backend,
     BackendError,
@@ -26,6 +29,8 @@ from decompose_distill import (
     prompts,
 )
 from decompose_distill.backends.openai import OpenAIBackend
+from decompose_distill.cost import read_prices
+from decompose_distill.matrix.purse import Purse
 
 pytestmark = [pytest.mark.server, pytest.mark.smollm2]
 
@@ -159,3 +164,28 @@ def test_a_model_the_server_does_not_have_is_an_error(server: str) -> None:
 def test_an_address_without_its_version_is_named(server: str, smollm2_dir: Path) -> None:
     with pytest.raises(BackendError, match="check base_url \\(most end in /v1\\)"):
         list(OpenAIBackend(str(smollm2_dir), base_url=server).generate(REQUESTS[:1]))
+
+
+def test_the_command_paper_pays_the_server_once_for_each_cell(
+    server: str, smollm2_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, prices, out = tmp_path / "asked.jsonl", tmp_path / "prices.json", tmp_path / "out"
+    rows = [{"question": f"{each.text} {each.context or ''}", "answer": "6"} for each in QUESTIONS]
+    asked.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    million = {"input_per_million": 1, "output_per_million": 2}
+    prices.write_text(json.dumps({str(smollm2_dir): million}))
+    command = f"paper --teacher openai:{smollm2_dir} --base-url {server}/v1 --max-in-flight 2 "
+    command += f"--student {smollm2_dir} --train {asked} --test {asked} --max-new-tokens 64 "
+    command += f"--prices {prices} --budget-usd 1 --output-dir {out} "
+    command += "--rows none,CoT,teacher --columns solver"
+
+    def run() -> tuple[object, Decimal | None]:
+        assert run_cli(*command.split(), monkeypatch=monkeypatch) == 0
+        cells = json.loads((out / "report.json").read_text(encoding="utf-8"))["cells"]
+        return cells, Purse(out, read_prices(prices)).spent_usd()
+
+    cells, spent = run()
+
+    assert [cell["row"] for cell in cells] == ["none", "CoT", "teacher"]
+    assert spent
+    assert run() == (cells, spent)

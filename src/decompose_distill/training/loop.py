@@ -117,7 +117,7 @@ def _accumulate(
     while True:
         try:
             return _backward(forward, rows, micro, packing), micro
-        except (torch.OutOfMemoryError, RuntimeError) as error:
+        except RuntimeError as error:
             if not _out_of_memory(error):
                 raise
             if micro == 1:
