@@ -52,6 +52,12 @@ def test_gsm8k_takes_the_last_number(answer: str, gold: str, points: float) -> N
     assert scores.gsm8k(answer, [gold]) == points
 
 
+@pytest.mark.parametrize("said", ["1{,}000", "1\\,000", "1,\\!000", "1\u202f000", "1\u00a0000"])
+def test_gsm8k_reads_thousands_that_no_comma_parts(said: str) -> None:
+    assert scores.gsm8k(f"She has {said} apples", ["#### 1000"]) == 1
+    assert scores.gsm8k(f"She has {said} apples", ["#### 0"]) == 0
+
+
 def test_the_best_of_several_golds_counts() -> None:
     assert scores.exact("NYC", ["New York", "nyc"]) == 1
     assert scores.f1("red ball", ["blue", "red ball"]) == 1
