@@ -13,7 +13,7 @@ _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _PUNCTUATION = re.compile(
     r"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)|[^\w\s+#.-]"
 )
-_VERDICT = re.compile(r"\b(yes|no|true|false)\b")
+_VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
 
 @versioned("3")
@@ -70,12 +70,13 @@ def contains(answer: str, golds: Sequence[str]) -> float | None:
     return max(float(f" {_normalized(gold)} " in words) for gold in golds)
 
 
-@versioned("1")
+@versioned("2")
 def yes_no(answer: str, golds: Sequence[str]) -> float | None:
     """1 where answer and gold are both yes (or true) or both no (or false).
 
     The answer's verdict is its first word, else the only verdict in it; one that holds none, or
-    both, is wrong. A gold that is neither cannot be scored.
+    both, is wrong. A gold that is neither cannot be scored. "Not true" is no; to version 1 it
+    was yes.
 
     Example:
         >>> yes_no("Yes, it can.", ["yes"]), yes_no("It is false", ["no"]), yes_no("42", ["no"])
@@ -93,7 +94,7 @@ def _known(golds: Sequence[str]) -> list[str]:
 
 def _verdict(text: str) -> bool | None:
     text = text.lower().strip().lstrip("\"'*([ ")
-    found = [word in ("yes", "true") for word in _VERDICT.findall(text)]
+    found = [(word in ("yes", "true")) != bool(denied) for denied, word in _VERDICT.findall(text)]
     if not found:
         return None
     return found[0] if _VERDICT.match(text) or len(set(found)) == 1 else None
