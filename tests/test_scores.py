@@ -58,6 +58,13 @@ def test_gsm8k_reads_thousands_that_no_comma_parts(said: str) -> None:
     assert scores.gsm8k(f"She has {said} apples", ["#### 0"]) == 0
 
 
+def test_a_semicolon_of_the_gold_parts_no_spans_of_the_answer() -> None:
+    gold = "Texas (157,000; 0.6%) and New Jersey (134,500; 1.5%)"
+
+    assert (scores.drop_em(gold, [gold]), scores.drop_f1(gold, [gold])) == (1, 1)
+    assert scores.drop_em("red; blue", ["a; b", "blue\nred"]) == 1
+
+
 def test_the_best_of_several_golds_counts() -> None:
     assert scores.exact("NYC", ["New York", "nyc"]) == 1
     assert scores.f1("red ball", ["blue", "red ball"]) == 1
