@@ -58,6 +58,33 @@ def test_gsm8k_reads_thousands_that_no_comma_parts(said: str) -> None:
     assert scores.gsm8k(f"She has {said} apples", ["#### 0"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [
+        ("U.S.", "US"),
+        ("Washington, D.C.", "Washington DC"),
+        ("9 a.m.", "9 am"),
+        ("J.K. Rowling", "J. K. Rowling"),
+        ("J.K. Rowling", "J K Rowling"),
+        ("1\u202f000 km", "1,000 km"),
+    ],
+)
+def test_initials_and_thousands_are_the_same_however_they_are_parted(
+    answer: str, gold: str
+) -> None:
+    assert scores.exact(answer, [gold]) == scores.exact(gold, [answer]) == 1
+    assert scores.f1(answer, [gold]) == 1
+    assert scores.contains(f"It was {answer} then", [gold]) == 1
+
+
+@pytest.mark.parametrize("name", ["exact", "gsm8k", "gsm8k_strict"])
+def test_numbers_are_compared_in_all_their_digits(name: str) -> None:
+    score = getattr(scores, name)
+
+    assert score("1" * 30 + "2", ["1" * 30 + "3"]) == 0
+    assert score("9" * 1_000_001, ["1"]) == 0
+
+
 def test_a_semicolon_of_the_gold_parts_no_spans_of_the_answer() -> None:
     gold = "Texas (157,000; 0.6%) and New Jersey (134,500; 1.5%)"
 

@@ -124,7 +124,7 @@ def test_reports_on_other_questions_cannot_be_compared() -> None:
 def test_a_table_has_a_row_a_report_and_json_the_same_figures() -> None:
     report = _report({"a": "1", "b": "0"})
 
-    assert "mine  exact/3  50.0 %    [9.5, 90.5]    2  0" in to_table([report])
+    assert "mine  exact/4  50.0 %    [9.5, 90.5]    2  0" in to_table([report])
     assert json.loads(json.dumps(report.to_json()))["accuracy"] == 0.5
 
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 
 from decompose_distill.scores.versions import versioned
 
+# The usual context rounds to 28 digits and refuses a million of them.
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _NUMBER = re.compile(r"[-+−]?\$?-?\d[\d,]*(?:\.\d+)?|[-+−]?\$?-?\.\d+")
 # A sign inside "16-3" is a minus between two numbers, not the sign of the second.
 _IN_TEXT = re.compile(r"(?:(?<![\w.)])[-+−])?\$?(?:(?<![\w.)])-)?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
@@ -14,7 +16,7 @@ _PARTED = re.compile(r"(?<=\d)(?:[\u00a0\u2009\u202f]|\{,\}|,\\!|\\,)(?=\d{3}(?!
 _PAPER_MARKER = re.compile(r"the answer is", re.IGNORECASE)
 
 
-@versioned("1")
+@versioned("2")
 def gsm8k_strict(answer: str, golds: Sequence[str]) -> float | None:
     """1 where the answer is nothing but the gold's number, or its last line is `#### number`.
 
@@ -46,7 +48,7 @@ def gsm8k(answer: str, golds: Sequence[str]) -> float | None:
     return float(_last_number(answer) in known)
 
 
-@versioned("1")
+@versioned("2")
 def gsm8k_paper(answer: str, golds: Sequence[str]) -> float | None:
     """1 where any token after the last "the answer is" equals the gold, decimals cut off.
 
@@ -105,6 +107,7 @@ def _whole(token: str) -> int | None:
 
 def _decimal(text: str) -> Decimal | None:
     try:
-        return Decimal(text.replace(",", "").replace("$", "").replace("−", "-")).normalize()
+        number = Decimal(text.replace(",", "").replace("$", "").replace("−", "-"))
     except InvalidOperation:  # digits of another script, two signs
         return None
+    return number.normalize(_EXACT)
