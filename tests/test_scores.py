@@ -85,6 +85,12 @@ def test_numbers_are_compared_in_all_their_digits(name: str) -> None:
     assert score("9" * 1_000_001, ["1"]) == 0
 
 
+@pytest.mark.parametrize("name", SCORED)
+def test_one_gold_alone_is_not_taken_for_its_letters(name: str) -> None:
+    assert getattr(scores, name)("72", "72") == 1
+    assert getattr(scores, name)("7", "72") == 0
+
+
 def test_a_semicolon_of_the_gold_parts_no_spans_of_the_answer() -> None:
     gold = "Texas (157,000; 0.6%) and New Jersey (134,500; 1.5%)"
 
