@@ -107,6 +107,12 @@ def test_partial_scores_get_a_bootstrap_interval() -> None:
     assert low < report.mean < high
 
 
+@pytest.mark.parametrize("points", [float("nan"), 72.0, -1.0])
+def test_a_score_that_gives_no_share_is_refused(points: float) -> None:
+    with pytest.raises(ConfigError, match="must be between 0 and 1, or None"):
+        _report({"a": "1"}).rescore(lambda answer, golds: points)
+
+
 def test_two_reports_are_compared_on_the_same_questions() -> None:
     mine = _report({str(n): "1" for n in range(8)})
     other = _report({str(n): "1" if n < 2 else "0" for n in range(7)}, name="other")
