@@ -81,6 +81,15 @@ def test_the_answer_says_what_was_shown_of_each_part_and_what_it_saves(tmp_path:
     assert figures["break_even"]["questions"] == 229
 
 
+def test_figures_of_two_versions_of_a_score_are_not_set_against_each_other() -> None:
+    old, new = (replace(_report(30, 40), score_version=version) for version in "12")
+
+    with pytest.raises(ConfigError, match="exact/1, exact/2"):
+        Cell(*STUDENT, (old, new))
+    with pytest.raises(ConfigError, match="share no question and score"):
+        Cell(*STUDENT, (new,)).compare(Cell(*TEACHER, (old,)))
+
+
 def test_an_unknown_price_is_said_and_not_drawn(tmp_path: Path) -> None:
     write_report(_study(price=None), tmp_path)
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
