@@ -11,6 +11,7 @@ from decompose_distill.evaluation.statistics import (
     Z95,
     bootstrap_mean,
     holm,
+    interval_of,
     mcnemar,
     sign_flip,
     smallest_difference,
@@ -52,6 +53,13 @@ def test_the_bootstraps_agree_with_the_normal_interval_on_many_values() -> None:
     assert sign_flip([each - mean + Z95 * error for each in values]) == pytest.approx(
         0.05, abs=0.01
     )
+
+
+def test_partial_scores_that_are_all_alike_do_not_make_the_mean_certain() -> None:
+    low, high = interval_of([0.5])
+
+    assert low < 0.1 < 0.9 < high
+    assert interval_of([0.75] * 10) == wilson(7.5, 10)
 
 
 @pytest.mark.parametrize(("better", "worse"), [(1, 0), (4, 0), (6, 0), (9, 2), (30, 14)])

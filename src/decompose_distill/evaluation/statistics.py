@@ -13,7 +13,7 @@ Z80 = NormalDist().inv_cdf(0.8)
 RESAMPLES = 10_000
 
 
-def wilson(right: int, n: int) -> Interval:
+def wilson(right: float, n: int) -> Interval:
     """95 % interval of a share (Wilson, JASA 22, 1927); sound also near 0 and 1.
 
     Example:
@@ -47,12 +47,15 @@ def bootstrap_mean(values: Sequence[float]) -> Interval:
 def interval_of(values: Sequence[float]) -> Interval:
     """95 % interval of a mean score: Wilson for right and wrong, bootstrap for partial scores.
 
+    Wilson too where all values are alike: drawn again they vary by nothing, and no values from
+    0 to 1 with this mean vary by more than right and wrong do.
+
     Example:
         >>> interval_of([0.0] * 100)[0], round(interval_of([0.0] * 100)[1], 3)
         (0.0, 0.037)
     """
-    if all(value in (0, 1) for value in values):
-        return wilson(int(sum(values)), len(values))
+    if all(value in (0, 1) for value in values) or len(set(values)) == 1:
+        return wilson(sum(values), len(values))
     return bootstrap_mean(values)
 
 
