@@ -106,6 +106,25 @@ def test_the_smallest_difference_needs_the_sample_that_connors_formula_asks_for(
     assert needed == pytest.approx(400)
 
 
+def test_the_more_comparisons_are_corrected_together_the_larger_a_difference_must_be() -> None:
+    differences = [1.0] * 20 + [-1.0] * 20 + [0.0] * 160
+    alone, of_ten = (smallest_difference(differences, tests=tests) for tests in (1, 10))
+    assert alone is not None
+    assert of_ten is not None
+
+    # z for 0.05 / 10, two-sided, is 2.807.
+    needed = (2.807 * math.sqrt(0.2) + Z80 * math.sqrt(0.2 - of_ten**2)) ** 2 / of_ten**2
+    assert needed == pytest.approx(200, rel=1e-3)
+    assert of_ten > alone
+
+
+def test_no_difference_can_be_shown_where_even_all_questions_do_not_suffice() -> None:
+    assert mcnemar(5, 0) > 0.05 > mcnemar(6, 0)
+    assert smallest_difference([1.0] * 5) is None
+    assert smallest_difference([1.0] * 6) is not None
+    assert smallest_difference([1.0] * 6, tests=2) is None
+
+
 def test_a_sample_without_differences_does_not_say_what_it_could_show() -> None:
     assert smallest_difference([0.0] * 10) is None
 

@@ -10,6 +10,7 @@ Interval = tuple[float, float]
 
 Z95 = NormalDist().inv_cdf(0.975)
 Z80 = NormalDist().inv_cdf(0.8)
+LEVEL = 0.05
 RESAMPLES = 10_000
 
 
@@ -113,29 +114,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_difference(differences: Sequence[float]) -> float | None:
+def smallest_difference(differences: Sequence[float], *, tests: int = 1) -> float | None:
     """Smallest true mean difference that a paired test on this sample finds in 4 cases of 5.
 
     Two-sided at 5 %, with 80 % power, in the normal approximation of Connor (Biometrics 43, 1987)
     for right and wrong in pairs; for other scores the mean square of the differences stands for
-    the share of questions on which the two differ. `None` where nothing differs: such a sample
-    does not tell.
+    the share of questions on which the two differ. `None` where nothing differs, as such a sample
+    does not tell, and where the questions are too few for any difference to be shown.
 
     Args:
         differences: One a question, first minus baseline.
+        tests: How many are corrected together. The level is that of Holm's first step, 5 % over
+            their number: what is found at it is found whatever the others give.
 
     Example:
         >>> round(smallest_difference([1.0] * 18 + [-1.0] * 6 + [0.0] * 76), 3)
         0.136
     """
     n, share = len(differences), sum(each * each for each in differences) / len(differences)
-    if not share:
+    level = LEVEL / tests
+    if not share or 2.0 ** (1 - n) >= level:
         return None
-    found = 0.0
+    found, critical = 0.0, NormalDist().inv_cdf(1 - level / 2)
     for _ in range(50):  # Connor's formula gives n for a difference; here it is solved for that
         differ = max(share, found)  # a difference needs as many questions that differ
         power = Z80 * math.sqrt(max(0.0, differ - found**2))
-        found = (Z95 * math.sqrt(differ) + power) / math.sqrt(n)
+        found = (critical * math.sqrt(differ) + power) / math.sqrt(n)
     return min(1.0, found)
 
 
