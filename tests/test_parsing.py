@@ -182,6 +182,41 @@ def test_the_final_answer_is_read(text: str, answer: str) -> None:
     assert parse_answer(text) == answer
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("So the answer is:\n\\[\n\\boxed{72}\n\\]", "72"),
+        ("Thus\n\\[\n\\boxed{72}\n\\]", "72"),
+        ("We get \\boxed{72} apples.", "72"),
+        ("The answer is $\\boxed{\\$1{,}000}$.", "$1,000"),
+        ("\\boxed{\\text{Paris}}", "Paris"),
+        ("The answer is \\(\\frac{1}{2}\\).", "1/2"),
+        ("The answer is $5 and $6", "$5 and $6"),
+        ("\\boxed{5} and then\nThe answer is: 6", "6"),
+        ("\\boxed{", "\\boxed{"),
+    ],
+)
+def test_an_answer_in_latex_is_read_without_it(text: str, answer: str) -> None:
+    assert parse_answer(text) == answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("My final answer is 72.", "72"),
+        ("The correct answer is 72.", "72"),
+        ("Answers:\n1. 5\nSo she has 72.", "So she has 72"),
+        ("Answering the first: 5\n72", "72"),
+    ],
+)
+def test_only_words_that_announce_the_answer_mark_it(text: str, answer: str) -> None:
+    assert parse_answer(text) == answer
+
+
+def test_a_boxed_answer_is_replaced_too() -> None:
+    assert replace_answer("Thus\n\\[\n\\boxed{71}\n\\]", "72") == "Thus\nThe answer is: 72"
+
+
 @given(st.text())
 def test_any_text_but_an_empty_one_gives_an_answer(text: str) -> None:
     try:

@@ -52,6 +52,52 @@ def test_gsm8k_takes_the_last_number(answer: str, gold: str, points: float) -> N
     assert scores.gsm8k(answer, [gold]) == points
 
 
+@pytest.mark.parametrize("said", ["1{,}000", "1\\,000", "1,\\!000", "1\u202f000", "1\u00a0000"])
+def test_gsm8k_reads_thousands_that_no_comma_parts(said: str) -> None:
+    assert scores.gsm8k(f"She has {said} apples", ["#### 1000"]) == 1
+    assert scores.gsm8k(f"She has {said} apples", ["#### 0"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [
+        ("U.S.", "US"),
+        ("Washington, D.C.", "Washington DC"),
+        ("9 a.m.", "9 am"),
+        ("J.K. Rowling", "J. K. Rowling"),
+        ("J.K. Rowling", "J K Rowling"),
+        ("1\u202f000 km", "1,000 km"),
+    ],
+)
+def test_initials_and_thousands_are_the_same_however_they_are_parted(
+    answer: str, gold: str
+) -> None:
+    assert scores.exact(answer, [gold]) == scores.exact(gold, [answer]) == 1
+    assert scores.f1(answer, [gold]) == 1
+    assert scores.contains(f"It was {answer} then", [gold]) == 1
+
+
+@pytest.mark.parametrize("name", ["exact", "gsm8k", "gsm8k_strict"])
+def test_numbers_are_compared_in_all_their_digits(name: str) -> None:
+    score = getattr(scores, name)
+
+    assert score("1" * 30 + "2", ["1" * 30 + "3"]) == 0
+    assert score("9" * 1_000_001, ["1"]) == 0
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_one_gold_alone_is_not_taken_for_its_letters(name: str) -> None:
+    assert getattr(scores, name)("72", "72") == 1
+    assert getattr(scores, name)("7", "72") == 0
+
+
+def test_a_semicolon_of_the_gold_parts_no_spans_of_the_answer() -> None:
+    gold = "Texas (157,000; 0.6%) and New Jersey (134,500; 1.5%)"
+
+    assert (scores.drop_em(gold, [gold]), scores.drop_f1(gold, [gold])) == (1, 1)
+    assert scores.drop_em("red; blue", ["a; b", "blue\nred"]) == 1
+
+
 def test_the_best_of_several_golds_counts() -> None:
     assert scores.exact("NYC", ["New York", "nyc"]) == 1
     assert scores.f1("red ball", ["blue", "red ball"]) == 1
@@ -119,6 +165,12 @@ def test_a_score_meets_its_golden_cases(name: str) -> None:
         ("No, but yes if asked", "no", 1),
         ("It is false", "no", 1),
         ("either yes or no", "yes", 0),
+        ("Not true.", "no", 1),
+        ("It is not true", "yes", 0),
+        ("That isn't true", "no", 1),
+        ("It is not false", "yes", 1),
+        ("No, that is not true", "no", 1),
+        ("I do not know", "no", 0),
         ("maybe", "yes", 0),
         ("nothing", "no", 0),
         ("", "no", 0),

@@ -27,9 +27,22 @@ _THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 # Not the power in "2**10" or "2 ** 10", nor a blank that is to be filled in.
 _EMPHASIS = re.compile(r"(?<![\w)])\*\*(?=\S)|(?<=\S)\*\*(?![\d(])|(?<!_)__(?!_)|`")
 _ANSWER = re.compile(
-    r"(?:the\s+(?:final\s+)?answer\s+is|final\s+answer|(?:^|\n)[\s#*_`]*answer[*_]*)"
-    r"\s*[:=]?\s*([^\n]*)",
+    r"(?:the\s+(?:(?:final|correct)\s+)?answer\s+is|final\s+answer(?:\s+is\b)?"
+    r"|(?:^|\n)[\s#*_`]*answer(?![a-z])[*_]*)\s*[:=]?\s*([^\n]*)",
     re.IGNORECASE,
+)
+# LaTeX, as models write it around numbers. What is boxed may hold braces two deep.
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})+)\}")
+_MATH_FENCE = re.compile(r"\\[\[\]()]|\$\$")
+_IN_MATH = re.compile(
+    r"\\\[(.+)\\\]|\\\((.+)\\\)|\$\$((?:\\\$|[^$])+)\$\$|\$((?:\\\$|[^$])+)\$", re.DOTALL
+)
+_LATEX = (
+    (re.compile(r"\\(?:text[a-z]*|math[a-z]+|mbox)\s*\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}"), r"\1/\2"),
+    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,)(?=\d{3}(?!\d))"), ","),
+    (re.compile(r"\\([$%#&])"), r"\1"),
+    (re.compile(r"\\[,;:!]"), " "),
 )
 
 
@@ -93,6 +106,8 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
 def parse_answer(text: str) -> str:
     """Read the final answer: what follows the last "The answer is", else the last line.
 
+    A `\\boxed{...}` after it, or without it, is the answer too. LaTeX around it is taken off.
+
     Raises:
         ParseError: The text is empty.
 
@@ -103,9 +118,13 @@ def parse_answer(text: str) -> str:
     lines = _clean_lines(text)
     if not lines:
         raise ParseError("empty completion")
-    marked = [found.strip() for found in _ANSWER.findall("\n".join(lines)) if found.strip()]
-    answer = marked[-1] if marked else lines[-1]
-    return re.sub(r"(?<=\S)\.$", "", answer.strip()).strip() or answer
+    lines = [line for line in lines if not _MATH_FENCE.fullmatch(line)] or lines
+    text = "\n".join(lines)
+    found = [*_ANSWER.finditer(text), *_BOXED.finditer(text)]
+    found = sorted((each for each in found if each[1].strip()), key=re.Match.start)
+    answer = found[-1][1] if found else lines[-1]
+    answer = re.sub(r"(?<=\S)\.$", "", answer.strip()).strip() or answer
+    return _without_latex(answer).strip() or answer
 
 
 def replace_answer(text: str, answer: str) -> str:
@@ -116,7 +135,8 @@ def replace_answer(text: str, answer: str) -> str:
         '48 + 24 = 71.\\nThe answer is: 72'
     """
     found = list(_ANSWER.finditer(text))
-    before = text[: found[-1].start()] if found else text
+    found = found or list(_BOXED.finditer(text))
+    before = re.sub(r"(?:\\[\[(]|\$+)\s*\Z", "", text[: found[-1].start()]) if found else text
     return f"{before.strip().rstrip('*_`').rstrip()}\n{format_answer(answer)}".strip()
 
 
@@ -135,6 +155,14 @@ def _clean_lines(text: str) -> list[str]:
     text = _THINKING.sub("", text)
     lines = [line for line in text.splitlines() if not line.lstrip().startswith("```")]
     return [line for line in (_EMPHASIS.sub("", line).strip() for line in lines) if line]
+
+
+def _without_latex(answer: str) -> str:
+    if whole := _IN_MATH.fullmatch(answer):
+        answer = whole[whole.lastindex or 0]
+    for pattern, plain in _LATEX:
+        answer = pattern.sub(plain, answer)
+    return answer
 
 
 def _marked_items(lines: Sequence[str]) -> list[str]:

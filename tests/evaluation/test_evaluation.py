@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill import (
+    Comparison,
     ConfigError,
     DataError,
     Decomposition,
@@ -107,6 +108,12 @@ def test_partial_scores_get_a_bootstrap_interval() -> None:
     assert low < report.mean < high
 
 
+@pytest.mark.parametrize("points", [float("nan"), 72.0, -1.0])
+def test_a_score_that_gives_no_share_is_refused(points: float) -> None:
+    with pytest.raises(ConfigError, match="must be between 0 and 1, or None"):
+        _report({"a": "1"}).rescore(lambda answer, golds: points)
+
+
 def test_two_reports_are_compared_on_the_same_questions() -> None:
     mine = _report({str(n): "1" for n in range(8)})
     other = _report({str(n): "1" if n < 2 else "0" for n in range(7)}, name="other")
@@ -124,7 +131,7 @@ def test_reports_on_other_questions_cannot_be_compared() -> None:
 def test_a_table_has_a_row_a_report_and_json_the_same_figures() -> None:
     report = _report({"a": "1", "b": "0"})
 
-    assert "mine  exact/3  50.0 %    [9.5, 90.5]    2  0" in to_table([report])
+    assert "mine  exact/4  50.0 %    [9.5, 90.5]    2  0" in to_table([report])
     assert json.loads(json.dumps(report.to_json()))["accuracy"] == 0.5
 
 
@@ -213,3 +220,12 @@ def test_a_missing_or_empty_file_of_questions_is_refused(tmp_path: Path) -> None
         load_questions(tmp_path / "nowhere.jsonl")
     with pytest.raises(DataError, match="holds no question"):
         load_questions(tmp_path / "empty.jsonl")
+
+
+def test_a_difference_has_an_interval_that_is_never_a_point() -> None:
+    for pairs in (((1.0, 0.0),), ((0.5, 0.5),) * 9, ((1.0, 0.5),) * 9, ((1.0, 0.3), (0.2, 0.4))):
+        found = Comparison("a", "b", pairs)
+        low, high = found.interval
+
+        assert -1 <= low <= found.difference <= high <= 1
+        assert low < high

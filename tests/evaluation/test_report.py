@@ -73,12 +73,21 @@ def test_the_answer_says_what_was_shown_of_each_part_and_what_it_saves(tmp_path:
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
     assert figures["answer"].startswith(
-        "Distilling the decomposer: no loss shown, where one of 18.5 points would mostly show. "
+        "Distilling the decomposer: no loss shown, where one of 22.3 points would mostly show. "
         "Distilling the solver loses 70.0 points."
     )
     # $0.01 a question before, $0.1 for 80 after: 2 / 0.00875 questions.
     assert "after 229 questions" in figures["answer"]
     assert figures["break_even"]["questions"] == 229
+
+
+def test_figures_of_two_versions_of_a_score_are_not_set_against_each_other() -> None:
+    old, new = (replace(_report(30, 40), score_version=version) for version in "12")
+
+    with pytest.raises(ConfigError, match="exact/1, exact/2"):
+        Cell(*STUDENT, (old, new))
+    with pytest.raises(ConfigError, match="share no question and score"):
+        Cell(*STUDENT, (new,)).compare(Cell(*TEACHER, (old,)))
 
 
 def test_an_unknown_price_is_said_and_not_drawn(tmp_path: Path) -> None:
@@ -88,6 +97,18 @@ def test_an_unknown_price_is_said_and_not_drawn(tmp_path: Path) -> None:
     assert figures["break_even"] is None
     assert "a price is missing" in figures["answer"]
     assert figures["cells"][1]["cost"]["usd"] is None
+
+
+def test_a_sample_too_small_to_show_anything_is_not_said_to_have_shown_no_loss(
+    tmp_path: Path,
+) -> None:
+    cells = (_cell(TEACHER, "0.4", 3, n=3), _cell(STUDENT, "0.1", 0, n=3))
+    study = replace(_study(), cells=cells, solver=None)
+    page = write_report(study, tmp_path).read_text(encoding="utf-8")
+    figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+
+    assert "Distilling the decomposer: too few questions to show any difference." in page
+    assert figures["comparisons"][0]["smallest_difference"] is None
 
 
 def test_a_student_that_loses_is_not_praised(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from decompose_distill.evaluation.statistics import (
     Z95,
     bootstrap_mean,
     holm,
+    interval_of,
     mcnemar,
     paired_shares,
     sign_flip,
@@ -73,6 +74,13 @@ def test_the_interval_of_a_paired_difference_holds_it_in_95_of_100_samples(
     assert sum(chance(a, b) for a, b in samples if holds(a, b)) > 0.94
 
 
+def test_partial_scores_that_are_all_alike_do_not_make_the_mean_certain() -> None:
+    low, high = interval_of([0.5])
+
+    assert low < 0.1 < 0.9 < high
+    assert interval_of([0.75] * 10) == wilson(7.5, 10)
+
+
 @pytest.mark.parametrize(("better", "worse"), [(1, 0), (4, 0), (6, 0), (9, 2), (30, 14)])
 @pytest.mark.parametrize("size", [0.3, 2 / 3, 1.0])
 def test_differences_of_one_size_are_tested_as_mcnemar_does(
@@ -115,6 +123,25 @@ def test_the_smallest_difference_needs_the_sample_that_connors_formula_asks_for(
     needed = (Z95 * math.sqrt(share) + Z80 * math.sqrt(share - found**2)) ** 2 / found**2
 
     assert needed == pytest.approx(400)
+
+
+def test_the_more_comparisons_are_corrected_together_the_larger_a_difference_must_be() -> None:
+    differences = [1.0] * 20 + [-1.0] * 20 + [0.0] * 160
+    alone, of_ten = (smallest_difference(differences, tests=tests) for tests in (1, 10))
+    assert alone is not None
+    assert of_ten is not None
+
+    # z for 0.05 / 10, two-sided, is 2.807.
+    needed = (2.807 * math.sqrt(0.2) + Z80 * math.sqrt(0.2 - of_ten**2)) ** 2 / of_ten**2
+    assert needed == pytest.approx(200, rel=1e-3)
+    assert of_ten > alone
+
+
+def test_no_difference_can_be_shown_where_even_all_questions_do_not_suffice() -> None:
+    assert mcnemar(5, 0) > 0.05 > mcnemar(6, 0)
+    assert smallest_difference([1.0] * 5) is None
+    assert smallest_difference([1.0] * 6) is not None
+    assert smallest_difference([1.0] * 6, tests=2) is None
 
 
 def test_a_sample_without_differences_does_not_say_what_it_could_show() -> None:

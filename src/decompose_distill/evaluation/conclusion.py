@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from decompose_distill.evaluation.harness import Comparison
-from decompose_distill.evaluation.statistics import holm, smallest_difference
+from decompose_distill.evaluation.statistics import LEVEL, holm, smallest_difference
 from decompose_distill.evaluation.study import Cell, Place, Study
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +16,17 @@ class Tested:
     p: float
     p_holm: float
     smallest: float | None
-    """Smallest difference the sample could show; `None` where it does not tell."""
+    """Smallest difference the sample could show after Holm; `None` where it does not tell."""
 
     @property
     def shown(self) -> bool:
         """Whether the difference holds at 5 % after Holm."""
         return self.p_holm < LEVEL
+
+    @property
+    def differs(self) -> bool:
+        """Whether any question was scored otherwise."""
+        return bool(self.comparison.better or self.comparison.worse)
 
     @property
     def loses(self) -> bool:
@@ -41,9 +44,13 @@ def family(study: Study) -> tuple[Tested, ...]:
         found.setdefault((each.name, each.baseline), each)
     p_values = [each.p_value for each in found.values()]
     return tuple(
-        Tested(each, p, adjusted, smallest_difference([a - b for a, b in each.pairs]))
+        Tested(each, p, adjusted, _smallest(each, len(found)))
         for each, p, adjusted in zip(found.values(), p_values, holm(p_values), strict=True)
     )
+
+
+def _smallest(comparison: Comparison, tests: int) -> float | None:
+    return smallest_difference([a - b for a, b in comparison.pairs], tests=tests)
 
 
 def _against_teacher(study: Study, place: Place) -> Comparison | None:
@@ -100,8 +107,10 @@ def _verdict(part: str, test: Tested) -> str:
     change = f"{100 * abs(test.comparison.difference):.1f} points"
     if test.shown:
         return f"Distilling the {part} {'loses' if test.loses else 'gains'} {change}."
-    if test.smallest is None:
+    if not test.differs:
         return f"Distilling the {part} changed the score of no question."
+    if test.smallest is None:
+        return f"Distilling the {part}: too few questions to show any difference."
     could = f"{100 * test.smallest:.1f} points"
     return f"Distilling the {part}: no loss shown, where one of {could} would mostly show."
 
@@ -122,8 +131,10 @@ def _difference(part: str, test: Tested) -> str:
     )
     if test.shown:
         return f"{sentence}."
-    if test.smallest is None:
+    if not test.differs:
         return f"{sentence}; no question was answered differently."
+    if test.smallest is None:
+        return f"{sentence}; so few questions cannot show any."
     return f"{sentence}; below {100 * test.smallest:.1f} points this sample would often miss it."
 
 

@@ -114,7 +114,11 @@ class Report:
         return f"{self.score_name}/{self.score_version}" if self.score_version else self.score_name
 
     def rescore(self, score: scores.Score) -> "Report":
-        """The same answers by another score: strict and flexible side by side, asked once."""
+        """The same answers by another score: strict and flexible side by side, asked once.
+
+        Raises:
+            ConfigError: The score gave something else than a number from 0 to 1 or `None`.
+        """
         results = tuple(Result(each.trace, _score(each.trace, score)) for each in self.results)
         return Report(self.name, *_named(score, results), self.overlap)
 
@@ -178,9 +182,11 @@ class Comparison:
     @property
     def interval(self) -> Interval:
         """95 % interval of the difference; for partial scores a bootstrap of the pairs."""
-        if self._all_or_nothing:
-            return paired_shares(self.better, self.worse, len(self.pairs))
-        return bootstrap_mean([first - second for first, second in self.pairs])
+        changes = [first - second for first, second in self.pairs]
+        if not self._all_or_nothing and len(set(changes)) > 1:
+            return bootstrap_mean(changes)
+        gained, lost = (sum(max(0.0, sign * each) for each in changes) for sign in (1, -1))
+        return paired_shares(gained, lost, len(changes))
 
     @property
     def p_value(self) -> float:
@@ -225,6 +231,7 @@ def evaluate(
 
     Raises:
         BackendError: The backend refused for good.
+        ConfigError: The score gave something else than a number from 0 to 1 or `None`.
 
     Example:
         >>> from decompose_distill import Solver
@@ -255,7 +262,11 @@ def _named(
 
 def _score(trace: Trace, score: scores.Score) -> float | None:
     if trace.failure is None:
-        return score(trace.answer or "", trace.question.golds)
+        points = score(trace.answer or "", trace.question.golds)
+        if points is None or 0 <= points <= 1:
+            return points
+        name = name_and_version(score)[0]
+        raise ConfigError(f"score {name} gave {points}; it must be between 0 and 1, or None")
     if trace.failure.reason == "error" or score("", trace.question.golds) is None:
         return None
     return 0.0

@@ -10,10 +10,11 @@ Interval = tuple[float, float]
 
 Z95 = NormalDist().inv_cdf(0.975)
 Z80 = NormalDist().inv_cdf(0.8)
+LEVEL = 0.05
 RESAMPLES = 10_000
 
 
-def wilson(right: int, n: int) -> Interval:
+def wilson(right: float, n: int) -> Interval:
     """95 % interval of a share (Wilson, JASA 22, 1927); sound also near 0 and 1.
 
     Example:
@@ -47,16 +48,19 @@ def bootstrap_mean(values: Sequence[float]) -> Interval:
 def interval_of(values: Sequence[float]) -> Interval:
     """95 % interval of a mean score: Wilson for right and wrong, bootstrap for partial scores.
 
+    Wilson too where all values are alike: drawn again they vary by nothing, and no values from
+    0 to 1 with this mean vary by more than right and wrong do.
+
     Example:
         >>> interval_of([0.0] * 100)[0], round(interval_of([0.0] * 100)[1], 3)
         (0.0, 0.037)
     """
-    if all(value in (0, 1) for value in values):
-        return wilson(int(sum(values)), len(values))
+    if all(value in (0, 1) for value in values) or len(set(values)) == 1:
+        return wilson(sum(values), len(values))
     return bootstrap_mean(values)
 
 
-def paired_shares(only_first: int, only_second: int, n: int) -> Interval:
+def paired_shares(only_first: float, only_second: float, n: int) -> Interval:
     """95 % interval of a difference of two shares, in pairs; sound also where few pairs differ.
 
     The adjusted Wald interval of Bonett and Price (J. Educ. Behav. Stat. 37, 2012).
@@ -130,29 +134,32 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_difference(differences: Sequence[float]) -> float | None:
+def smallest_difference(differences: Sequence[float], *, tests: int = 1) -> float | None:
     """Smallest true mean difference that a paired test on this sample finds in 4 cases of 5.
 
     Two-sided at 5 %, with 80 % power, in the normal approximation of Connor (Biometrics 43, 1987)
     for right and wrong in pairs; for other scores the mean square of the differences stands for
-    the share of questions on which the two differ. `None` where nothing differs: such a sample
-    does not tell.
+    the share of questions on which the two differ. `None` where nothing differs, as such a sample
+    does not tell, and where the questions are too few for any difference to be shown.
 
     Args:
         differences: One a question, first minus baseline.
+        tests: How many are corrected together. The level is that of Holm's first step, 5 % over
+            their number: what is found at it is found whatever the others give.
 
     Example:
         >>> round(smallest_difference([1.0] * 18 + [-1.0] * 6 + [0.0] * 76), 3)
         0.136
     """
     n, share = len(differences), sum(each * each for each in differences) / len(differences)
-    if not share:
+    level = LEVEL / tests
+    if not share or 2.0 ** (1 - n) >= level:
         return None
-    found = 0.0
+    found, critical = 0.0, NormalDist().inv_cdf(1 - level / 2)
     for _ in range(50):  # Connor's formula gives n for a difference; here it is solved for that
         differ = max(share, found)  # a difference needs as many questions that differ
         power = Z80 * math.sqrt(max(0.0, differ - found**2))
-        found = (Z95 * math.sqrt(differ) + power) / math.sqrt(n)
+        found = (critical * math.sqrt(differ) + power) / math.sqrt(n)
     return min(1.0, found)
 
 

@@ -18,7 +18,7 @@ class Cell:
     """One decomposer with one solver, on the test questions, with one seed or several.
 
     Raises:
-        ConfigError: There is no report, or the reports have different scores.
+        ConfigError: There is no report, or the reports have different scores or versions of one.
 
     Example:
         >>> Cell("S_D-R", "solver", (Report("S_D-R", "exact", ()),)).place
@@ -33,7 +33,7 @@ class Cell:
     """Of all its reports together; `None` where nothing was counted."""
 
     def __post_init__(self) -> None:
-        names = {report.score_name for report in self.reports}
+        names = {report.scored_by for report in self.reports}
         if len(names) != 1:
             raise ConfigError(
                 f"cell {self.row} × {self.column}: needs reports with one score, not "
@@ -91,7 +91,7 @@ class Cell:
         Raises:
             ConfigError: There is none in common, or the scores are different.
         """
-        names = {cell.reports[0].score_name for cell in (self, baseline)}
+        names = {cell.reports[0].scored_by for cell in (self, baseline)}
         common = sorted(self.values.keys() & baseline.values.keys())
         if len(names) > 1 or not common:
             raise ConfigError(f"{self.name} and {baseline.name} share no question and score")

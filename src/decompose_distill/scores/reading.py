@@ -3,7 +3,8 @@
 Source: Dua et al., NAACL 2019 (arXiv 1903.00161), section 5, and the evaluator the dataset's
 authors released. **Several spans** of one accepted answer stand on lines of their own in a gold
 (`"Tony Romo\\nShaun Hill"`); an answer may also separate its spans by `;`, as models write one
-line. A list written with commas or "and" is one span, as for the official evaluator.
+line, unless the gold itself holds one. A list written with commas or "and" is one span, as for
+the official evaluator.
 """
 
 import re
@@ -16,7 +17,7 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-@versioned("1")
+@versioned("2")
 def drop_em(answer: str, golds: Sequence[str]) -> float | None:
     """1 where the answer's spans are those of a gold, in any order.
 
@@ -25,14 +26,16 @@ def drop_em(answer: str, golds: Sequence[str]) -> float | None:
         1.0
         >>> drop_em("$5", ["5.0"]), drop_em("1,000", ["1000"]), drop_em("3.75", ["3"])
         (1.0, 1.0, 0.0)
+
+    Version 1 of both scores took an answer apart at a `;` that its gold has too.
     """
-    if not (known := _golds(golds)):
+    pairs = [(_normal(_said(answer, gold)), _normal(gold)) for gold in _golds(golds)]
+    if not pairs:
         return None
-    said = [_normalized(span) for span in _spans(answer, r"[\n;]")]
-    return max(float(set(said) == set(gold) and len(said) == len(gold)) for gold in known)
+    return max(float(set(said) == set(gold) and len(said) == len(gold)) for said, gold in pairs)
 
 
-@versioned("1")
+@versioned("2")
 def drop_f1(answer: str, golds: Sequence[str]) -> float | None:
     """Overlap of the token sets of spans, best aligned one to one, rounded to 2 decimals.
 
@@ -42,20 +45,32 @@ def drop_f1(answer: str, golds: Sequence[str]) -> float | None:
         >>> drop_f1("20 years", ["20"]), drop_f1("21 years", ["20 years"])
         (0.67, 0.0)
     """
-    if not (known := _golds(golds)):
+    pairs = [(_bags(_said(answer, gold)), _bags(gold)) for gold in _golds(golds)]
+    if not pairs:
         return None
-    said = [set(_normalized(span).split()) for span in _spans(answer, r"[\n;]")]
-    return max(_aligned(said, [set(span.split()) for span in gold]) for gold in known)
+    return max(_aligned(said, gold) for said, gold in pairs)
 
 
 def _golds(golds: Sequence[str]) -> list[list[str]]:
     """The spans of every gold; one whose first span is blank is no answer."""
     spans = (_spans(gold, r"\n") for gold in golds)
-    return [[_normalized(span) for span in gold] for gold in spans if gold[0].strip()]
+    return [gold for gold in spans if gold[0].strip()]
+
+
+def _said(answer: str, gold: list[str]) -> list[str]:
+    return _spans(answer, r"\n" if any(";" in span for span in gold) else r"[\n;]")
 
 
 def _spans(text: str, separator: str) -> list[str]:
     return [span for span in re.split(separator, text) if span.strip()] or [""]
+
+
+def _normal(spans: list[str]) -> list[str]:
+    return [_normalized(span) for span in spans]
+
+
+def _bags(spans: list[str]) -> list[set[str]]:
+    return [set(span.split()) for span in _normal(spans)]
 
 
 def _normalized(span: str) -> str:

@@ -1,6 +1,7 @@
 """What a score is, and the version that stands beside its figures."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 
 Score = Callable[[str, Sequence[str]], float | None]
 
@@ -17,8 +18,13 @@ def versioned(version: str) -> Callable[[Score], Score]:
     """
 
     def mark(score: Score) -> Score:
-        setattr(score, "version", version)  # noqa: B010 - a function's type has no such field
-        return score
+        @wraps(score)
+        def scored(answer: str, golds: Sequence[str]) -> float | None:
+            # One string is a sequence of letters, each of which would pass for a gold.
+            return score(answer, (golds,) if isinstance(golds, str) else golds)
+
+        setattr(scored, "version", version)  # noqa: B010 - a function's type has no such field
+        return scored
 
     return mark
 
