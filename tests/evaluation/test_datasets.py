@@ -37,6 +37,7 @@ DROP = {
 PARAGRAPH = {"title": "T", "paragraph_text": "x"}
 LAYOUTS = {
     "drop.json": (json.dumps(DROP, indent=1), Question("Who?", "Ada\nBob", "P.", ("2",), "a")),
+    "drop-on-one-line.json": (json.dumps(DROP), Question("Who?", "Ada\nBob", "P.", ("2",), "a")),
     "dump.jsonl": (
         json.dumps({"context": "Passage: P.\nQuestion: Who?\nAnswer:", "ref_text": "Ada|Bob|Ada"}),
         Question("Who?", "Ada", "P.", ("Bob",)),

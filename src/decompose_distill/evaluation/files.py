@@ -30,10 +30,14 @@ def read_rows(path: Path) -> Iterator[Row]:
         whole = json.loads(text)
     except ValueError:
         return _lines(text, path)
-    return (
-        _json_rows(whole, path)
-        if "\n" in text.strip() or isinstance(whole, list)
-        else (_lines(text, path))
+    one_document = isinstance(whole, list) or _holds_passages(whole) or "\n" in text.strip()
+    return _json_rows(whole, path) if one_document else _lines(text, path)
+
+
+def _holds_passages(whole: Any) -> bool:
+    """Whether this is DROP's own layout, which says all in one object."""
+    return isinstance(whole, dict) and all(
+        isinstance(part, dict) and "qa_pairs" in part for part in whole.values()
     )
 
 
@@ -52,7 +56,7 @@ def _json_rows(whole: Any, path: Path) -> Iterator[Row]:
     if isinstance(whole, list):
         for number, row in enumerate(whole, start=1):
             yield f"{path}: row {number}", row
-    elif all(isinstance(part, dict) and "qa_pairs" in part for part in whole.values()):
+    elif _holds_passages(whole):
         for name, part in whole.items():
             if not isinstance(part.get("passage"), str) or not isinstance(part["qa_pairs"], list):
                 raise DataError(f"{path}: passage {name!r}: fields 'passage', 'qa_pairs' are wrong")
