@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from decompose_distill import ConfigError, DataError, MissingExtraError, Question, load_questions
+from decompose_distill.matrix.commands import _load
 
 NO_DATE = {"day": "", "month": "", "year": ""}
 DROP = {
@@ -142,6 +143,36 @@ def test_a_dataset_is_loaded_from_the_hub_by_name(monkeypatch: pytest.MonkeyPatc
     assert asked == [("openai/gsm8k", "main", "train")]
     with pytest.raises(DataError, match="split 'nowhere': Unknown split"):
         load_questions("gsm8k", split="nowhere")
+
+
+def test_a_folder_named_as_a_dataset_does_not_hide_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gsm8k").mkdir()
+    monkeypatch.chdir(tmp_path)
+    stand_in = ModuleType("datasets")
+    stand_in.load_dataset = lambda *_, split: [{"question": split}]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", stand_in)
+
+    assert load_questions("gsm8k") == (Question("test"),)
+    assert _load("gsm8k", "train") == (Question("train"),)
+
+
+def test_whatever_the_hub_fails_with_is_told_as_an_error_of_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class GenerationError(Exception):
+        pass
+
+    def load_dataset(*_: Any, split: str) -> None:
+        raise GenerationError("cut off in the middle")
+
+    stand_in = ModuleType("datasets")
+    stand_in.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", stand_in)
+
+    with pytest.raises(DataError, match=r"musique: cannot load dgslibisey/MuSiQue.*in the middle"):
+        load_questions("musique")
 
 
 def test_without_the_extra_the_command_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,7 @@ def load_questions(
         '42'
     """
     name, path = str(source), Path(source)
-    if name in HUB and not path.exists():
+    if name in HUB and not path.is_file():  # a folder may be called so, too
         return _decode(_hub_rows(name, split), fields, name)
     if split is not None:
         raise ConfigError(f"split is of datasets from the hub ({', '.join(HUB)}), not of {name}")
@@ -102,6 +102,6 @@ def _hub_rows(name: str, split: str | None) -> Iterable[tuple[str, Any]]:
     split = split or quoted
     try:
         rows = datasets.load_dataset(repository, configuration, split=split)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # its own errors have no base in common with those of the network
         raise DataError(f"{name}: cannot load {repository}, split {split!r}: {error}") from error
     return ((f"{repository}[{split}]:{number}", dict(row)) for number, row in enumerate(rows, 1))
