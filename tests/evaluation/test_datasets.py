@@ -77,6 +77,27 @@ def test_each_published_layout_is_recognised(name: str, zipped: bool, tmp_path: 
     assert load_questions(path)[0] == first
 
 
+def test_the_unanswerable_twin_of_a_question_does_not_take_its_place(tmp_path: Path) -> None:
+    row = {"id": "m", "question": "Who?", "answer": "Ada", "answer_aliases": []}
+    path = tmp_path / "musique_full.jsonl"
+    twins = [
+        row | {"answerable": answerable, "paragraphs": [PARAGRAPH] * (1 + answerable)}
+        for answerable in (True, False)
+    ]
+    path.write_text("\n".join(map(json.dumps, twins)))
+    answerable, unanswerable = load_questions(path)
+
+    assert (answerable.id, answerable.golds, unanswerable.golds) == ("m", ("Ada",), ())
+    assert unanswerable.id != "m"
+
+
+def test_a_test_file_without_answers_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "musique_test.jsonl"
+    path.write_text(json.dumps({"id": "m", "question": "Who?", "paragraphs": [PARAGRAPH]}))
+
+    assert load_questions(path) == (Question("Who?", context="T: x", id="m"),)
+
+
 def test_a_date_is_written_day_first(tmp_path: Path) -> None:
     path = tmp_path / "drop.json"
     path.write_text(json.dumps(DROP, indent=1))

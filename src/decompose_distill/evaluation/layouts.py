@@ -80,9 +80,13 @@ def _drop_dump(row: Row) -> Row:
 
 def _musique(row: Row) -> Row:
     passages = [f"{each['title']}: {each['paragraph_text']}" for each in row["paragraphs"]]
-    question = {"question": row["question"], "context": "\n\n".join(passages), "id": row["id"]}
+    question = {"question": row["question"], "context": "\n\n".join(passages)}
     if not row.get("answerable", True):
-        return question  # the paragraphs do not hold the answer, so there is no gold
+        # No gold, as the paragraphs do not hold the answer; its answerable twin has its id.
+        return question
+    question["id"] = row["id"]
+    if "answer" not in row:
+        return question  # the test files are published without
     return _with_aliases(question, [row["answer"], *row.get("answer_aliases", [])])
 
 
