@@ -117,6 +117,46 @@ def test_fields_of_any_file_can_be_named(tmp_path: Path) -> None:
         load_questions(path, fields={"gold": "solution"})
 
 
+@pytest.mark.parametrize(
+    ("row", "golds"),
+    [
+        ({"answer": ["Ada", "A."]}, ("Ada", "A.")),
+        ({"answer": 72, "aliases": [72.5, True, "72"]}, ("72", "72.5", "yes")),
+        ({"answer": "Ada", "aliases": None}, ("Ada",)),
+        ({"answer": "", "aliases": [" "]}, ()),
+        ({"answer": None, "aliases": "Ada"}, ("Ada",)),
+    ],
+)
+def test_every_accepted_answer_is_kept_and_a_blank_one_is_none(
+    row: dict[str, Any], golds: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"question": "Who?", **row}))
+
+    assert load_questions(path)[0].golds == golds
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ({"task": 5}, ":1: field 'task' must be str, not int"),
+        ({"task": " "}, ":1: field 'task' is empty"),
+        ({"task": None}, ":1: field 'task' is empty"),
+        ({"task": "Who?", "gold": {"text": "Ada"}}, ":1: field 'gold' must hold text or numbers"),
+        ({"task": "Who?", "gold": "Ada", "id": 1.5}, ":1: field 'id' must be str, not float"),
+    ],
+)
+def test_a_wrong_value_is_named_by_the_field_of_the_file(
+    row: dict[str, Any], fault: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"gold": "x", **row}))
+
+    with pytest.raises(DataError) as caught:
+        load_questions(path, fields={"question": "task", "answer": "gold"})
+    assert fault in str(caught.value)
+
+
 def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text('{"problem": "6 x 7?"}\n')
