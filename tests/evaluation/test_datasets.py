@@ -157,6 +157,15 @@ def test_a_wrong_value_is_named_by_the_field_of_the_file(
     assert fault in str(caught.value)
 
 
+def test_two_questions_with_one_id_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": text, "id": 1} for text in ("Who?", "Who?", "When?")]
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+    with pytest.raises(DataError, match=r"own.jsonl:3: .*'1' is another question at .*own.jsonl:1"):
+        load_questions(path)
+
+
 def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text('{"problem": "6 x 7?"}\n')

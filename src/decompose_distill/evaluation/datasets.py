@@ -64,11 +64,16 @@ def _decode(
     rows: Iterable[tuple[str, Any]], fields: Mapping[str, str] | None, name: str
 ) -> tuple[Question, ...]:
     questions: list[Question] = []
+    first: dict[str, tuple[Question, str]] = {}
     for where, row in rows:
         if not isinstance(row, dict):
             raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
         plain = _renamed(row, fields, where) if fields else recognise(row, where)
-        questions.append(_question(plain, fields or {}, where))
+        question = _question(plain, fields or {}, where)
+        other, there = first.setdefault(question.id, (question, where))
+        if (question.text, question.context) != (other.text, other.context):
+            raise DataError(f"{where}: field 'id': {question.id!r} is another question at {there}")
+        questions.append(question)
     if not questions:
         raise DataError(f"{name}: holds no question")
     return tuple(questions)
