@@ -63,6 +63,9 @@ LAYOUTS = {
         json.dumps({"question": "Sum?", "answer": "1 + 1 = 2\n#### 1,002"}),
         Question("Sum?", "1,002"),
     ),
+    "spaced.csv": ("question, answer\r\nWho?,Ada\r\n", Question("Who?", "Ada")),
+    "OWN.CSV": ('\ufeffquestion,answer\n\n"W\nho?",Ada\n', Question("W\nho?", "Ada")),
+    "own.tsv": ("question\tanswer\nWho?\tAda, then\n", Question("Who?", "Ada, then")),
     "own.csv": ('question,answer\n"Who, then?",Ada\n', Question("Who, then?", "Ada")),
 }
 
@@ -184,7 +187,13 @@ def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
         ),
         ("a.json", '[{"passage": "P.",\n"question": "x"}]', ": row 1: missing field 'answer'"),
         ("a.csv", "question,answer\nx\n", ":2: 1 cells, where 2 are named"),
-        ("a.jsonl.gz", "\x1f\x8bnonsense", "neither UTF-8 text nor gzip"),
+        ("a.jsonl.gz", "\x1f\x8bnonsense", "a.jsonl.gz: cannot be read: "),
+        (
+            "a.jsonl.gz",
+            "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff",
+            "a.jsonl.gz: cannot be read: ",
+        ),
+        ("a.csv", "question\nWho?\ncaf\xe9?\n", "a.csv:3: not UTF-8"),
     ],
 )
 def test_a_malformed_row_is_named(name: str, text: str, fault: str, tmp_path: Path) -> None:

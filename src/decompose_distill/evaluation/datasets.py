@@ -27,10 +27,11 @@ def load_questions(
 ) -> tuple[Question, ...]:
     """Read questions from a file, or a dataset from the hub by its name.
 
-    Files are JSON lines, JSON or CSV, also with `.gz`. The layouts that GSM8K, DROP, Bamboogle,
-    StrategyQA and MuSiQue were published in are known by their content; otherwise fields are
-    `question` (required), `answer`, `context`, `aliases`, `id`, and others are ignored. Answers
-    may be numbers, or yes and no as JSON's `true` and `false`; a list of them are all accepted.
+    Files are JSON lines, JSON, CSV or `.tsv`, also with `.gz`. The layouts that GSM8K, DROP,
+    Bamboogle, StrategyQA and MuSiQue were published in are known by their content; otherwise
+    fields are `question` (required), `answer`, `context`, `aliases`, `id`, and others are ignored.
+    Answers may be numbers, or yes and no as JSON's `true` and `false`; a list of them are all
+    accepted.
 
     Args:
         source: A path, or `gsm8k`, `drop`, `bamboogle`, `strategyqa`, `musique`.
