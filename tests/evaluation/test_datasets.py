@@ -63,6 +63,7 @@ LAYOUTS = {
         json.dumps({"question": "Sum?", "answer": "1 + 1 = 2\n#### 1,002"}),
         Question("Sum?", "1,002"),
     ),
+    "numbers.jsonl": ('{"Question": "Sum?", "Answer": 5}', Question("Sum?", "5")),
     "spaced.csv": ("question, answer\r\nWho?,Ada\r\n", Question("Who?", "Ada")),
     "OWN.CSV": ('\ufeffquestion,answer\n\n"W\nho?",Ada\n', Question("W\nho?", "Ada")),
     "own.tsv": ("question\tanswer\nWho?\tAda, then\n", Question("Who?", "Ada, then")),
@@ -169,6 +170,14 @@ def test_two_questions_with_one_id_are_refused(tmp_path: Path) -> None:
         load_questions(path)
 
 
+def test_the_gold_follows_the_marker_under_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"problem": "Sum?", "solution": "1 + 1 = 2\n#### 2"}))
+
+    [question] = load_questions(path, fields={"question": "problem", "answer": "solution"})
+    assert question == Question("Sum?", "2")
+
+
 def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text('{"problem": "6 x 7?"}\n')
@@ -186,6 +195,16 @@ def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
             ":1: missing field 'title'",
         ),
         ("a.json", '[{"passage": "P.",\n"question": "x"}]', ": row 1: missing field 'answer'"),
+        (
+            "a.jsonl",
+            '{"passage": "P.", "question": "Is it?", "answer": true}',
+            ":1: field 'answer' must be dict, not bool; of a file of your own, name the fields",
+        ),
+        (
+            "a.jsonl",
+            '{"paragraphs": ["P."], "question": "x", "id": "m"}',
+            ":1: field 'paragraphs' must hold objects, not str; of a file of your own",
+        ),
         ("a.csv", "question,answer\nx\n", ":2: 1 cells, where 2 are named"),
         ("a.jsonl.gz", "\x1f\x8bnonsense", "a.jsonl.gz: cannot be read: "),
         (

@@ -7,7 +7,7 @@ from typing import Any
 
 from decompose_distill.errors import ConfigError, DataError, MissingExtraError
 from decompose_distill.evaluation.files import read_rows
-from decompose_distill.evaluation.layouts import recognise
+from decompose_distill.evaluation.layouts import after_marker, recognise
 from decompose_distill.lines import typed
 from decompose_distill.types import Question
 
@@ -121,7 +121,7 @@ def _answers(value: Any, field: str, where: str) -> Iterator[str]:
         if isinstance(each, bool):
             yield "yes" if each else "no"
         elif each is not None and str(each).strip():
-            yield str(each)
+            yield str(after_marker(each))
 
 
 def _hub_rows(name: str, split: str | None) -> Iterable[tuple[str, Any]]:
