@@ -133,8 +133,10 @@ class _Recorded:
 
 def _rows(path: Path) -> list[tuple[str, dict[str, str]]]:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         where = f"{path}:{number}"
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
         except ValueError as error:

@@ -20,6 +20,14 @@ def test_the_same_words_are_exact_and_a_changed_number_is_near() -> None:
     assert overlap.near == (changed.id,)
 
 
+def test_punctuation_left_out_is_no_difference_and_another_sign_is_one() -> None:
+    written, plain = Question("Jane's rent is $1,200; whose?"), Question("janes rent is 1200 whose")
+    plus, minus, negative = (Question(f"What is {sum}?") for sum in ("3 + 4", "3 - 4", "3 + -4"))
+
+    assert find_overlap([plain], [written]).exact == (written.id,)
+    assert not find_overlap([plus], [minus, negative])
+
+
 def test_the_same_question_about_another_passage_is_another_question() -> None:
     trained, measured = (Question(LONG, context=passage) for passage in ("one", "two"))
 

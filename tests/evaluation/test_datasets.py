@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from decompose_distill import ConfigError, DataError, MissingExtraError, Question, load_questions
+from decompose_distill.matrix.commands import _load
 
 NO_DATE = {"day": "", "month": "", "year": ""}
 DROP = {
@@ -37,6 +38,7 @@ DROP = {
 PARAGRAPH = {"title": "T", "paragraph_text": "x"}
 LAYOUTS = {
     "drop.json": (json.dumps(DROP, indent=1), Question("Who?", "Ada\nBob", "P.", ("2",), "a")),
+    "drop-on-one-line.json": (json.dumps(DROP), Question("Who?", "Ada\nBob", "P.", ("2",), "a")),
     "dump.jsonl": (
         json.dumps({"context": "Passage: P.\nQuestion: Who?\nAnswer:", "ref_text": "Ada|Bob|Ada"}),
         Question("Who?", "Ada", "P.", ("Bob",)),
@@ -61,6 +63,10 @@ LAYOUTS = {
         json.dumps({"question": "Sum?", "answer": "1 + 1 = 2\n#### 1,002"}),
         Question("Sum?", "1,002"),
     ),
+    "numbers.jsonl": ('{"Question": "Sum?", "Answer": 5}', Question("Sum?", "5")),
+    "spaced.csv": ("question, answer\r\nWho?,Ada\r\n", Question("Who?", "Ada")),
+    "OWN.CSV": ('\ufeffquestion,answer\n\n"W\nho?",Ada\n', Question("W\nho?", "Ada")),
+    "own.tsv": ("question\tanswer\nWho?\tAda, then\n", Question("Who?", "Ada, then")),
     "own.csv": ('question,answer\n"Who, then?",Ada\n', Question("Who, then?", "Ada")),
 }
 
@@ -73,6 +79,27 @@ def test_each_published_layout_is_recognised(name: str, zipped: bool, tmp_path: 
     path.write_bytes(gzip.compress(text.encode()) if zipped else text.encode())
 
     assert load_questions(path)[0] == first
+
+
+def test_the_unanswerable_twin_of_a_question_does_not_take_its_place(tmp_path: Path) -> None:
+    row = {"id": "m", "question": "Who?", "answer": "Ada", "answer_aliases": []}
+    path = tmp_path / "musique_full.jsonl"
+    twins = [
+        row | {"answerable": answerable, "paragraphs": [PARAGRAPH] * (1 + answerable)}
+        for answerable in (True, False)
+    ]
+    path.write_text("\n".join(map(json.dumps, twins)))
+    answerable, unanswerable = load_questions(path)
+
+    assert (answerable.id, answerable.golds, unanswerable.golds) == ("m", ("Ada",), ())
+    assert unanswerable.id != "m"
+
+
+def test_a_test_file_without_answers_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "musique_test.jsonl"
+    path.write_text(json.dumps({"id": "m", "question": "Who?", "paragraphs": [PARAGRAPH]}))
+
+    assert load_questions(path) == (Question("Who?", context="T: x", id="m"),)
 
 
 def test_a_date_is_written_day_first(tmp_path: Path) -> None:
@@ -94,6 +121,63 @@ def test_fields_of_any_file_can_be_named(tmp_path: Path) -> None:
         load_questions(path, fields={"gold": "solution"})
 
 
+@pytest.mark.parametrize(
+    ("row", "golds"),
+    [
+        ({"answer": ["Ada", "A."]}, ("Ada", "A.")),
+        ({"answer": 72, "aliases": [72.5, True, "72"]}, ("72", "72.5", "yes")),
+        ({"answer": "Ada", "aliases": None}, ("Ada",)),
+        ({"answer": "", "aliases": [" "]}, ()),
+        ({"answer": None, "aliases": "Ada"}, ("Ada",)),
+    ],
+)
+def test_every_accepted_answer_is_kept_and_a_blank_one_is_none(
+    row: dict[str, Any], golds: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"question": "Who?", **row}))
+
+    assert load_questions(path)[0].golds == golds
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ({"task": 5}, ":1: field 'task' must be str, not int"),
+        ({"task": " "}, ":1: field 'task' is empty"),
+        ({"task": None}, ":1: field 'task' is empty"),
+        ({"task": "Who?", "gold": {"text": "Ada"}}, ":1: field 'gold' must hold text or numbers"),
+        ({"task": "Who?", "gold": "Ada", "id": 1.5}, ":1: field 'id' must be str, not float"),
+    ],
+)
+def test_a_wrong_value_is_named_by_the_field_of_the_file(
+    row: dict[str, Any], fault: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"gold": "x", **row}))
+
+    with pytest.raises(DataError) as caught:
+        load_questions(path, fields={"question": "task", "answer": "gold"})
+    assert fault in str(caught.value)
+
+
+def test_two_questions_with_one_id_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": text, "id": 1} for text in ("Who?", "Who?", "When?")]
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+    with pytest.raises(DataError, match=r"own.jsonl:3: .*'1' is another question at .*own.jsonl:1"):
+        load_questions(path)
+
+
+def test_the_gold_follows_the_marker_under_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    path.write_text(json.dumps({"problem": "Sum?", "solution": "1 + 1 = 2\n#### 2"}))
+
+    [question] = load_questions(path, fields={"question": "problem", "answer": "solution"})
+    assert question == Question("Sum?", "2")
+
+
 def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text('{"problem": "6 x 7?"}\n')
@@ -111,8 +195,24 @@ def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
             ":1: missing field 'title'",
         ),
         ("a.json", '[{"passage": "P.",\n"question": "x"}]', ": row 1: missing field 'answer'"),
+        (
+            "a.jsonl",
+            '{"passage": "P.", "question": "Is it?", "answer": true}',
+            ":1: field 'answer' must be dict, not bool; of a file of your own, name the fields",
+        ),
+        (
+            "a.jsonl",
+            '{"paragraphs": ["P."], "question": "x", "id": "m"}',
+            ":1: field 'paragraphs' must hold objects, not str; of a file of your own",
+        ),
         ("a.csv", "question,answer\nx\n", ":2: 1 cells, where 2 are named"),
-        ("a.jsonl.gz", "\x1f\x8bnonsense", "neither UTF-8 text nor gzip"),
+        ("a.jsonl.gz", "\x1f\x8bnonsense", "a.jsonl.gz: cannot be read: "),
+        (
+            "a.jsonl.gz",
+            "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xff\xff",
+            "a.jsonl.gz: cannot be read: ",
+        ),
+        ("a.csv", "question\nWho?\ncaf\xe9?\n", "a.csv:3: not UTF-8"),
     ],
 )
 def test_a_malformed_row_is_named(name: str, text: str, fault: str, tmp_path: Path) -> None:
@@ -141,6 +241,36 @@ def test_a_dataset_is_loaded_from_the_hub_by_name(monkeypatch: pytest.MonkeyPatc
     assert asked == [("openai/gsm8k", "main", "train")]
     with pytest.raises(DataError, match="split 'nowhere': Unknown split"):
         load_questions("gsm8k", split="nowhere")
+
+
+def test_a_folder_named_as_a_dataset_does_not_hide_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "gsm8k").mkdir()
+    monkeypatch.chdir(tmp_path)
+    stand_in = ModuleType("datasets")
+    stand_in.load_dataset = lambda *_, split: [{"question": split}]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", stand_in)
+
+    assert load_questions("gsm8k") == (Question("test"),)
+    assert _load("gsm8k", "train") == (Question("train"),)
+
+
+def test_whatever_the_hub_fails_with_is_told_as_an_error_of_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class GenerationError(Exception):
+        pass
+
+    def load_dataset(*_: Any, split: str) -> None:
+        raise GenerationError("cut off in the middle")
+
+    stand_in = ModuleType("datasets")
+    stand_in.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", stand_in)
+
+    with pytest.raises(DataError, match=r"musique: cannot load dgslibisey/MuSiQue.*in the middle"):
+        load_questions("musique")
 
 
 def test_without_the_extra_the_command_to_get_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,10 +196,10 @@ def test_questions_are_read_with_answers_contexts_and_aliases(tmp_path: Path) ->
         ("{", "not JSON"),
         ("[]", "expected a JSON object, found list"),
         ('{"answer": "x"}', "missing field 'question'"),
-        ('{"question": ""}', "question text is empty"),
-        ('{"question": 3}', "field 'text' must be str, not int"),
-        ('{"question": "x", "answer": ["y"]}', "field 'answer' must be str, not list"),
-        ('{"question": "x", "aliases": "y"}', "field 'aliases' must be a list of strings"),
+        ('{"question": ""}', "field 'question' is empty"),
+        ('{"question": 3}', "field 'question' must be str, not int"),
+        ('{"question": "x", "answer": {}}', "field 'answer' must hold text or numbers, not dict"),
+        ('{"question": "x", "aliases": [[]]}', "field 'aliases' must hold text or numbers"),
     ],
 )
 def test_a_malformed_question_is_named_with_file_and_line(

@@ -17,7 +17,10 @@ NEAR = 0.6
 """Containment from which a question counts as nearly the same."""
 MOST_SHARED = 50
 """Questions that may share a 5-gram; one in more is a turn of phrase and says nothing."""
-_WORDS = re.compile(r"\w+")
+_INSIDE = re.compile(r"(?<=\w)['’](?=\w)|(?<=\d),(?=\d{3}(?!\d))")
+"""Signs that one writes and another leaves out within a word or a number."""
+_WORDS = re.compile(r"\w+|[-+−*/×÷^=<>](?=\s*\d)")
+"""Words, and signs before a number: 3 + 4 is not 3 - 4."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,11 @@ def find_overlap(trained_on: Iterable[Question | Trace], measured: Iterable[Ques
 
 
 def _words(question: Question) -> tuple[str, ...]:
-    passage = " ".join(_WORDS.findall((question.context or "").lower()))
-    return (passage, *_WORDS.findall(question.text.lower()))
+    return (" ".join(_split(question.context or "")), *_split(question.text))
+
+
+def _split(text: str) -> list[str]:
+    return _WORDS.findall(_INSIDE.sub("", text.lower()))
 
 
 def _grams(question: Question) -> set[int]:

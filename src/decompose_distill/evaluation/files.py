@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,36 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises:
         DataError: The file cannot be read, or a line is malformed.
     """
-    raw = path.read_bytes()
-    try:
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: neither UTF-8 text nor gzip: {error}") from None
-    if ".csv" in path.suffixes[-2:]:
-        return _csv_rows(text, path)
+    text = _text(path)
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith((".csv", ".tsv")):
+        return _csv_rows(text, path, "\t" if name.endswith(".tsv") else ",")
     try:
         whole = json.loads(text)
     except ValueError:
         return _lines(text, path)
-    return (
-        _json_rows(whole, path)
-        if "\n" in text.strip() or isinstance(whole, list)
-        else (_lines(text, path))
+    one_document = isinstance(whole, list) or _holds_passages(whole) or "\n" in text.strip()
+    return _json_rows(whole, path) if one_document else _lines(text, path)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{line}: not UTF-8: {error.reason}; save it as UTF-8") from None
+
+
+def _holds_passages(whole: Any) -> bool:
+    """Whether this is DROP's own layout, which says all in one object."""
+    return isinstance(whole, dict) and all(
+        isinstance(part, dict) and "qa_pairs" in part for part in whole.values()
     )
 
 
@@ -52,7 +68,7 @@ def _json_rows(whole: Any, path: Path) -> Iterator[Row]:
     if isinstance(whole, list):
         for number, row in enumerate(whole, start=1):
             yield f"{path}: row {number}", row
-    elif all(isinstance(part, dict) and "qa_pairs" in part for part in whole.values()):
+    elif _holds_passages(whole):
         for name, part in whole.items():
             if not isinstance(part.get("passage"), str) or not isinstance(part["qa_pairs"], list):
                 raise DataError(f"{path}: passage {name!r}: fields 'passage', 'qa_pairs' are wrong")
@@ -65,9 +81,9 @@ def _json_rows(whole: Any, path: Path) -> Iterator[Row]:
         yield f"{path}: row 1", whole
 
 
-def _csv_rows(text: str, path: Path) -> Iterator[Row]:
+def _csv_rows(text: str, path: Path, delimiter: str) -> Iterator[Row]:
     """Rows by header; Bamboogle's file has none: question first, answers from the fifth on."""
-    reader = csv.reader(io.StringIO(text), strict=True)
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     try:
         for cells in reader:
@@ -77,7 +93,7 @@ def _csv_rows(text: str, path: Path) -> Iterator[Row]:
             if header is None and len(cells) == 7 and not any(cells[1:4]) and cells[4]:
                 header = ["Question", "", "", "", "Answer", "A2", ""]
             elif header is None:
-                header = cells
+                header = [cell.strip() for cell in cells]
                 continue
             if len(cells) != len(header):
                 raise DataError(f"{where}: {len(cells)} cells, where {len(header)} are named")

@@ -3,8 +3,10 @@
 from typing import Any
 
 from decompose_distill.errors import DataError
+from decompose_distill.lines import typed
 
 Row = dict[str, Any]
+_OTHERWISE = 'of a file of your own, name the fields: fields={"question": ..., "answer": ...}'
 
 
 def recognise(row: Row, where: str) -> Row:
@@ -19,27 +21,42 @@ def recognise(row: Row, where: str) -> Row:
     """
     try:
         if "passage" in row and "question" in row:
+            typed(row, "answer", dict, where)
             return _drop(row)
         if "ref_text" in row:
             return _drop_dump(row)
         if "Question" in row and "Answer" in row:
             return _with_aliases({"question": row["Question"]}, [row["Answer"], *row.get("A2", [])])
         if "paragraphs" in row:
+            _each_typed(row, "paragraphs", where)
             return _musique(row)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        fault = f"missing field {error}" if isinstance(error, KeyError) else str(error)
-        raise DataError(f"{where}: {fault}") from None
+    except KeyError as error:
+        raise DataError(f"{where}: missing field {error}; {_OTHERWISE}") from None
+    except DataError as error:
+        raise DataError(f"{error}; {_OTHERWISE}") from None
+    except (TypeError, AttributeError, IndexError, ValueError) as error:
+        raise DataError(f"{where}: {error}; {_OTHERWISE}") from None
     if "question" not in row:
         raise DataError(
             f"{where}: missing field 'question', and no known layout has {', '.join(row)}; "
-            'name them with fields={"question": ..., "answer": ...}'
+            f"{_OTHERWISE}"
         )
     if "qid" in row and isinstance(row.get("answer"), bool):
         return {"question": row["question"], "answer": row["answer"], "id": row["qid"]}
-    answer = row.get("answer")
-    if isinstance(answer, str) and "\n#### " in answer:
-        return {**row, "answer": answer.rpartition("#### ")[2].strip()}
-    return dict(row)
+    return {**row, "answer": after_marker(row.get("answer"))}
+
+
+def after_marker(answer: Any) -> Any:
+    """Of an answer as GSM8K writes it, what follows the working; any other as it is."""
+    if isinstance(answer, str) and "\n#### " in f"\n{answer}":
+        return answer.rpartition("#### ")[2].strip()
+    return answer
+
+
+def _each_typed(row: Row, name: str, where: str) -> None:
+    for each in typed(row, name, list, where):
+        if not isinstance(each, dict):
+            raise DataError(f"{where}: field {name!r} must hold objects, not {type(each).__name__}")
 
 
 def _drop(row: Row) -> Row:
@@ -80,14 +97,18 @@ def _drop_dump(row: Row) -> Row:
 
 def _musique(row: Row) -> Row:
     passages = [f"{each['title']}: {each['paragraph_text']}" for each in row["paragraphs"]]
-    question = {"question": row["question"], "context": "\n\n".join(passages), "id": row["id"]}
+    question = {"question": row["question"], "context": "\n\n".join(passages)}
     if not row.get("answerable", True):
-        return question  # the paragraphs do not hold the answer, so there is no gold
+        # No gold, as the paragraphs do not hold the answer; its answerable twin has its id.
+        return question
+    question["id"] = row["id"]
+    if "answer" not in row:
+        return question  # the test files are published without
     return _with_aliases(question, [row["answer"], *row.get("answer_aliases", [])])
 
 
-def _with_aliases(question: Row, answers: list[str]) -> Row:
-    accepted = list(dict.fromkeys(text for text in answers if text.strip()))
+def _with_aliases(question: Row, answers: list[Any]) -> Row:
+    accepted = [text for text in answers if str(text).strip()]
     if not accepted:
         return question
     return question | {"answer": accepted[0], "aliases": accepted[1:]}

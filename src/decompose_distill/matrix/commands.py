@@ -123,7 +123,7 @@ def _load(source: str, split: str | None = None) -> tuple[Question, ...]:
     from decompose_distill.evaluation.datasets import HUB, load_questions
 
     name, _, given = source.partition(":")
-    if name not in HUB or Path(source).exists():
+    if name not in HUB or Path(source).is_file():
         return load_questions(source)
     return load_questions(name, split=given or split)
 
