@@ -7,7 +7,7 @@ writes the answers as traces, replays them through `Pipeline`, evaluates, and co
 filtered behaviour cloning in pairs. Rows are joined by place, as the recorded `answer` is wrong
 on 16 of them; an answer is the first number after the last "Final answer:". A cell further than
 0.6 points from its published figure is said aloud, with what the recorded `answer` would give.
-Data: `--data DIR`, else
+`--data DIR` has these folders, or only those of the solvers; GSM8K is then taken from
 DECOMPOSE_DISTILL_DATA, else ../shared/data. The paired tests go to `FILE` with `.paired.json`.
 """
 
@@ -37,6 +37,8 @@ PUBLISHED = {
     ("llama13b", BC): 0.247,
     ("llama13b", FILTERED): 0.245,
 }
+_BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+DATA = Path(os.environ.get("DECOMPOSE_DISTILL_DATA", _BESIDE))
 _NUMBER = re.compile(r"-?\$?\d[\d,]*(?:\.\d+)?")
 
 
@@ -49,9 +51,7 @@ def first_number(answer: str, golds: Sequence[str]) -> float | None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    data = Path(os.environ.get("DECOMPOSE_DISTILL_DATA", beside))
-    parser.add_argument("--data", type=Path, default=data)
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     try:
@@ -68,10 +68,11 @@ def main() -> int:
 
 def measure(data: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Every recorded file's figures, and the paired test of each solver."""
-    questions = dd.load_questions(data / "gsm8k" / "test.jsonl")
-    files = sorted((data / "ai_subq" / "eval_responses").glob("*/*.jsonl"))
+    asked, recorded = Path("gsm8k", "test.jsonl"), data / "ai_subq" / "eval_responses"
+    questions = dd.load_questions((data if (data / asked).is_file() else DATA) / asked)
+    files = sorted((recorded if recorded.is_dir() else data).glob("*/*.jsonl"))
     if not files:
-        raise dd.DataError(f"{data}: no recorded answers in ai_subq/eval_responses/SOLVER/*.jsonl")
+        raise dd.DataError(f"{data}: no recorded answers as SOLVER/DECOMPOSER.jsonl")
     figures, reports = [], {}
     for path in files:
         solver, decomposer = path.parent.name, path.stem
