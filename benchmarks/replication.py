@@ -39,7 +39,6 @@ SOLVE = dd.prompts.Prompt(
 )
 ANSWER = dd.prompts.Prompt('Answer the question with one line, "The answer is: " and the answer.')
 TINY_CONFIG = replace(TINY.config, epochs=1)
-CONFIG = replace(SMOLLM2.config, batch_size=8)
 TEACHER, SOLVER = "teacher", "solver"
 ASKED: Mapping[str, tuple[Place, Place]] = {
     "does the decomposer distil": (("S_D-R", SOLVER), (TEACHER, SOLVER)),
@@ -86,8 +85,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--output-dir", type=Path, help="kept, and continued by the next run")
     parser.add_argument("--student", default="auto", help="auto (SmolLM2-135M), tiny, or a model")
-    parser.add_argument("--train", type=int, default=300, help="questions to train on")
-    parser.add_argument("--questions", type=int, default=80, help="measured of each split")
+    parser.add_argument("--train", type=int, default=160, help="questions to train on")
+    parser.add_argument("--questions", type=int, default=60, help="measured of each split")
     parser.add_argument("--epochs", type=int, help="of every training")
     parser.add_argument("--world", type=int, default=1, help="seed of the world")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="of the trainings")
@@ -139,7 +138,7 @@ def _student(args: argparse.Namespace, place: Path, world: World) -> dd.Student:
 
 
 def _config(args: argparse.Namespace) -> dd.DistillConfig:
-    config = TINY_CONFIG if args.student == "tiny" else CONFIG
+    config = TINY_CONFIG if args.student == "tiny" else SMOLLM2.config
     return replace(config, epochs=args.epochs or config.epochs)
 
 
