@@ -49,7 +49,7 @@ def paper(
     score: scores.Score = scores.exact,
     budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
-    usd_per_hour: Decimal | None = None,
+    usd_per_hour: Decimal | float | None = None,
     title: str = "Which part to distil",
     say: Say = print,
     progress: bool = True,

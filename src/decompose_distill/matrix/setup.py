@@ -47,7 +47,7 @@ class Setup:
     samples: int
     solves: int
     purse: Purse
-    usd_per_hour: Decimal | None
+    usd_per_hour: Decimal | float | None
     progress: bool
 
     @property
