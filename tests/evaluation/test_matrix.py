@@ -233,6 +233,7 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"transfer": {"drop": ()}}, DataError, "transfer 'drop': holds no question"),
         ({"train": (Question("Why?"),)}, DataError, "train: none of its 1 questions has a gold"),
         ({"student": "/none"}, BackendError, "/none: no such model directory"),
+        ({"output_dir": __file__}, ConfigError, "test_matrix.py is a file: name a directory"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_asked(
@@ -243,10 +244,11 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
     words: str,
 ) -> None:
     teacher, solver = Counting(decompose), Counting(solve)
-    settings = {"train": TRAIN, "test": TEST, "student": _student(tiny_dir)} | change
+    usual = {"train": TRAIN, "test": TEST, "student": _student(tiny_dir), "output_dir": tmp_path}
+    settings: dict[str, Any] = {**usual, **change}
 
     with pytest.raises(error, match=words):
-        paper(_pipeline(teacher, solver), output_dir=tmp_path, **settings)  # type: ignore[arg-type]
+        paper(_pipeline(teacher, solver), **settings)
     assert not teacher.asked + solver.asked
 
 

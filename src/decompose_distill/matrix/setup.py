@@ -113,6 +113,8 @@ def check(setup: Setup) -> None:
     if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
         raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
     machine_usd(0, setup.usd_per_hour)
+    if setup.output_dir.exists() and not setup.output_dir.is_dir():
+        raise ConfigError(f"output_dir {setup.output_dir} is a file: name a directory")
     for name, role in (("teacher", setup.teacher), *setup.solvers.items()):
         if setup.purse.budget_usd is not None and isinstance(role, Decomposer | Solver):
             find_price(name, role.backend, setup.purse.prices or {}, budgeted=True)
