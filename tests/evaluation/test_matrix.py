@@ -228,6 +228,7 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"solvers": {"solver": None}}, ConfigError, "cannot be named 'solver'"),
         ({"solvers": {"S_D-T": None}}, ConfigError, "cannot be named 'S_D-T'"),
         ({"transfer": {"": TEST}}, ConfigError, "transfer: give each of its sets of questions a"),
+        ({"transfer": {"test": TEST}}, ConfigError, "transfer: give each .* and none the name 'te"),
         ({"train": (Question("Why?", " "),)}, DataError, "train: none of its 1 questions has a"),
         ({"test": ()}, DataError, "test: holds no question"),
         ({"transfer": {"drop": ()}}, DataError, "transfer 'drop': holds no question"),
