@@ -232,6 +232,7 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"train": (Question("Why?", " "),)}, DataError, "train: none of its 1 questions has a"),
         ({"test": ()}, DataError, "test: holds no question"),
         ({"transfer": {"drop": ()}}, DataError, "transfer 'drop': holds no question"),
+        ({"test": (*TEST, Question("Why?", id=TEST[0].id))}, DataError, "two different quest"),
         ({"train": (Question("Why?"),)}, DataError, "train: none of its 1 questions has a gold"),
         ({"student": "/none"}, BackendError, "/none: no such model directory"),
         ({"output_dir": __file__}, ConfigError, "test_matrix.py is a file: name a directory"),
