@@ -428,6 +428,7 @@ def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
         (["--plan"], 0, "ask teacher: 12 requests"),
         (["--plan", "--rows", "all", "--columns", "all"], 0, "70 cells: 10 rows, 8 columns"),
         (["--rows", "S_D-T,S_D-X"], 2, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-solve"),
+        (["--solver", "openai:a"], 2, "--solver: name each once, not openai:a, openai:b, openai:a"),
         (["--usd-per-hour", "dear"], 2, "usd_per_hour must be a number of US dollars"),
         (["--transfer", "gone.jsonl"], 2, "gone.jsonl: no such file of questions"),
         (["--transfer", "a/x.jsonl", "--transfer", "b/x.jsonl"], 2, "name the files differently"),
