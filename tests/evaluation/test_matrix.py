@@ -38,8 +38,9 @@ from decompose_distill import (
 from decompose_distill.cost import Price
 from decompose_distill.evaluation.saved import load_study
 from decompose_distill.evaluation.study import Study
+from decompose_distill.matrix.assembly import DECOMPOSER, DISTILLED_SOLVER
 from decompose_distill.matrix.replayed import shuffled
-from decompose_distill.matrix.variants import BASELINE, COLUMNS, ROWS, choose
+from decompose_distill.matrix.variants import BASELINE, COLUMNS, DECOMPOSERS, ROWS, SOLVERS, choose
 
 TRAIN, TEST = (
     QUESTIONS,
@@ -471,6 +472,11 @@ def test_the_command_report_needs_a_saved_study(
 ) -> None:
     assert run_cli("report", tmp_path, monkeypatch=monkeypatch) == 2
     assert "no such study" in capsys.readouterr().err
+
+
+def test_whichever_student_was_measured_alone_the_answer_on_top_is_about_it() -> None:
+    assert {row for row, _ in DECOMPOSER} == {*DECOMPOSERS}
+    assert {column for _, column in DISTILLED_SOLVER} == {*SOLVERS}
 
 
 NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)
