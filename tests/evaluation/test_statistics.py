@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +97,24 @@ def test_the_smallest_difference_needs_the_sample_that_connors_formula_asks_for(
     needed = (Z95 * math.sqrt(share) + Z80 * math.sqrt(share - found**2)) ** 2 / found**2
 
     assert needed == pytest.approx(400)
+
+
+def test_the_smallest_difference_of_one_of_many_tests_is_found_in_four_of_five_after_holm() -> None:
+    random, n, tests, share = np.random.default_rng(0), 400, 16, 0.25
+    differences = [1.0] * 50 + [-1.0] * 50 + [0.0] * 300
+    true = smallest_difference(differences, 0.05 / tests)
+    assert true is not None
+
+    lost, won, _ = random.multinomial(
+        n, [(share + true) / 2, (share - true) / 2, 1 - share], 1000
+    ).T
+    others = random.uniform(size=(1000, tests - 1))
+    found = [
+        holm([mcnemar(int(a), int(b)), *rest])[0] < 0.05
+        for a, b, rest in zip(won, lost, others.tolist(), strict=True)
+    ]
+
+    assert 0.75 < sum(found) / len(found) < 0.87
 
 
 def test_a_sample_without_differences_does_not_say_what_it_could_show() -> None:

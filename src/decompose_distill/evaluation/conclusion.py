@@ -18,7 +18,8 @@ class Tested:
     p: float
     p_holm: float
     smallest: float | None
-    """Smallest difference the sample could show; `None` where it does not tell."""
+    """Smallest difference the sample could show after Holm, whatever the other comparisons give;
+    `None` where it does not tell."""
 
     @property
     def shown(self) -> bool:
@@ -40,8 +41,9 @@ def family(study: Study) -> tuple[Tested, ...]:
     for each in study.comparisons:
         found.setdefault((each.name, each.baseline), each)
     p_values = [each.p_value for each in found.values()]
+    level = LEVEL / max(1, len(found))
     return tuple(
-        Tested(each, p, adjusted, smallest_difference([a - b for a, b in each.pairs]))
+        Tested(each, p, adjusted, smallest_difference([a - b for a, b in each.pairs], level))
         for each, p, adjusted in zip(found.values(), p_values, holm(p_values), strict=True)
     )
 

@@ -110,16 +110,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def smallest_difference(differences: Sequence[float]) -> float | None:
+def smallest_difference(differences: Sequence[float], level: float = 0.05) -> float | None:
     """Smallest true mean difference that a paired test on this sample finds in 4 cases of 5.
 
-    Two-sided at 5 %, with 80 % power, in the normal approximation of Connor (Biometrics 43, 1987)
-    for right and wrong in pairs; for other scores the mean square of the differences stands for
-    the share of questions on which the two differ. `None` where nothing differs: such a sample
-    does not tell.
+    Two-sided at `level`, with 80 % power, in the normal approximation of Connor (Biometrics 43,
+    1987) for right and wrong in pairs; for other scores the mean square of the differences stands
+    for the share of questions on which the two differ. `None` where nothing differs: such a
+    sample does not tell.
 
     Args:
         differences: One a question, first minus baseline.
+        level: Below which p must be; for one of m tests that are corrected together, 5 % / m.
 
     Example:
         >>> round(smallest_difference([1.0] * 18 + [-1.0] * 6 + [0.0] * 76), 3)
@@ -128,11 +129,11 @@ def smallest_difference(differences: Sequence[float]) -> float | None:
     n, share = len(differences), sum(each * each for each in differences) / len(differences)
     if not share:
         return None
-    found = 0.0
+    found, threshold = 0.0, NormalDist().inv_cdf(1 - level / 2)
     for _ in range(50):  # Connor's formula gives n for a difference; here it is solved for that
         differ = max(share, found)  # a difference needs as many questions that differ
         power = Z80 * math.sqrt(max(0.0, differ - found**2))
-        found = (Z95 * math.sqrt(differ) + power) / math.sqrt(n)
+        found = (threshold * math.sqrt(differ) + power) / math.sqrt(n)
     return min(1.0, found)
 
 
