@@ -350,7 +350,8 @@ def test_one_budget_holds_for_all_files_and_a_larger_one_goes_on(
             progress=False,
         )
 
-    with pytest.raises(BudgetExceeded, match="run again with a larger budget_usd"):
+    words = r"^\$35.00 of budget_usd \$545.00 is spent .* run again with a larger budget_usd"
+    with pytest.raises(BudgetExceeded, match=words):
         run(545)
     assert (len(teacher.asked), len(solver.asked)) == (4, 3)
     study = run(1000)

@@ -88,16 +88,17 @@ def run_once(
         return Pass(read(), json.loads(done.read_text("utf-8"))["seconds"])
     pipeline, path = load(), folder / TRACES
     began = time.perf_counter()
-    found = collect(
-        pipeline,
-        questions,
-        path,
-        samples=samples,
-        solves=solves,
-        budget_usd=purse.budget_of(path),
-        prices=purse.prices,
-        progress=progress,
-    )
+    with purse.saying_the_whole():
+        found = collect(
+            pipeline,
+            questions,
+            path,
+            samples=samples,
+            solves=solves,
+            budget_usd=purse.budget_of(path),
+            prices=purse.prices,
+            progress=progress,
+        )
     spent, traces = time.perf_counter() - began, read()
     # What an earlier, killed call spent is lost; every trace is taken to have cost the same.
     seconds = spent / found.asked * len(traces) if found.asked else None
