@@ -31,6 +31,7 @@ from decompose_distill import (
     Student,
     Subquestion,
     Trace,
+    TrainingError,
     Usage,
     paper,
     prompts,
@@ -422,6 +423,25 @@ def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
     }
     alone = [text for system, text in solver.asked if system.startswith("Think step by step")]
     assert len(alone) == 2 * len(TRAIN)
+
+
+def test_a_student_that_nothing_is_kept_for_is_named_with_a_way_on_without_it(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    def right(text: str) -> str:
+        return f"The answer is: {ANSWERS[text.removeprefix('Question: ').split(chr(10))[0]]}"
+
+    with pytest.raises(TrainingError, match=r"S_D-uplift, .* nothing to train on.* leave it out"):
+        paper(
+            _pipeline(Counting(decompose), Counting(right)),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            rows=["S_D-uplift"],
+            say=lambda line: None,
+            progress=False,
+        )
 
 
 @pytest.mark.parametrize(
