@@ -35,12 +35,17 @@ from decompose_distill import (
     Usage,
     paper,
     prompts,
+    scores,
 )
 from decompose_distill.cost import Price
 from decompose_distill.evaluation.saved import load_study
 from decompose_distill.evaluation.study import Study
+from decompose_distill.matrix.accounts import traces_usd
 from decompose_distill.matrix.assembly import DECOMPOSER, DISTILLED_SOLVER
+from decompose_distill.matrix.purse import Purse
 from decompose_distill.matrix.replayed import shuffled
+from decompose_distill.matrix.setup import Setup
+from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import BASELINE, COLUMNS, DECOMPOSERS, ROWS, SOLVERS, choose
 
 TRAIN, TEST = (
@@ -387,6 +392,34 @@ def test_a_batch_is_accounted_for_at_its_price(tiny_dir: Path, tmp_path: Path) -
 
     assert whole
     assert half == whole / 2
+
+
+def test_traces_of_a_local_teacher_and_a_solver_with_a_price_cost_the_machine_and_the_price(
+    tmp_path: Path,
+) -> None:
+    teacher, solver = Counting(decompose), Counting(solve)
+    teacher.identity = "hf:teacher"
+    setup = Setup(
+        Decomposer(teacher, prompt=PROMPT),
+        {"solver": Solver(solver)},
+        Student("/none"),
+        TRAIN,
+        {"": TEST},
+        (),
+        (0,),
+        scores.exact,
+        1,
+        1,
+        Purse(tmp_path, {"counting": Price(Decimal(0), Decimal(1_000_000))}),
+        Decimal(2),
+        progress=False,
+    )
+    split = Decomposition(TRAIN[0], (), usage=Usage(9, 5))
+    training = Training(
+        (Trace(TRAIN[0], Solution(split, "1", usage=Usage(9, 7))),), scores.exact, seconds=1800
+    )
+
+    assert traces_usd(setup, training, weighed=False) == 7 + 1
 
 
 def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
