@@ -1,9 +1,11 @@
 """The matrix: every cell measured once, whatever stops it, and refused early where it must be."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ from decompose_distill.matrix.assembly import DECOMPOSER, DISTILLED_SOLVER
 from decompose_distill.matrix.purse import Purse
 from decompose_distill.matrix.replayed import shuffled
 from decompose_distill.matrix.setup import Setup
+from decompose_distill.matrix.stored import run_once
 from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import BASELINE, COLUMNS, DECOMPOSERS, ROWS, SOLVERS, choose
 
@@ -420,6 +423,30 @@ def test_traces_of_a_local_teacher_and_a_solver_with_a_price_cost_the_machine_an
     )
 
     assert traces_usd(setup, training, weighed=False) == 7 + 1
+
+
+def test_a_pass_that_was_stopped_and_went_on_took_the_seconds_of_both_calls(
+    tmp_path: Path,
+) -> None:
+    class Batched(Counting):
+        """Takes as long for a batch of one as for any other, as a local model does."""
+
+        def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            while batch := list(islice(requests, 7)):
+                time.sleep(0.1)
+                yield from super().generate(batch)
+
+    def run(solver: Counting) -> float | None:
+        pipeline = Pipeline(None, Solver(solver, mode="direct"))
+        done = run_once(tmp_path, {}, lambda: pipeline, TRAIN, Purse(tmp_path), progress=False)
+        return done.seconds
+
+    with pytest.raises(Stopped):
+        run(Batched(solve, stop_after=7))
+    seconds = run(Batched(solve))
+
+    assert seconds is not None
+    assert 0.19 < seconds < 0.5  # two batches; 8 times the second one would be 0.8
 
 
 def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
