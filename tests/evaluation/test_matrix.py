@@ -40,14 +40,16 @@ from decompose_distill import (
     scores,
 )
 from decompose_distill.cost import Price
+from decompose_distill.evaluation.harness import Report
 from decompose_distill.evaluation.saved import load_study
-from decompose_distill.evaluation.study import Study
+from decompose_distill.evaluation.study import Cell, Grid, Study
 from decompose_distill.matrix.accounts import traces_usd
 from decompose_distill.matrix.assembly import DECOMPOSER, DISTILLED_SOLVER
 from decompose_distill.matrix.purse import Purse
 from decompose_distill.matrix.replayed import shuffled
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.stored import run_once
+from decompose_distill.matrix.table import grid
 from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import BASELINE, COLUMNS, DECOMPOSERS, ROWS, SOLVERS, choose
 
@@ -558,6 +560,11 @@ def test_the_command_report_needs_a_saved_study(
 def test_whichever_student_was_measured_alone_the_answer_on_top_is_about_it() -> None:
     assert {row for row, _ in DECOMPOSER} == {*DECOMPOSERS}
     assert {column for _, column in DISTILLED_SOLVER} == {*SOLVERS}
+
+
+def test_a_cell_without_a_score_is_a_dash_in_the_table_and_no_nan() -> None:
+    cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
+    assert grid(Grid("", (cell,))).split() == ["solver", "teacher", "–"]
 
 
 NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)
