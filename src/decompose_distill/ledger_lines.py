@@ -91,6 +91,21 @@ def requests_a_second(path: Path) -> float | None:
     return speed
 
 
+def seconds_worked(path: Path) -> float:
+    """How long all runs together worked, each until its last request came back.
+
+    Raises:
+        DataError: A line is malformed.
+    """
+    before = last = 0.0
+    for row in _rows(path):
+        if "run" in row.fields:
+            before, last = before + last, 0.0
+        elif isinstance(seconds := row.fields.get("seconds"), int | float):
+            last = max(last, seconds)
+    return before + last
+
+
 def _rows(path: Path) -> "Iterator[_Row]":
     if not path.exists():
         return

@@ -1,9 +1,11 @@
 """The matrix: every cell measured once, whatever stops it, and refused early where it must be."""
 
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +33,25 @@ from decompose_distill import (
     Student,
     Subquestion,
     Trace,
+    TrainingError,
     Usage,
     paper,
     prompts,
+    scores,
 )
 from decompose_distill.cost import Price
+from decompose_distill.evaluation.harness import Report
 from decompose_distill.evaluation.saved import load_study
-from decompose_distill.evaluation.study import Study
+from decompose_distill.evaluation.study import Cell, Grid, Study
+from decompose_distill.matrix.accounts import traces_usd
+from decompose_distill.matrix.assembly import DECOMPOSER, DISTILLED_SOLVER
+from decompose_distill.matrix.purse import Purse
 from decompose_distill.matrix.replayed import shuffled
-from decompose_distill.matrix.variants import BASELINE, COLUMNS, ROWS, choose
+from decompose_distill.matrix.setup import Setup
+from decompose_distill.matrix.stored import run_once
+from decompose_distill.matrix.table import grid
+from decompose_distill.matrix.training_set import Training
+from decompose_distill.matrix.variants import BASELINE, COLUMNS, DECOMPOSERS, ROWS, SOLVERS, choose
 
 TRAIN, TEST = (
     QUESTIONS,
@@ -228,11 +240,14 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"solvers": {"solver": None}}, ConfigError, "cannot be named 'solver'"),
         ({"solvers": {"S_D-T": None}}, ConfigError, "cannot be named 'S_D-T'"),
         ({"transfer": {"": TEST}}, ConfigError, "transfer: give each of its sets of questions a"),
+        ({"transfer": {"test": TEST}}, ConfigError, "transfer: give each .* and none the name 'te"),
         ({"train": (Question("Why?", " "),)}, DataError, "train: none of its 1 questions has a"),
         ({"test": ()}, DataError, "test: holds no question"),
         ({"transfer": {"drop": ()}}, DataError, "transfer 'drop': holds no question"),
+        ({"test": (*TEST, Question("Why?", id=TEST[0].id))}, DataError, "two different quest"),
         ({"train": (Question("Why?"),)}, DataError, "train: none of its 1 questions has a gold"),
         ({"student": "/none"}, BackendError, "/none: no such model directory"),
+        ({"output_dir": __file__}, ConfigError, "test_matrix.py is a file: name a directory"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_asked(
@@ -243,10 +258,11 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
     words: str,
 ) -> None:
     teacher, solver = Counting(decompose), Counting(solve)
-    settings = {"train": TRAIN, "test": TEST, "student": _student(tiny_dir)} | change
+    usual = {"train": TRAIN, "test": TEST, "student": _student(tiny_dir), "output_dir": tmp_path}
+    settings: dict[str, Any] = {**usual, **change}
 
     with pytest.raises(error, match=words):
-        paper(_pipeline(teacher, solver), output_dir=tmp_path, **settings)  # type: ignore[arg-type]
+        paper(_pipeline(teacher, solver), **settings)
     assert not teacher.asked + solver.asked
 
 
@@ -345,7 +361,8 @@ def test_one_budget_holds_for_all_files_and_a_larger_one_goes_on(
             progress=False,
         )
 
-    with pytest.raises(BudgetExceeded, match="run again with a larger budget_usd"):
+    words = r"^\$35.00 of budget_usd \$545.00 is spent .* run again with a larger budget_usd"
+    with pytest.raises(BudgetExceeded, match=words):
         run(545)
     assert (len(teacher.asked), len(solver.asked)) == (4, 3)
     study = run(1000)
@@ -380,6 +397,58 @@ def test_a_batch_is_accounted_for_at_its_price(tiny_dir: Path, tmp_path: Path) -
 
     assert whole
     assert half == whole / 2
+
+
+def test_traces_of_a_local_teacher_and_a_solver_with_a_price_cost_the_machine_and_the_price(
+    tmp_path: Path,
+) -> None:
+    teacher, solver = Counting(decompose), Counting(solve)
+    teacher.identity = "hf:teacher"
+    setup = Setup(
+        Decomposer(teacher, prompt=PROMPT),
+        {"solver": Solver(solver)},
+        Student("/none"),
+        TRAIN,
+        {"": TEST},
+        (),
+        (0,),
+        scores.exact,
+        1,
+        1,
+        Purse(tmp_path, {"counting": Price(Decimal(0), Decimal(1_000_000))}),
+        Decimal(2),
+        progress=False,
+    )
+    split = Decomposition(TRAIN[0], (), usage=Usage(9, 5))
+    training = Training(
+        (Trace(TRAIN[0], Solution(split, "1", usage=Usage(9, 7))),), scores.exact, seconds=1800
+    )
+
+    assert traces_usd(setup, training, weighed=False) == 7 + 1
+
+
+def test_a_pass_that_was_stopped_and_went_on_took_the_seconds_of_both_calls(
+    tmp_path: Path,
+) -> None:
+    class Batched(Counting):
+        """Takes as long for a batch of one as for any other, as a local model does."""
+
+        def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            while batch := list(islice(requests, 7)):
+                time.sleep(0.1)
+                yield from super().generate(batch)
+
+    def run(solver: Counting) -> float | None:
+        pipeline = Pipeline(None, Solver(solver, mode="direct"))
+        done = run_once(tmp_path, {}, lambda: pipeline, TRAIN, Purse(tmp_path), progress=False)
+        return done.seconds
+
+    with pytest.raises(Stopped):
+        run(Batched(solve, stop_after=7))
+    seconds = run(Batched(solve))
+
+    assert seconds is not None
+    assert 0.19 < seconds < 0.5  # two batches; 8 times the second one would be 0.8
 
 
 def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
@@ -418,12 +487,32 @@ def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
     assert len(alone) == 2 * len(TRAIN)
 
 
+def test_a_student_that_nothing_is_kept_for_is_named_with_a_way_on_without_it(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    def right(text: str) -> str:
+        return f"The answer is: {ANSWERS[text.removeprefix('Question: ').split(chr(10))[0]]}"
+
+    with pytest.raises(TrainingError, match=r"S_D-uplift, .* nothing to train on.* leave it out"):
+        paper(
+            _pipeline(Counting(decompose), Counting(right)),
+            TRAIN,
+            TEST,
+            student=_student(tiny_dir),
+            output_dir=tmp_path,
+            rows=["S_D-uplift"],
+            say=lambda line: None,
+            progress=False,
+        )
+
+
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
         (["--plan"], 0, "ask teacher: 12 requests"),
         (["--plan", "--rows", "all", "--columns", "all"], 0, "70 cells: 10 rows, 8 columns"),
         (["--rows", "S_D-T,S_D-X"], 2, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-solve"),
+        (["--solver", "openai:a"], 2, "--solver: name each once, not openai:a, openai:b, openai:a"),
         (["--usd-per-hour", "dear"], 2, "usd_per_hour must be a number of US dollars"),
         (["--transfer", "gone.jsonl"], 2, "gone.jsonl: no such file of questions"),
         (["--transfer", "a/x.jsonl", "--transfer", "b/x.jsonl"], 2, "name the files differently"),
@@ -466,6 +555,16 @@ def test_the_command_report_needs_a_saved_study(
 ) -> None:
     assert run_cli("report", tmp_path, monkeypatch=monkeypatch) == 2
     assert "no such study" in capsys.readouterr().err
+
+
+def test_whichever_student_was_measured_alone_the_answer_on_top_is_about_it() -> None:
+    assert {row for row, _ in DECOMPOSER} == {*DECOMPOSERS}
+    assert {column for _, column in DISTILLED_SOLVER} == {*SOLVERS}
+
+
+def test_a_cell_without_a_score_is_a_dash_in_the_table_and_no_nan() -> None:
+    cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
+    assert grid(Grid("", (cell,))).split() == ["solver", "teacher", "–"]
 
 
 NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)

@@ -2,10 +2,11 @@
 
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decompose_distill import Decomposition, Failure, Question, Trace, Usage
+from decompose_distill import ConfigError, Decomposition, Failure, Question, Trace, Usage
 from decompose_distill.evaluation.money import (
     BreakEven,
     Cost,
@@ -27,6 +28,13 @@ def test_an_unknown_price_makes_the_sum_unknown_and_never_0() -> None:
     assert machine_usd(10, None) is None
     assert break_even(Cost(10, (known,)), cost) is None
     assert break_even(Cost(10, (known,)), Cost(10, (known,), None)) is None
+
+
+def test_an_hourly_rate_may_be_a_float_and_must_be_a_finite_number() -> None:
+    assert machine_usd(1800, 0.5) == Decimal("0.25")
+    for rate in (Decimal("NaN"), Decimal("Infinity"), float("inf")):
+        with pytest.raises(ConfigError, match="usd_per_hour must be 0 or more, not"):
+            machine_usd(0, rate)
 
 
 def test_a_failed_trace_still_costs_the_role_that_failed() -> None:

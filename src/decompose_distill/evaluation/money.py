@@ -15,11 +15,11 @@ from decompose_distill.types import Failure, Trace, Usage
 SECONDS_AN_HOUR = 3600
 
 
-def machine_usd(seconds: float, usd_per_hour: Decimal | None) -> Decimal | None:
+def machine_usd(seconds: float, usd_per_hour: Decimal | float | None) -> Decimal | None:
     """Price of a machine of one's own for some seconds; `None` where its hourly rate is unknown.
 
     Raises:
-        ConfigError: Seconds or rate are negative.
+        ConfigError: Seconds or rate are negative, or the rate is no finite number.
 
     Example:
         >>> machine_usd(1800, Decimal("2.50"))
@@ -29,9 +29,10 @@ def machine_usd(seconds: float, usd_per_hour: Decimal | None) -> Decimal | None:
         raise ConfigError(f"seconds must be 0 or more, not {seconds}")
     if usd_per_hour is None:
         return None
-    if usd_per_hour < 0:
+    rate = Decimal(str(usd_per_hour))
+    if not rate.is_finite() or rate < 0:
         raise ConfigError(f"usd_per_hour must be 0 or more, not {usd_per_hour}")
-    return Decimal(str(seconds)) * usd_per_hour / SECONDS_AN_HOUR
+    return Decimal(str(seconds)) * rate / SECONDS_AN_HOUR
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | N
     if not names:
         return Decimal(0)
     weighed = any(VARIANTS[name].screen == "uplift" for name in names)
-    found = _traces_usd(setup, training, weighed=weighed)
+    found = traces_usd(setup, training, weighed=weighed)
     for name in names:
         seconds = [_seconds(setup, training, name, seed) for seed in setup.seeds]
         paid = machine_usd(sum(seconds) / len(seconds), setup.usd_per_hour)
@@ -67,16 +67,19 @@ def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | N
     return found
 
 
-def _traces_usd(setup: Setup, training: Training, *, weighed: bool) -> Decimal | None:
-    """Both ran on this machine in one pass, or each has a price of its own."""
+def traces_usd(setup: Setup, training: Training, *, weighed: bool) -> Decimal | None:
+    """What is not of this machine by its price; the machine for the whole pass where one is."""
     solver, answers = next(iter(setup.solvers.items()))
     solved = training.solved + training.alone if weighed else training.traces
-    if _is_local(setup.teacher) and _is_local(answers):
+    decomposed, used = usage_by_role(training.traces)[0], usage_by_role(solved)[1]
+    roles = ((TEACHER, setup.teacher, decomposed), (solver, answers, used))
+    paid = [_usd(setup, name, usage, None) for name, role, usage in roles if not _is_local(role)]
+    if len(paid) < len(roles):
         made = len(training.solved + training.alone)
         share = len(solved) / made if made else 0.0
-        return _machine(setup, None if training.seconds is None else share * training.seconds)
-    decomposed, used = usage_by_role(training.traces)[0], usage_by_role(solved)[1]
-    return add_usd((_usd(setup, TEACHER, decomposed, None), _usd(setup, solver, used, None)))
+        seconds = None if training.seconds is None else share * training.seconds
+        paid.append(_machine(setup, seconds))
+    return add_usd(paid)
 
 
 def _is_local(model: object) -> bool:

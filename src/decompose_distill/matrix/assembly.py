@@ -29,7 +29,7 @@ from decompose_distill.training.examples import make_examples, unusable
 from decompose_distill.training.tokenize import tokenize
 from decompose_distill.types import Trace
 
-DECOMPOSER = (("S_D-R", SOLVER), ("S_D-T", SOLVER))
+DECOMPOSER = (("S_D-R", SOLVER), ("S_D-T", SOLVER), ("S_D-uplift", SOLVER))
 DISTILLED_SOLVER = tuple((TEACHER, name) for name in ("S_E-R", "S_E-T", "S_E-A", "answer-only"))
 """Cells the answer on top compares with the teacher's: the first of each that was measured."""
 

@@ -73,7 +73,7 @@ def paper_command(
         return Solver(backend, sampling=sampling)
 
     sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
-    main, *further = solver or [teacher]
+    main, *further = _each_once(solver or [teacher])
     asked = _load(train, "train"), _load(test)
     expert = load_backend(teacher, base_url=base_url, max_in_flight=max_in_flight)
     answers = Solver(expert, sampling=sampling) if main == teacher else backend_solver(main)
@@ -109,6 +109,12 @@ def report_command(
     from decompose_distill.evaluation.saved import load_study
 
     _say(str(write_report(load_study(folder), folder)))
+
+
+def _each_once(solvers: list[str]) -> list[str]:
+    if len(set(solvers)) < len(solvers):
+        raise ConfigError(f"--solver: name each once, not {', '.join(solvers)}")
+    return solvers
 
 
 def _transfers(sources: Sequence[str]) -> dict[str, tuple[Question, ...]]:

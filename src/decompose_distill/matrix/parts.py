@@ -8,6 +8,7 @@ from pathlib import Path
 from decompose_distill.backend import identity
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.decomposer import Decomposer
+from decompose_distill.errors import TrainingError
 from decompose_distill.evaluation.harness import Report
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.stored import Inputs, place
@@ -76,17 +77,23 @@ def ensure_student(setup: Setup, training: Training, variant: str, seed: int) ->
     if (checkpoint / MANIFEST).is_file():
         return
     learned = VARIANTS[variant]
-    distill(
-        training.traces,
-        student=setup.student.model,
-        output_dir=checkpoint,
-        role=learned.role,
-        target=learned.target,
-        keep=training.keep(variant),
-        prompt=setup.student.prompt_for(learned.target),
-        config=replace(setup.student.config, seed=seed),
-        progress=setup.progress,
-    )
+    try:
+        distill(
+            training.traces,
+            student=setup.student.model,
+            output_dir=checkpoint,
+            role=learned.role,
+            target=learned.target,
+            keep=training.keep(variant),
+            prompt=setup.student.prompt_for(learned.target),
+            config=replace(setup.student.config, seed=seed),
+            progress=setup.progress,
+        )
+    except TrainingError as error:
+        raise type(error)(
+            f"student {variant}, seed {seed}: {error}; to go on without it, leave it out of rows "
+            "and columns: what is finished is kept"
+        ) from error
 
 
 def make_row(setup: Setup, training: Training, name: str, seed: int) -> Row:

@@ -1,12 +1,13 @@
 """One budget for everything a matrix pays for, whichever file of traces it is booked in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from decompose_distill.cost import Price, add_usd
-from decompose_distill.errors import ConfigError
+from decompose_distill.cost import Price, add_usd, show_usd
+from decompose_distill.errors import BudgetExceeded, ConfigError
 from decompose_distill.ledger import ledger_path
 from decompose_distill.ledger_lines import read_accounts
 
@@ -49,3 +50,15 @@ class Purse:
                 f"budget_usd: what was spent in {self.folder} has no known price; give it in prices"
             )
         return max(self.budget_usd - spent, _NOTHING_LEFT)
+
+    @contextmanager
+    def saying_the_whole(self) -> Iterator[None]:
+        """Set what was given and spent before the words of one file, which knows only the rest."""
+        try:
+            yield
+        except BudgetExceeded as error:
+            spent, given = show_usd(self.spent_usd()), show_usd(self.budget_usd)
+            raise BudgetExceeded(
+                f"{spent} of budget_usd {given} is spent in {self.folder}; of what the other parts "
+                f"left: {error}"
+            ) from None

@@ -49,7 +49,7 @@ def paper(
     score: scores.Score = scores.exact,
     budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
-    usd_per_hour: Decimal | None = None,
+    usd_per_hour: Decimal | float | None = None,
     title: str = "Which part to distil",
     say: Say = print,
     progress: bool = True,
@@ -114,8 +114,11 @@ def paper(
     """
     if pipeline.decomposer is None:
         raise ConfigError("pipeline needs a decomposer: it is the teacher of this matrix")
-    if TEST in (transfer or {}):
-        raise ConfigError("transfer: give each of its sets of questions a name")
+    if {TEST, "test"} & {*(transfer or {})}:
+        raise ConfigError(
+            "transfer: give each of its sets of questions a name, and none the name 'test', which "
+            "is that of the main one; on the command line a file's name is its set's"
+        )
     further = dict(solvers or {})
     columns_given = {SOLVER: pipeline.solver, **further}
     setup = Setup(

@@ -47,7 +47,7 @@ class Setup:
     samples: int
     solves: int
     purse: Purse
-    usd_per_hour: Decimal | None
+    usd_per_hour: Decimal | float | None
     progress: bool
 
     @property
@@ -111,6 +111,8 @@ def check(setup: Setup) -> None:
     if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
         raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
     machine_usd(0, setup.usd_per_hour)
+    if setup.output_dir.exists() and not setup.output_dir.is_dir():
+        raise ConfigError(f"output_dir {setup.output_dir} is a file: name a directory")
     for name, role in (("teacher", setup.teacher), *setup.solvers.items()):
         if setup.purse.budget_usd is not None and isinstance(role, Decomposer | Solver):
             find_price(name, role.backend, setup.purse.prices or {}, budgeted=True)
@@ -154,8 +156,17 @@ def _check_golds(argument: str, questions: Sequence[Question]) -> None:
 
 
 def unique(questions: Iterable[Question]) -> tuple[Question, ...]:
-    """Each question once, the first of its id."""
+    """Each question once, the first of its id.
+
+    Raises:
+        DataError: Two questions that ask something else have one id.
+    """
     found: dict[str, Question] = {}
     for question in questions:
-        found.setdefault(question.id, question)
+        first = found.setdefault(question.id, question)
+        if (first.text, first.context) != (question.text, question.context):
+            raise DataError(
+                f"two different questions have the id {question.id!r}, {first.text!r} and "
+                f"{question.text!r}: give each one of its own, or none"
+            )
     return tuple(found.values())

@@ -10,10 +10,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.collection import collect
+from decompose_distill.collection import Collected, collect
 from decompose_distill.durable import write_text
 from decompose_distill.errors import DataError
 from decompose_distill.journal import read_traces
+from decompose_distill.ledger import ledger_path
+from decompose_distill.ledger_lines import seconds_worked
 from decompose_distill.matrix.purse import Purse
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.types import Question, Trace
@@ -58,7 +60,7 @@ class Pass:
 
     traces: tuple[Trace, ...]
     seconds: float | None
-    """Of the whole pass; `None` where it was stopped just before its end."""
+    """Of the whole pass; `None` where nobody counted them."""
 
 
 def run_once(
@@ -88,22 +90,36 @@ def run_once(
         return Pass(read(), json.loads(done.read_text("utf-8"))["seconds"])
     pipeline, path = load(), folder / TRACES
     began = time.perf_counter()
-    found = collect(
-        pipeline,
-        questions,
-        path,
-        samples=samples,
-        solves=solves,
-        budget_usd=purse.budget_of(path),
-        prices=purse.prices,
-        progress=progress,
-    )
+    with purse.saying_the_whole():
+        found = collect(
+            pipeline,
+            questions,
+            path,
+            samples=samples,
+            solves=solves,
+            budget_usd=purse.budget_of(path),
+            prices=purse.prices,
+            progress=progress,
+        )
     spent, traces = time.perf_counter() - began, read()
-    # What an earlier, killed call spent is lost; every trace is taken to have cost the same.
-    seconds = spent / found.asked * len(traces) if found.asked else None
+    seconds = _seconds(found, spent, len(traces))
     if not any(trace.failure and trace.failure.reason == "error" for trace in traces):
         write_text(done, json.dumps({"seconds": seconds, "inputs": inputs}, indent=2, default=str))
     return Pass(traces, seconds)
+
+
+def _seconds(found: Collected, spent: float, wanted: int) -> float | None:
+    """Of the whole pass, also where an earlier call made a part of it and was stopped.
+
+    Not what is left times its number: a last question alone takes a local model about as long as
+    a whole batch.
+    """
+    if not found.found:
+        return spent
+    if worked := seconds_worked(ledger_path(found.path)):
+        made = {(each.question.id, each.sample, each.solve) for each in read_traces(found.path)}
+        return worked * wanted / len(made)
+    return spent / found.asked * wanted if found.asked else None
 
 
 def _ordered(

@@ -39,7 +39,8 @@ def grid(found: Grid) -> str:
     lines = [("", *found.columns)]
     for row in found.rows:
         cells = (found.cell((row, column)) for column in found.columns)
-        lines.append((row, *(f"{100 * each.mean:.1f}" if each else "–" for each in cells)))
+        means = (f"{100 * each.mean:.1f}" if each and each.n else "–" for each in cells)
+        lines.append((row, *means))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
