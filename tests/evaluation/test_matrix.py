@@ -1,6 +1,7 @@
 """The matrix: every cell measured once, whatever stops it, and refused early where it must be."""
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -338,6 +339,29 @@ def test_a_changed_input_is_measured_anew_and_a_change_back_found_again(
         asked.append(len(solver.asked))
 
     assert asked == [8, 6, 0]
+
+
+def test_a_student_changed_in_place_is_another_student(tiny_dir: Path, tmp_path: Path) -> None:
+    base, place = shutil.copytree(tiny_dir, tmp_path / "base"), tmp_path / "out"
+
+    def measured() -> int:
+        paper(
+            _pipeline(Counting(decompose), Counting(solve)),
+            TRAIN,
+            TEST,
+            student=_student(base),
+            output_dir=place,
+            rows=["untrained student"],
+            columns=["solver"],
+            say=lambda line: None,
+            progress=False,
+        )
+        return len([*(place / "decompositions").glob("untrained-student*")])
+
+    assert [measured(), measured()] == [1, 1]
+    weights = base / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-64] + bytes(64))
+    assert measured() == 2
 
 
 def test_one_budget_holds_for_all_files_and_a_larger_one_goes_on(

@@ -59,7 +59,8 @@ class Column:
 
 def student_place(setup: Setup, training: Training, variant: str, seed: int) -> tuple[Path, Inputs]:
     """Where the checkpoint of a student is or will be, and what it depends on."""
-    inputs = dict(setup.student.inputs(variant, seed, training.sha256))
+    inputs = {**setup.student.inputs(variant, seed, training.sha256)}
+    inputs["content"] = setup.student_content
     if VARIANTS[variant].screen != "complete":
         inputs["score"] = Report("", "", ()).rescore(training.score).scored_by
     if VARIANTS[variant].screen == "uplift":
@@ -108,7 +109,11 @@ def make_row(setup: Setup, training: Training, name: str, seed: int) -> Row:
     if name == FEW_SHOT:
         keep = training.keep("S_D-R")
         prompt = few_shot(prompt, (each for each in training.traces if keep(each) is None))
-    return Row(setup.student.untrained(prompt), lambda: _untrained_decomposer(setup, prompt))
+    return Row(_untrained(setup, prompt), lambda: _untrained_decomposer(setup, prompt))
+
+
+def _untrained(setup: Setup, prompt: Prompt) -> Inputs:
+    return {**setup.student.untrained(prompt), "content": setup.student_content}
 
 
 def _untrained_decomposer(setup: Setup, prompt: Prompt) -> Decomposer:
@@ -129,10 +134,10 @@ def make_column(setup: Setup, training: Training, name: str, seed: int) -> Colum
         return Column(inputs, cache(lambda: Solver.from_pretrained(checkpoint, batch_size=size)))
     if name == AS_SOLVER:
         checkpoint, inputs = student_place(setup, training, "S_D-R", seed)
-        inputs = {"student": inputs, "asked": student.untrained(student.solve)}
+        inputs = {"student": inputs, "asked": _untrained(setup, student.solve)}
         return Column(inputs, cache(lambda: _untrained_solver(setup, checkpoint)))
     assert name == UNTRAINED
-    inputs = {**student.untrained(student.solve), "answer": student.answer.to_json()}
+    inputs = {**_untrained(setup, student.solve), "answer": student.answer.to_json()}
     load = cache(lambda: _untrained_solver(setup, student.model))
     return Column(inputs, load, answer=student.answer, single_call=True)
 

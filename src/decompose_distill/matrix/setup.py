@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 
 from decompose_distill import scores
@@ -22,7 +23,7 @@ from decompose_distill.matrix.variants import (
     students,
 )
 from decompose_distill.pipeline import Decomposing, Solving
-from decompose_distill.pretrained import context_window, load_config, load_tokenizer
+from decompose_distill.pretrained import content_hash, context_window, load_config, load_tokenizer
 from decompose_distill.solver import Solver
 from decompose_distill.training.lora import check_peft
 from decompose_distill.types import Question
@@ -78,6 +79,11 @@ class Setup:
     def seeds_of(self, place: Place) -> tuple[int, ...]:
         """Repeats of a cell: those of its training, or one."""
         return self.seeds if students(place) else self.seeds[:1]
+
+    @cached_property
+    def student_content(self) -> str:
+        """What tells the student apart from another one under its name."""
+        return content_hash(self.student.model)
 
     def places_on(self, split: str) -> tuple[Place, ...]:
         """The cells measured on a split."""
