@@ -87,7 +87,7 @@ def _axis(values: Sequence[float], start: float, end: float) -> tuple[_Axis, tup
         axis = _Axis(10.0 ** powers[0], 10.0 ** powers[-1], start, end, log=True)
         return axis, tuple(10.0**power for power in powers)
     step = _round_step((most or 1.0) / 4)
-    count = max(1, math.ceil(most / step * 1.0001))
+    count = max(1, math.ceil(most / step * 0.9999))  # a sum just above its tick is its tick
     return _Axis(0, step * count, start, end), tuple(step * each for each in range(count + 1))
 
 
