@@ -161,6 +161,13 @@ def test_no_text_becomes_markup(tmp_path: Path) -> None:
     assert "␛[31mred" in page
 
 
+def test_a_loss_that_was_measured_once_is_drawn_as_a_point(tmp_path: Path) -> None:
+    curve = LossCurve("S_D-R", ((1, 2.0), (2, 1.0)), validation=((2, 1.5),))
+    page = write_report(replace(_study(), losses=(curve,)), tmp_path).read_text(encoding="utf-8")
+
+    assert page.count('<circle class="point-1"') == 1
+
+
 def test_the_page_holds_every_trace_once(tmp_path: Path) -> None:
     study = _study()
     page = write_report(study, tmp_path).read_text(encoding="utf-8")
