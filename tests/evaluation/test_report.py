@@ -90,6 +90,16 @@ def test_an_unknown_price_is_said_and_not_drawn(tmp_path: Path) -> None:
     assert figures["cells"][1]["cost"]["usd"] is None
 
 
+def test_without_a_student_no_price_is_said_to_be_missing(tmp_path: Path) -> None:
+    study = Study("Demo", (_cell(TEACHER, "0.4", 36),), teacher=TEACHER)
+    page = write_report(study, tmp_path).read_text(encoding="utf-8")
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+
+    assert "No distilled decomposer was measured" in page
+    assert "no distilled decomposer was measured" in markdown
+    assert "price is missing" not in page + markdown
+
+
 def test_a_student_that_loses_is_not_praised(tmp_path: Path) -> None:
     write_report(_study(student=(5,)), tmp_path)
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

@@ -193,11 +193,13 @@ def break_even_curve(pays: BreakEven | None) -> Chart | None:
     if met is not None:
         height = y(before * met)
         marks = (Mark(x(met), height, height, height, "", True),)
-    told = "never" if met is None else f"after {met:,} questions"
+    told = (
+        "never pays for itself" if met is None else f"has paid for itself after {met:,} questions"
+    )
     return Chart(
         "break-even",
         "Money paid by number of questions",
-        f"The student starts {usd(pays.training_usd)} behind and has paid for itself {told}.",
+        f"The student starts {usd(pays.training_usd)} behind and {told}.",
         "Questions answered",
         "US dollars, training included",
         tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
