@@ -272,6 +272,26 @@ def test_search_and_filters_narrow_the_list_and_keys_walk_it(driver: Any, tmp_pa
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("where", ["#detail h3", ".item p", ".card .answer"])
+def test_words_from_right_to_left_end_at_the_left(driver: Any, tmp_path: Path, where: str) -> None:
+    question = Question("כמה שנים (1990)?", answer="1")
+    trace = Trace(question, Solution(Decomposition(question, ()), question.text, "", Usage()))
+    cell = Cell(*TEACHER, (Report("row", "exact", (Result(trace, 1.0),)),))
+    _open(driver, write_report(Study("Demo", (cell,), teacher=TEACHER), tmp_path))
+    code = """
+    const text = document.querySelector(arguments[0]).firstChild, range = document.createRange();
+    return [0, text.length - 1].map((place) => {
+      range.setStart(text, place);
+      range.setEnd(text, place + 1);
+      return range.getBoundingClientRect().left;
+    });
+    """
+    first, last = driver.execute_script(code, where)
+
+    assert last < first
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_scrolls_the_page_in_one_direction_only(
     driver: Any, tmp_path: Path, scheme: str
