@@ -272,6 +272,22 @@ def test_search_and_filters_narrow_the_list_and_keys_walk_it(driver: Any, tmp_pa
 
 
 @pytest.mark.browser
+def test_a_long_trace_is_printed_to_its_end(driver: Any, tmp_path: Path) -> None:
+    question = Question("Long? " * 3000, answer="1")
+    trace = Trace(question, Solution(Decomposition(question, ()), "1", "", Usage()))
+    cell = Cell(*TEACHER, (Report("row", "exact", (Result(trace, 1.0),)),))
+    _open(driver, write_report(Study("Demo", (cell,), teacher=TEACHER), tmp_path))
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    code = (
+        "const box = document.getElementById('detail'); return box.scrollHeight - box.clientHeight"
+    )
+    hidden = driver.execute_script(code)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+    assert hidden == 0
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("where", ["#detail h3", ".item p", ".card .answer"])
 def test_words_from_right_to_left_end_at_the_left(driver: Any, tmp_path: Path, where: str) -> None:
     question = Question("כמה שנים (1990)?", answer="1")
@@ -300,7 +316,14 @@ def test_a_phone_scrolls_the_page_in_one_direction_only(
     width = driver.execute_script("return document.documentElement.scrollWidth")
     background = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
 
+    captions = driver.execute_script(
+        "return [...document.querySelectorAll('caption div')]"
+        ".map((told) => told.getBoundingClientRect().right)"
+    )
+
     assert width <= 375
+    assert captions
+    assert max(captions) <= 375
     assert background == {"light": "rgb(246, 247, 250)", "dark": "rgb(16, 18, 24)"}[scheme]
 
 
