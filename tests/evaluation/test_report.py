@@ -272,6 +272,21 @@ def test_search_and_filters_narrow_the_list_and_keys_walk_it(driver: Any, tmp_pa
 
 
 @pytest.mark.browser
+def test_rows_that_are_not_shown_do_not_make_the_rows_differ(driver: Any, tmp_path: Path) -> None:
+    _open(driver, write_report(_study(student=(36,)), tmp_path))
+    driver.execute_script(
+        "const box = document.getElementById('outcome'); box.value = 'differ';"
+        "box.dispatchEvent(new Event('input'))"
+    )
+    of_all = driver.find_element("id", "count").text
+    driver.execute_script("document.querySelectorAll('#rows input')[2].click()")  # the solver's
+    of_two = driver.find_element("id", "count").text
+
+    assert of_all.startswith("28 of 40")  # 36 right with the teacher, 8 with its distilled solver
+    assert of_two.startswith("No question fits")
+
+
+@pytest.mark.browser
 def test_a_long_trace_is_printed_to_its_end(driver: Any, tmp_path: Path) -> None:
     question = Question("Long? " * 3000, answer="1")
     trace = Trace(question, Solution(Decomposition(question, ()), "1", "", Usage()))
