@@ -111,6 +111,16 @@ def test_a_sample_too_small_to_show_anything_is_not_said_to_have_shown_no_loss(
     assert figures["comparisons"][0]["smallest_difference"] is None
 
 
+def test_without_a_student_no_price_is_said_to_be_missing(tmp_path: Path) -> None:
+    study = Study("Demo", (_cell(TEACHER, "0.4", 36),), teacher=TEACHER)
+    page = write_report(study, tmp_path).read_text(encoding="utf-8")
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+
+    assert "No distilled decomposer was measured" in page
+    assert "no distilled decomposer was measured" in markdown
+    assert "price is missing" not in page + markdown
+
+
 def test_a_student_that_loses_is_not_praised(tmp_path: Path) -> None:
     write_report(_study(student=(5,)), tmp_path)
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
@@ -180,6 +190,13 @@ def test_no_text_becomes_markup(tmp_path: Path) -> None:
     assert "<img" not in page + markdown
     assert "\x1b" not in page + markdown
     assert "␛[31mred" in page
+
+
+def test_a_loss_that_was_measured_once_is_drawn_as_a_point(tmp_path: Path) -> None:
+    curve = LossCurve("S_D-R", ((1, 2.0), (2, 1.0)), validation=((2, 1.5),))
+    page = write_report(replace(_study(), losses=(curve,)), tmp_path).read_text(encoding="utf-8")
+
+    assert page.count('<circle class="point-1"') == 1
 
 
 def test_the_page_holds_every_trace_once(tmp_path: Path) -> None:
@@ -276,6 +293,57 @@ def test_search_and_filters_narrow_the_list_and_keys_walk_it(driver: Any, tmp_pa
 
 
 @pytest.mark.browser
+def test_rows_that_are_not_shown_do_not_make_the_rows_differ(driver: Any, tmp_path: Path) -> None:
+    _open(driver, write_report(_study(student=(36,)), tmp_path))
+    driver.execute_script(
+        "const box = document.getElementById('outcome'); box.value = 'differ';"
+        "box.dispatchEvent(new Event('input'))"
+    )
+    of_all = driver.find_element("id", "count").text
+    driver.execute_script("document.querySelectorAll('#rows input')[2].click()")  # the solver's
+    of_two = driver.find_element("id", "count").text
+
+    assert of_all.startswith("28 of 40")  # 36 right with the teacher, 8 with its distilled solver
+    assert of_two.startswith("No question fits")
+
+
+@pytest.mark.browser
+def test_a_long_trace_is_printed_to_its_end(driver: Any, tmp_path: Path) -> None:
+    question = Question("Long? " * 3000, answer="1")
+    trace = Trace(question, Solution(Decomposition(question, ()), "1", "", Usage()))
+    cell = Cell(*TEACHER, (Report("row", "exact", (Result(trace, 1.0),)),))
+    _open(driver, write_report(Study("Demo", (cell,), teacher=TEACHER), tmp_path))
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    code = (
+        "const box = document.getElementById('detail'); return box.scrollHeight - box.clientHeight"
+    )
+    hidden = driver.execute_script(code)
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+
+    assert hidden == 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("where", ["#detail h3", ".item p", ".card .answer"])
+def test_words_from_right_to_left_end_at_the_left(driver: Any, tmp_path: Path, where: str) -> None:
+    question = Question("כמה שנים (1990)?", answer="1")
+    trace = Trace(question, Solution(Decomposition(question, ()), question.text, "", Usage()))
+    cell = Cell(*TEACHER, (Report("row", "exact", (Result(trace, 1.0),)),))
+    _open(driver, write_report(Study("Demo", (cell,), teacher=TEACHER), tmp_path))
+    code = """
+    const text = document.querySelector(arguments[0]).firstChild, range = document.createRange();
+    return [0, text.length - 1].map((place) => {
+      range.setStart(text, place);
+      range.setEnd(text, place + 1);
+      return range.getBoundingClientRect().left;
+    });
+    """
+    first, last = driver.execute_script(code, where)
+
+    assert last < first
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_scrolls_the_page_in_one_direction_only(
     driver: Any, tmp_path: Path, scheme: str
@@ -284,7 +352,14 @@ def test_a_phone_scrolls_the_page_in_one_direction_only(
     width = driver.execute_script("return document.documentElement.scrollWidth")
     background = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
 
+    captions = driver.execute_script(
+        "return [...document.querySelectorAll('caption div')]"
+        ".map((told) => told.getBoundingClientRect().right)"
+    )
+
     assert width <= 375
+    assert captions
+    assert max(captions) <= 375
     assert background == {"light": "rgb(246, 247, 250)", "dark": "rgb(16, 18, 24)"}[scheme]
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from decompose_distill.evaluation.conclusion import usd
@@ -10,7 +10,7 @@ from decompose_distill.evaluation.money import BreakEven
 from decompose_distill.evaluation.study import LossCurve
 
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 70, 600, 18, 300
+LEFT, RIGHT, TOP, BOTTOM = 90, 600, 18, 300
 LOG_FROM = 20.0
 """Ratio of the largest to the smallest value from which an axis is logarithmic."""
 
@@ -30,6 +30,10 @@ class Line:
     name: str
     points: str
     place: int
+
+
+RADIUS = 14
+"""Of a point with its number inside; the template draws it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +83,31 @@ def _round_step(size: float) -> float:
     return next(step * power for step in (1, 2, 5, 10) if step * power >= size * 0.999)
 
 
-def _axis(values: Sequence[float], start: float, end: float) -> tuple[_Axis, tuple[float, ...]]:
-    """An axis over values of 0 or more, and its ticks."""
+def _axis(
+    values: Sequence[float], start: float, end: float, *, whole: bool = False
+) -> tuple[_Axis, tuple[float, ...]]:
+    """An axis over values of 0 or more, and its ticks: few enough for their labels' width."""
     least, most = min(values), max(values)
     if least > 0 and most / least >= LOG_FROM:
         powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
         axis = _Axis(10.0 ** powers[0], 10.0 ** powers[-1], start, end, log=True)
-        return axis, tuple(10.0**power for power in powers)
+        return axis, tuple(10.0**power for power in powers[:: math.ceil(len(powers) / 5)])
     step = _round_step((most or 1.0) / 4)
-    count = max(1, math.ceil(most / step * 1.0001))
+    step = max(1.0, step) if whole else step
+    count = max(1, math.ceil(most / step * 0.9999))  # a sum just above its tick is its tick
     return _Axis(0, step * count, start, end), tuple(step * each for each in range(count + 1))
+
+
+def _short(number: float) -> str:
+    """A number as it fits below an axis, such as 2,000 or 40M."""
+    for least, size, sign in ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if number >= least:
+            return f"{number / size:,g}{sign}"
+    return f"{number:,g}"
+
+
+def _dollars(amount: float) -> str:
+    return f"${_short(amount)}" if amount >= 1000 else usd(amount).removesuffix(".00")
 
 
 def _path(pairs: Iterable[tuple[float, float]], x: _Axis, y: _Axis) -> str:
@@ -122,16 +141,29 @@ def accuracy_cost(points: Sequence[Priced]) -> Chart | None:
         f"{len(points)} cells by price and accuracy. On the Pareto front: numbers {names}.",
         "US dollars per 1,000 questions" + (" (logarithmic)" if x.log else ""),
         "Accuracy, %",
-        tuple(Tick(x(tick), usd(tick)) for tick in x_ticks),
+        tuple(Tick(x(tick), _dollars(tick)) for tick in x_ticks),
         tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
         (Line("Pareto front", _stairs(front), 0),),
-        marks,
+        _legible(marks),
     )
 
 
 def _mark(point: Priced, x: _Axis, y: _Axis) -> Mark:
     middle, low, high = (y(100 * value) for value in (point.accuracy, point.low, point.high))
     return Mark(x(point.usd), middle, low, high, point.label, point.front)
+
+
+def _legible(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Marks as they are drawn one over the other; one too near to another loses its number."""
+    numbered: list[Mark] = []
+    dots: list[Mark] = []
+    for mark in sorted(marks, key=lambda mark: not mark.front):
+        gaps = (math.hypot(mark.x - each.x, mark.y - each.y) for each in numbered)
+        if min(gaps, default=math.inf) >= 2 * RADIUS:
+            numbered.append(mark)
+        else:
+            dots.append(replace(mark, label=""))
+    return (*reversed(dots), *reversed(numbered))
 
 
 def _stairs(marks: Sequence[Mark]) -> str:
@@ -151,7 +183,7 @@ def break_even_curve(pays: BreakEven | None) -> Chart | None:
     )
     most = _shown_questions(pays)
     ends = (before * most, training + after * most)
-    x, x_ticks = _axis([0, most], LEFT, RIGHT)
+    x, x_ticks = _axis([0, most], LEFT, RIGHT, whole=True)
     y, y_ticks = _axis([0, max(ends)], BOTTOM, TOP)
     lines = (
         Line("Teacher decomposes", _path([(0, 0), (most, ends[0])], x, y), 0),
@@ -161,15 +193,17 @@ def break_even_curve(pays: BreakEven | None) -> Chart | None:
     if met is not None:
         height = y(before * met)
         marks = (Mark(x(met), height, height, height, "", True),)
-    told = "never" if met is None else f"after {met:,} questions"
+    told = (
+        "never pays for itself" if met is None else f"has paid for itself after {met:,} questions"
+    )
     return Chart(
         "break-even",
         "Money paid by number of questions",
-        f"The student starts {usd(pays.training_usd)} behind and has paid for itself {told}.",
+        f"The student starts {usd(pays.training_usd)} behind and {told}.",
         "Questions answered",
         "US dollars, training included",
-        tuple(Tick(x(tick), f"{tick:,.0f}") for tick in x_ticks),
-        tuple(Tick(y(tick), usd(tick)) for tick in y_ticks),
+        tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
+        tuple(Tick(y(tick), _dollars(tick)) for tick in y_ticks),
         lines,
         marks,
     )
@@ -190,7 +224,7 @@ def loss_chart(curve: LossCurve, place: int) -> Chart | None:
     points = [point for _, found in drawn for point in found if math.isfinite(point[1])]
     if not points:
         return None
-    x, x_ticks = _axis([0, max(step for step, _ in points)], LEFT, RIGHT)
+    x, x_ticks = _axis([0, max(step for step, _ in points)], LEFT, RIGHT, whole=True)
     y, y_ticks = _axis([0, max(loss for _, loss in points)], BOTTOM, TOP)
     ends = "; ".join(
         f"{name.lower()} from {found[0][1]:.3g} to {found[-1][1]:.3g}" for name, found in drawn
@@ -205,7 +239,7 @@ def loss_chart(curve: LossCurve, place: int) -> Chart | None:
         f"Loss over {max(step for step, _ in points):,} steps: {ends}.",
         "Optimizer step",
         "Nats a target token",
-        tuple(Tick(x(tick), f"{tick:g}") for tick in x_ticks),
+        tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
         tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
         lines,
     )

@@ -22,11 +22,12 @@
 
   for (const question of data.questions) {
     for (const answer of question.a) answer.v = verdict(answer);
-    question.differ = new Set(question.a.map((answer) => answer.v)).size > 1;
     const parts = [question.t, question.c || "", ...(question.g || [])];
     for (const answer of question.a) parts.push(answer.a || "", answer.f || "", answer.w || "", ...(answer.d || []));
     question.all = parts.join("\n").toLowerCase();
   }
+
+  const differ = (question) => new Set(question.a.filter((answer) => shown.has(answer.r)).map((answer) => answer.v)).size > 1;
 
   const select = () => {
     const row = byId("where").value, outcome = byId("outcome").value;
@@ -35,7 +36,7 @@
       if (words && !question.all.includes(words)) return false;
       const answers = row === "" ? question.a : question.a.filter((answer) => answer.r === Number(row));
       if (!answers.length) return false;
-      if (outcome === "differ") return question.differ;
+      if (outcome === "differ") return differ(question);
       return !outcome || answers.some((answer) => answer.v === outcome);
     };
     found = data.questions.filter(fits);
@@ -155,6 +156,7 @@
     box.addEventListener("change", () => {
       if (box.checked) shown.add(place);
       else shown.delete(place);
+      if (byId("outcome").value === "differ") return select();
       draw();
       show();
     });
