@@ -46,7 +46,7 @@ LIGHT = {
     | {"journal", "layout", "ledger", "pipeline", "progress", "solver", "types"},
     "planning": {"backends", "chat", "cost", "decomposer", "forecast", "journal", "layout"}
     | {"ledger", "ledger_lines", "measured", "pipeline", "solver", "types"},
-    "evaluation": {"cost", "durable", "errors", "journal"}
+    "evaluation": {"cost", "durable", "errors", "journal", "lines"}
     | {"pipeline", "progress", "scores", "types"},
     "training": {"chat", "decoding", "durable", "errors", "filters", "interrupt"}
     | {"parsing", "pretrained", "progress", "prompts", "types"},
