@@ -13,6 +13,7 @@ The table is also printed as Markdown.
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -23,7 +24,7 @@ from typing import Any
 
 import decompose_distill as dd
 from decompose_distill.demo.book import open_book
-from decompose_distill.demo.large import LargeModel
+from decompose_distill.demo.large import LargeModel, gold_rationale
 from decompose_distill.demo.run import PROMPT, SMOLLM2, TINY, base_student
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.evaluation.conclusion import p_text, points
@@ -55,8 +56,11 @@ ASKED: Mapping[str, tuple[Place, Place]] = {
 """What is tested in each book, on all questions for which both cells were measured."""
 BY_SPLIT = ("does the decomposer distil", "does the solver distil", "does it without working")
 """What is tested on each split apart, to see whether it transfers."""
-Cells = Mapping[tuple[str, str, Place], Cell]
-"""By book, split and place."""
+WORKING = ("S_E-T", "S_E-A", "S_E-R")
+"""Students whose steps are set beside the right ones, to see where they go wrong."""
+Key = tuple[str, str, Place]
+"""Book, split and place."""
+Cells = Mapping[Key, Cell]
 
 
 def main() -> int:
@@ -65,17 +69,19 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as folder:
             place = args.output_dir or Path(folder)
-            cells = {key: cell for book in args.books for key, cell in measure(book, place, args)}
+            found = [each for book in args.books for each in measure(book, place, args)]
     except dd.DecomposeDistillError as error:
         print(f"cannot measure: {error}", file=sys.stderr)
         return 3
+    cells = {key: cell for key, cell, _ in found}
+    facts = {key: share for key, _, share in found if share is not None}
     tested = compare(cells)
-    print(*markdown(cells, tested), sep="\n")
+    print(*markdown(cells, facts, tested), sep="\n")
     minutes = round((time.perf_counter() - began) / 60, 1)
     print(f"\n{minutes} minutes")
     if args.json:
         figures = {"settings": settings(args), "minutes": minutes}
-        figures |= {"cells": [to_json(*each) for each in cells.items()], "comparisons": tested}
+        figures |= {"cells": [to_json(*each) for each in found], "comparisons": tested}
         args.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
     return 0
 
@@ -100,8 +106,8 @@ def _arguments() -> argparse.Namespace:
 
 def measure(
     book: str, place: Path, args: argparse.Namespace
-) -> Iterator[tuple[tuple[str, str, Place], Cell]]:
-    """The matrix with one book."""
+) -> Iterator[tuple[Key, Cell, float | None]]:
+    """The matrix with one book, each cell with its share of facts that were looked up rightly."""
     size = dict.fromkeys(SPLITS, args.questions)
     world = build_world(args.world, train=args.train, deeper=0, **size)
     student = _student(args, place, world)
@@ -122,7 +128,8 @@ def measure(
         say=lambda line: print(line, flush=True),
         progress=False,
     )
-    yield from (((book, *where), cell) for where, cell in _cells(study))
+    for where, cell in _cells(study):
+        yield (book, *where), cell, looked_up(world, cell) if cell.column in WORKING else None
 
 
 def _student(args: argparse.Namespace, place: Path, world: World) -> dd.Student:
@@ -146,6 +153,22 @@ def _cells(study: Study) -> Iterator[tuple[tuple[str, Place], Cell]]:
     yield from (((MAIN, cell.place), cell) for cell in study.cells)
     for grid in study.transfers:
         yield from (((grid.name, cell.place), cell) for cell in grid.cells)
+
+
+def looked_up(world: World, cell: Cell) -> float:
+    """Share of the facts that right workings look up which the student's own do too."""
+    found = []
+    for trace in (each.trace for report in cell.reports for each in report.results):
+        said = _lookups(trace.solution.text) if trace.solution else []
+        right = _lookups(gold_rationale(world, trace.question))
+        found += [any(step.endswith(fact) for step in said) for fact in right]
+    return sum(found) / len(found)
+
+
+def _lookups(working: str) -> list[str]:
+    """Its numbered steps, but for those that calculate or compare."""
+    steps = re.findall(r"^\d+\. (.+)$", working, re.MULTILINE)
+    return [step.strip() for step in steps if "=" not in step and ":" not in step]
 
 
 def compare(cells: Cells) -> list[dict[str, Any]]:
@@ -176,14 +199,22 @@ def _tested(found: Sequence[dd.Comparison]) -> dict[str, Any]:
     return row | {"n": len(pairs), "better": test.better, "worse": test.worse, "p": test.p_value}
 
 
-def markdown(cells: Cells, tested: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A table a book, then the tests."""
+def markdown(
+    cells: Cells, facts: Mapping[Key, float], tested: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """A table a book, the facts that were looked up, then the tests."""
     for book in dict.fromkeys(book for book, _, _ in cells):
         yield f"\n| {book} book: decomposer | solver | {' | '.join(SPLITS)} |"
         yield "|---" * (2 + len(SPLITS)) + "|"
         for where in dict.fromkeys(place for key, _, place in cells if key == book):
-            found = (cells.get((book, split, where)) for split in SPLITS)
-            yield f"| {' | '.join((*where, *map(_percent, found)))} |"
+            measured = (cells.get((book, split, where)) for split in SPLITS)
+            yield f"| {' | '.join((*where, *map(_percent, measured)))} |"
+    yield f"\n| facts looked up: book | decomposer | solver | {' | '.join(SPLITS)} |"
+    yield "|---" * (3 + len(SPLITS)) + "|"
+    for book, where in dict.fromkeys((book, where) for book, _, where in facts):
+        found = (facts.get((book, split, where)) for split in SPLITS)
+        shares = ("–" if share is None else f"{100 * share:.0f} %" for share in found)
+        yield f"| {' | '.join((book, *where, *shares))} |"
     yield "\n| asked | book, questions | points, 95 % | better : worse | p, after Holm |"
     yield "|---|---|---|---|---|"
     for row in tested:
@@ -203,14 +234,14 @@ def _percent(cell: Cell | None) -> str:
     return f"{100 * cell.mean:.1f} % [{low:.0f}, {high:.0f}]{spread}"
 
 
-def to_json(key: tuple[str, str, Place], cell: Cell) -> dict[str, Any]:
+def to_json(key: Key, cell: Cell, facts: float | None) -> dict[str, Any]:
     """One cell as plain data."""
     book, split, (row, column) = key
     low, high = cell.interval
     figures = {"book": book, "split": split, "row": row, "column": column, "n": cell.n}
     figures |= {"accuracy": cell.mean, "ci_low": low, "ci_high": high, "spread": cell.spread}
     failures = [dict(report.failures) for report in cell.reports]
-    return figures | {"unscored": cell.unscored, "failures": failures}
+    return figures | {"unscored": cell.unscored, "failures": failures, "facts": facts}
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
