@@ -112,6 +112,14 @@ def _pipeline(teacher: Counting, solver: Counting) -> Pipeline:
     return Pipeline(Decomposer(teacher, prompt=PROMPT), Solver(solver))
 
 
+def _measure(base: Path, place: Path, pipeline: Pipeline | None = None, **changes: Any) -> Study:
+    """The matrix over a few questions, with a tiny student."""
+    usual: dict[str, Any] = {"train": TRAIN, "test": TEST, "student": _student(base)}
+    usual |= {"output_dir": place, "say": lambda line: None, "progress": False}
+    pipeline = pipeline or _pipeline(Counting(decompose), Counting(solve))
+    return paper(pipeline, **{**usual, **changes})
+
+
 def _accuracies(study: Study) -> dict[tuple[str, str], float]:
     return {cell.place: cell.mean for cell in study.cells}
 
@@ -123,18 +131,15 @@ def test_a_decomposer_is_asked_once_for_all_solvers_and_nothing_is_asked_twice(
     lines: list[str] = []
 
     def run() -> Study:
-        return paper(
+        return _measure(
+            tiny_dir,
+            tmp_path,
             _pipeline(teacher, solver),
-            TRAIN,
-            TEST,
-            student=_student(tiny_dir),
-            output_dir=tmp_path,
             rows=["none", "CoT", "teacher", "shuffled", "untrained few-shot", "S_D-R"],
             columns=["solver", "other", "S_E-A"],
             solvers={"other": Solver(other)},
             transfer={"elsewhere": TEST[:2]},
             say=lines.append,
-            progress=False,
         )
 
     study = run()
@@ -173,16 +178,12 @@ def test_a_run_stopped_anywhere_goes_on_and_ends_in_the_same_table(
     tiny_dir: Path, tmp_path: Path, stop_after: int
 ) -> None:
     def run(place: Path, solver: Counting) -> Study:
-        return paper(
+        return _measure(
+            tiny_dir,
+            place,
             _pipeline(Counting(decompose), solver),
-            TRAIN,
-            TEST,
-            student=_student(tiny_dir),
-            output_dir=place,
             rows=["none", "teacher", "shuffled", "untrained few-shot"],
             columns=["solver"],
-            say=lambda line: None,
-            progress=False,
         )
 
     straight, first, second = Counting(solve), Counting(solve, stop_after), Counting(solve)
@@ -201,16 +202,12 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
     teacher, solver = Counting(decompose), Counting(solve)
 
     def run(*seeds: int) -> Study:
-        return paper(
+        return _measure(
+            tiny_dir,
+            tmp_path,
             _pipeline(teacher, solver),
-            TRAIN,
-            TEST,
-            student=_student(tiny_dir),
-            output_dir=tmp_path,
             rows=["S_D-T"],
             seeds=seeds,
-            say=lambda line: None,
-            progress=False,
         )
 
     run(1)
@@ -259,60 +256,39 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(
     words: str,
 ) -> None:
     teacher, solver = Counting(decompose), Counting(solve)
-    usual = {"train": TRAIN, "test": TEST, "student": _student(tiny_dir), "output_dir": tmp_path}
-    settings: dict[str, Any] = {**usual, **change}
 
     with pytest.raises(error, match=words):
-        paper(_pipeline(teacher, solver), **settings)
+        _measure(tiny_dir, tmp_path, _pipeline(teacher, solver), **change)
     assert not teacher.asked + solver.asked
 
 
 def test_a_student_without_room_for_a_prompt_is_refused(tiny_dir: Path, tmp_path: Path) -> None:
     student = replace(_student(tiny_dir), sampling=Sampling(max_new_tokens=512))
     with pytest.raises(ConfigError, match="max_new_tokens=512 leaves no room for a prompt in the"):
-        paper(
-            _pipeline(Counting(decompose), Counting(solve)),
-            TRAIN,
-            TEST,
-            student=student,
-            output_dir=tmp_path,
-        )
+        _measure(tiny_dir, tmp_path, student=student)
 
 
 def test_a_folder_that_another_process_works_in_is_refused(tiny_dir: Path, tmp_path: Path) -> None:
     teacher = Counting(decompose)
     with FileLock(tmp_path / "lock"), pytest.raises(ConfigError, match="another process is at"):
-        paper(
-            _pipeline(teacher, Counting(solve)),
-            TRAIN,
-            TEST,
-            student=_student(tiny_dir),
-            output_dir=tmp_path,
-            say=lambda line: None,
-        )
+        _measure(tiny_dir, tmp_path, _pipeline(teacher, Counting(solve)))
     assert not teacher.asked
 
 
 def test_a_pipeline_without_a_teacher_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="pipeline needs a decomposer"):
-        paper(
-            Pipeline(None, Solver(Counting(solve))), TRAIN, TEST, student="x", output_dir=tmp_path
-        )
+        _measure(tmp_path, tmp_path, Pipeline(None, Solver(Counting(solve))))
 
 
 def test_questions_trained_on_are_warned_of_and_mark_the_report(
     tiny_dir: Path, tmp_path: Path
 ) -> None:
     with pytest.warns(UserWarning, match="test: contaminated, of 5 questions measured 1 were"):
-        study = paper(
-            _pipeline(Counting(decompose), Counting(solve)),
-            TRAIN,
-            (*TEST, TRAIN[0]),
-            student=_student(tiny_dir),
-            output_dir=tmp_path,
+        study = _measure(
+            tiny_dir,
+            tmp_path,
+            test=(*TEST, TRAIN[0]),
             rows=["untrained few-shot"],
-            say=lambda line: None,
-            progress=False,
         )
 
     assert "1 were trained on" in study.warnings[0]
@@ -325,16 +301,13 @@ def test_a_changed_input_is_measured_anew_and_a_change_back_found_again(
     asked = []
     for test in (TEST, TEST[:3], TEST):
         solver = Counting(solve)
-        paper(
+        _measure(
+            tiny_dir,
+            tmp_path,
             _pipeline(Counting(decompose), solver),
-            TRAIN,
-            test,
-            student=_student(tiny_dir),
-            output_dir=tmp_path,
+            test=test,
             rows=["none"],
             columns=["solver"],
-            say=lambda line: None,
-            progress=False,
         )
         asked.append(len(solver.asked))
 
@@ -345,16 +318,11 @@ def test_a_student_changed_in_place_is_another_student(tiny_dir: Path, tmp_path:
     base, place = shutil.copytree(tiny_dir, tmp_path / "base"), tmp_path / "out"
 
     def measured() -> int:
-        paper(
-            _pipeline(Counting(decompose), Counting(solve)),
-            TRAIN,
-            TEST,
-            student=_student(base),
-            output_dir=place,
+        _measure(
+            base,
+            place,
             rows=["untrained student"],
             columns=["solver"],
-            say=lambda line: None,
-            progress=False,
         )
         return len([*(place / "decompositions").glob("untrained-student*")])
 
@@ -371,18 +339,14 @@ def test_one_budget_holds_for_all_files_and_a_larger_one_goes_on(
     teacher, solver = Counting(decompose), Counting(solve)
 
     def run(budget_usd: float) -> Study:
-        return paper(
+        return _measure(
+            tiny_dir,
+            tmp_path,
             _pipeline(teacher, solver),
-            TRAIN,
-            TEST,
-            student=_student(tiny_dir),
-            output_dir=tmp_path,
             rows=["none"],
             columns=["solver"],
             budget_usd=budget_usd,
             prices={"counting": Price(Decimal(0), Decimal(1_000_000))},
-            say=lambda line: None,
-            progress=False,
         )
 
     words = r"^\$35.00 of budget_usd \$545.00 is spent .* run again with a larger budget_usd"
@@ -401,16 +365,12 @@ def test_a_batch_is_accounted_for_at_its_price(tiny_dir: Path, tmp_path: Path) -
     def cost(folder: str, *, batch: bool) -> Decimal | None:
         solver: Any = Counting(solve)
         solver.batch, solver.model = batch, "m"
-        study = paper(
+        study = _measure(
+            tiny_dir,
+            tmp_path / folder,
             _pipeline(Counting(decompose), solver),
-            TRAIN,
-            TEST,
-            student=_student(tiny_dir),
-            output_dir=tmp_path / folder,
             rows=["teacher"],
             prices={"m": Price(Decimal(1), Decimal(1), batch_discount=Decimal("0.5"))},
-            say=lambda line: None,
-            progress=False,
         )
         cell = study.cell(BASELINE)
         assert cell
@@ -485,22 +445,10 @@ def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
         return f"The answer is: {ANSWERS[asked]}" if asked in easy else solve(text)
 
     solver, warm = Counting(answer), Sampling(temperature=0.7)
-    study = paper(
-        Pipeline(
-            Decomposer(Counting(decompose), prompt=PROMPT, sampling=warm),
-            Solver(solver, sampling=warm),
-        ),
-        TRAIN,
-        TEST,
-        student=_student(tiny_dir),
-        output_dir=tmp_path,
-        rows=["S_D-uplift"],
-        columns=["solver"],
-        samples=3,
-        solves=2,
-        say=lambda line: None,
-        progress=False,
-    )
+    teacher = Decomposer(Counting(decompose), prompt=PROMPT, sampling=warm)
+    pipeline = Pipeline(teacher, Solver(solver, sampling=warm))
+    asked = {"rows": ["S_D-uplift"], "columns": ["solver"], "samples": 3, "solves": 2}
+    study = _measure(tiny_dir, tmp_path, pipeline, **asked)
 
     assert study.flows[0].kept == len(TRAIN) - len(easy)
     assert dict(study.flows[0].dropped) == {
@@ -518,15 +466,11 @@ def test_a_student_that_nothing_is_kept_for_is_named_with_a_way_on_without_it(
         return f"The answer is: {ANSWERS[text.removeprefix('Question: ').split(chr(10))[0]]}"
 
     with pytest.raises(TrainingError, match=r"S_D-uplift, .* nothing to train on.* leave it out"):
-        paper(
+        _measure(
+            tiny_dir,
+            tmp_path,
             _pipeline(Counting(decompose), Counting(right)),
-            TRAIN,
-            TEST,
-            student=_student(tiny_dir),
-            output_dir=tmp_path,
             rows=["S_D-uplift"],
-            say=lambda line: None,
-            progress=False,
         )
 
 
