@@ -459,19 +459,26 @@ def test_s_d_uplift_learns_only_what_the_solver_could_not_do_alone(
     assert len(alone) == 2 * len(TRAIN)
 
 
-def test_a_student_that_nothing_is_kept_for_is_named_with_a_way_on_without_it(
+@pytest.mark.parametrize("row", ["S_D-uplift", "S_D-R", "untrained few-shot"])
+def test_a_row_that_nothing_is_kept_for_is_left_out_aloud(
+    row: str, tiny_dir: Path, tmp_path: Path
+) -> None:
+    pipeline = _pipeline(Counting(decompose), Counting(lambda text: "The answer is: 7"))
+    told = f"{row}: left out, as none of 8 traces was kept for it"
+
+    with pytest.warns(UserWarning, match=told):
+        study = _measure(tiny_dir, tmp_path, pipeline, rows=["none", row], columns=["solver"])
+
+    assert study.warnings == (told,)
+    assert [cell.row for cell in study.cells] == ["none", "teacher"]
+
+
+def test_a_student_that_cannot_be_trained_is_named_with_a_way_on_without_it(
     tiny_dir: Path, tmp_path: Path
 ) -> None:
-    def right(text: str) -> str:
-        return f"The answer is: {ANSWERS[text.removeprefix('Question: ').split(chr(10))[0]]}"
-
-    with pytest.raises(TrainingError, match=r"S_D-uplift, .* nothing to train on.* leave it out"):
-        _measure(
-            tiny_dir,
-            tmp_path,
-            _pipeline(Counting(decompose), Counting(right)),
-            rows=["S_D-uplift"],
-        )
+    student = replace(_student(tiny_dir), config=DistillConfig(learning_rate=1e30))
+    with pytest.raises(TrainingError, match=r"student S_D-T, seed 0: .* leave it out of rows"):
+        _measure(tiny_dir, tmp_path, rows=["S_D-T"], student=student)
 
 
 @pytest.mark.parametrize(

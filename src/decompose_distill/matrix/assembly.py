@@ -64,6 +64,7 @@ def make_study(
     title: str,
     cells: Mapping[str, Sequence[Cell]],
     found: Mapping[str, Overlap],
+    left_out: Sequence[str],
 ) -> Study:
     """Everything the report shows."""
     main = {cell.place: cell for cell in cells[TEST]}
@@ -78,7 +79,7 @@ def make_study(
         flows=tuple(_flow(training, variant) for variant in setup.variants),
         losses=tuple(_losses(setup, training)),
         masked_rows=tuple(_masked_rows(setup, training)),
-        warnings=tuple(warn(split, overlap) for split, overlap in found.items() if overlap),
+        warnings=(*(warn(split, each) for split, each in found.items() if each), *left_out),
         settings=_settings(setup),
     )
 

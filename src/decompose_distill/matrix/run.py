@@ -25,7 +25,7 @@ from decompose_distill.matrix.setup import TEST, Setup, answerable, check, uniqu
 from decompose_distill.matrix.student import Student
 from decompose_distill.matrix.table import cell_line, grid, header
 from decompose_distill.matrix.training_set import Training, collect_training
-from decompose_distill.matrix.variants import SOLVER, choose
+from decompose_distill.matrix.variants import FEW_SHOT, SOLVER, choose
 from decompose_distill.pipeline import Pipeline, Solving
 from decompose_distill.types import Question
 
@@ -155,18 +155,27 @@ def paper(
 
 def _run(setup: Setup, title: str, found: Mapping[str, Overlap], say: Say) -> Study:
     training = collect_training(setup)
+    learners = (*setup.variants, *({FEW_SHOT} & {row for row, _ in setup.places}))
+    missing = [name for name in learners if not training.teaches(name)]
+    setup, left_out = setup.without(missing), [_nothing_for(training, name) for name in missing]
+    for warning in left_out:
+        warnings.warn(warning, stacklevel=3)
     say("\n" + header(Report("", "", ()).rescore(setup.score).scored_by))
     cells: dict[str, list[Cell]] = {split: [] for split in setup.splits}
     for split, cell in _cells(setup, training, found):
         cells[split].append(cell)
         say(cell_line(cell) + (f"  ({split})" if split else ""))
-    study = make_study(setup, training, title, cells, found)
+    study = make_study(setup, training, title, cells, found, left_out)
     say(f"\n{grid(Grid(TEST, study.cells))}")
     for transfer in study.transfers:
         say(f"\n{transfer.name}\n{grid(transfer)}")
     save_study(study, setup.output_dir)
     say(f"\n{write_report(study, setup.output_dir)}")
     return study
+
+
+def _nothing_for(training: Training, name: str) -> str:
+    return f"{name}: left out, as none of {len(training.traces)} traces was kept for it"
 
 
 def _cells(

@@ -1,7 +1,7 @@
 """What a matrix is asked to measure, checked before anything is asked, trained or paid."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +79,11 @@ class Setup:
     def seeds_of(self, place: Place) -> tuple[int, ...]:
         """Repeats of a cell: those of its training, or one."""
         return self.seeds if students(place) else self.seeds[:1]
+
+    def without(self, names: Sequence[str]) -> "Setup":
+        """The same without the cells that stand on some students or rows."""
+        kept = (each for each in self.places if not {*each, *students(each)} & {*names})
+        return replace(self, places=tuple(kept))
 
     @cached_property
     def student_content(self) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill import prompts
-from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.errors import ConfigError
 from decompose_distill.matrix.stored import Inputs
 from decompose_distill.matrix.variants import VARIANTS
 from decompose_distill.parsing import format_subquestions
@@ -74,19 +74,11 @@ class Student:
 
 
 def few_shot(prompt: prompts.Prompt, kept: Iterable[Trace]) -> prompts.Prompt:
-    """A decomposer's prompt with the first few screened traces as worked examples.
-
-    Raises:
-        DataError: No trace was kept.
-    """
+    """A decomposer's prompt with the first few screened traces as worked examples."""
     splits = (each.decomposition for each in kept if each.decomposition is not None)
-    shown = [
-        (each.question, (), format_subquestions(each.subquestions))
-        for each in islice(splits, SHOTS)
-    ]
-    if not shown:
-        raise DataError(
-            "the row 'untrained few-shot' needs a training question that the teacher got right: "
-            "there is none. Leave the row out, or give more training questions"
-        )
-    return prompt.with_examples(shown)
+    return prompt.with_examples(
+        [
+            (each.question, (), format_subquestions(each.subquestions))
+            for each in islice(splits, SHOTS)
+        ]
+    )

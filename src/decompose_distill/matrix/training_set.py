@@ -9,10 +9,11 @@ from decompose_distill import filters
 from decompose_distill.journal import encode_trace
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.stored import Inputs, Pass, hash_questions, place, run_once
-from decompose_distill.matrix.variants import VARIANTS, Screen
+from decompose_distill.matrix.variants import FEW_SHOT, VARIANTS, Screen
 from decompose_distill.pipeline import Pipeline
 from decompose_distill.scores import Score
 from decompose_distill.solver import Solver
+from decompose_distill.training.examples import unusable
 from decompose_distill.types import Trace
 
 LEAST_UPLIFT = 0.5
@@ -56,6 +57,12 @@ class Training:
         learned = VARIANTS[variant]
         screen = self._screen(learned.screen)
         return filters.all_of(screen, filters.distinct()) if learned.role != "solver" else screen
+
+    def teaches(self, name: str) -> bool:
+        """Whether any trace was kept for a student, or as an example of the few-shot row."""
+        variant = "S_D-R" if name == FEW_SHOT else name
+        keep, target = self.keep(variant), VARIANTS[variant].target
+        return any(keep(each) is None and not unusable(each, target) for each in self.traces)
 
     def _screen(self, screen: Screen) -> filters.Filter:
         if screen == "uplift":
