@@ -22,12 +22,13 @@ from decompose_distill.types import (
 SOLVE_STRIDE = 1_000_000
 """Added to the seed for each further solve of a decomposition; no question has as many samples."""
 Mode = Literal["joint", "direct", "cot", "plan_and_solve"]
-_PROMPTS = {
+PROMPTS = {
     "joint": prompts.JOINT,
     "direct": prompts.DIRECT,
     "cot": prompts.COT,
     "plan_and_solve": prompts.PLAN_AND_SOLVE,
 }
+"""By mode, the one it has of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,8 @@ class Solver:
     sampling: Sampling = field(default_factory=Sampling, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.mode not in _PROMPTS:
-            raise ConfigError(
-                f"solver mode must be one of {', '.join(_PROMPTS)}, not {self.mode!r}"
-            )
+        if self.mode not in PROMPTS:
+            raise ConfigError(f"solver mode must be one of {', '.join(PROMPTS)}, not {self.mode!r}")
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Solver":
@@ -82,7 +81,7 @@ class Solver:
     @property
     def identity(self) -> str:
         """Backend, prompt and sampling in one line, for keys."""
-        prompt = self.prompt or _PROMPTS[self.mode]
+        prompt = self.prompt or PROMPTS[self.mode]
         return f"{identity(self.backend)} {self.mode} {prompt} {self.sampling}"
 
     def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
@@ -108,7 +107,7 @@ class Solver:
 
     def render(self, decomposition: Decomposition) -> tuple[Message, ...]:
         """Build the chat for one decomposition."""
-        prompt = self.prompt or _PROMPTS[self.mode]
+        prompt = self.prompt or PROMPTS[self.mode]
         subquestions = decomposition.subquestions if self.mode == "joint" else ()
         return prompt.render(decomposition.question, subquestions)
 

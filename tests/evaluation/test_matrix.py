@@ -53,6 +53,7 @@ from decompose_distill.matrix.stored import run_once
 from decompose_distill.matrix.table import grid
 from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import BASELINE, COLUMNS, DECOMPOSERS, ROWS, SOLVERS, choose
+from decompose_distill.solver import PROMPTS
 
 TRAIN, TEST = (
     QUESTIONS,
@@ -312,6 +313,21 @@ def test_a_changed_input_is_measured_anew_and_a_change_back_found_again(
         asked.append(len(solver.asked))
 
     assert asked == [8, 6, 0]
+
+
+def test_a_release_that_asks_otherwise_measures_anew(
+    tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solver = Counting(solve)
+
+    def measure() -> int:
+        pipeline = _pipeline(Counting(decompose), solver)
+        _measure(tiny_dir, tmp_path, pipeline, rows=["CoT"], columns=["solver"])
+        return len(solver.asked)
+
+    first = measure()
+    monkeypatch.setitem(PROMPTS, "cot", prompts.Prompt("Reason aloud.", "{question}"))
+    assert measure() == first + len(TEST)
 
 
 def test_a_student_changed_in_place_is_another_student(tiny_dir: Path, tmp_path: Path) -> None:

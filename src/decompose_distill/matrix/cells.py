@@ -18,6 +18,7 @@ from decompose_distill.matrix.stored import Inputs, Pass, digest, hash_questions
 from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import SHUFFLED, SINGLE_CALL, TEACHER, VARIANTS, students
 from decompose_distill.pipeline import Pipeline
+from decompose_distill.solver import PROMPTS
 from decompose_distill.types import Trace
 
 
@@ -96,7 +97,7 @@ def _decompose(
 ) -> tuple[Pass, Inputs]:
     """What a row's decomposer says on a split, asked once for all solvers."""
     if row in SINGLE_CALL:
-        return Pass((), 0.0), {"asked": row}
+        return Pass((), 0.0), {"asked": row, "prompt": PROMPTS[SINGLE_CALL[row]].to_json()}
     if row == SHUFFLED:
         made, inputs = _decompose(setup, training, TEACHER, seed, split)
         return Pass(shuffled(made.traces), made.seconds), {"shuffled": inputs}
