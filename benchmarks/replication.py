@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import decompose_distill as dd
 from decompose_distill.demo.book import open_book
@@ -58,6 +58,26 @@ BY_SPLIT = ("does the decomposer distil", "does the solver distil", "does it wit
 """What is tested on each split apart, to see whether it transfers."""
 WORKING = ("S_E-T", "S_E-A", "S_E-R")
 """Students whose steps are set beside the right ones, to see where they go wrong."""
+
+
+class Facts(NamedTuple):
+    """How far the working of a student gets."""
+
+    found: float
+    """Share of the facts that right workings look up which its own do too."""
+    complete: int
+    """Answers whose working holds all of them."""
+    right: int
+    """Right answers among those."""
+    n: int
+    """Answers."""
+
+    def __str__(self) -> str:
+        return (
+            f"{100 * self.found:.0f} %, all in {self.complete} of {self.n}, then right {self.right}"
+        )
+
+
 Key = tuple[str, str, Place]
 """Book, split and place."""
 Cells = Mapping[Key, Cell]
@@ -74,7 +94,7 @@ def main() -> int:
         print(f"cannot measure: {error}", file=sys.stderr)
         return 3
     cells = {key: cell for key, cell, _ in found}
-    facts = {key: share for key, _, share in found if share is not None}
+    facts = {key: each for key, _, each in found if each}
     tested = compare(cells)
     print(*markdown(cells, facts, tested), sep="\n")
     minutes = round((time.perf_counter() - began) / 60, 1)
@@ -106,8 +126,8 @@ def _arguments() -> argparse.Namespace:
 
 def measure(
     book: str, place: Path, args: argparse.Namespace
-) -> Iterator[tuple[Key, Cell, float | None]]:
-    """The matrix with one book, each cell with its share of facts that were looked up rightly."""
+) -> Iterator[tuple[Key, Cell, Facts | None]]:
+    """The matrix with one book, each cell with what its students made of the facts."""
     size = dict.fromkeys(SPLITS, args.questions)
     world = build_world(args.world, train=args.train, deeper=0, **size)
     student = _student(args, place, world)
@@ -155,14 +175,19 @@ def _cells(study: Study) -> Iterator[tuple[tuple[str, Place], Cell]]:
         yield from (((grid.name, cell.place), cell) for cell in grid.cells)
 
 
-def looked_up(world: World, cell: Cell) -> float:
-    """Share of the facts that right workings look up which the student's own do too."""
-    found = []
-    for trace in (each.trace for report in cell.reports for each in report.results):
+def looked_up(world: World, cell: Cell) -> Facts:
+    """Set a student's working beside the right one: what it looks up, and what it makes of it."""
+    found, complete, right = [], 0, 0
+    results = [each for report in cell.reports for each in report.results]
+    for result in results:
+        trace = result.trace
         said = _lookups(trace.solution.text) if trace.solution else []
-        right = _lookups(gold_rationale(world, trace.question))
-        found += [any(step.endswith(fact) for step in said) for fact in right]
-    return sum(found) / len(found)
+        facts = _lookups(gold_rationale(world, trace.question))
+        held = [any(step.endswith(fact) for step in said) for fact in facts]
+        found += held
+        complete += all(held)
+        right += all(held) and result.score == 1
+    return Facts(sum(found) / len(found), complete, right, len(results))
 
 
 def _lookups(working: str) -> list[str]:
@@ -200,7 +225,7 @@ def _tested(found: Sequence[dd.Comparison]) -> dict[str, Any]:
 
 
 def markdown(
-    cells: Cells, facts: Mapping[Key, float], tested: Sequence[Mapping[str, Any]]
+    cells: Cells, facts: Mapping[Key, Facts], tested: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
     """A table a book, the facts that were looked up, then the tests."""
     for book in dict.fromkeys(book for book, _, _ in cells):
@@ -212,9 +237,8 @@ def markdown(
     yield f"\n| facts looked up: book | decomposer | solver | {' | '.join(SPLITS)} |"
     yield "|---" * (3 + len(SPLITS)) + "|"
     for book, where in dict.fromkeys((book, where) for book, _, where in facts):
-        found = (facts.get((book, split, where)) for split in SPLITS)
-        shares = ("–" if share is None else f"{100 * share:.0f} %" for share in found)
-        yield f"| {' | '.join((book, *where, *shares))} |"
+        found = (str(facts.get((book, split, where), "–")) for split in SPLITS)
+        yield f"| {' | '.join((book, *where, *found))} |"
     yield "\n| asked | book, questions | points, 95 % | better : worse | p, after Holm |"
     yield "|---|---|---|---|---|"
     for row in tested:
@@ -234,14 +258,18 @@ def _percent(cell: Cell | None) -> str:
     return f"{100 * cell.mean:.1f} % [{low:.0f}, {high:.0f}]{spread}"
 
 
-def to_json(key: Key, cell: Cell, facts: float | None) -> dict[str, Any]:
+def to_json(key: Key, cell: Cell, facts: Facts | None) -> dict[str, Any]:
     """One cell as plain data."""
     book, split, (row, column) = key
     low, high = cell.interval
     figures = {"book": book, "split": split, "row": row, "column": column, "n": cell.n}
     figures |= {"accuracy": cell.mean, "ci_low": low, "ci_high": high, "spread": cell.spread}
     failures = [dict(report.failures) for report in cell.reports]
-    return figures | {"unscored": cell.unscored, "failures": failures, "facts": facts}
+    return (
+        figures
+        | {"unscored": cell.unscored, "failures": failures}
+        | ({"facts": facts._asdict()} if facts else {})
+    )
 
 
 def settings(args: argparse.Namespace) -> dict[str, Any]:
