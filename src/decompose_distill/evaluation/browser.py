@@ -40,22 +40,28 @@ def embedded(data: Any) -> str:
 
 
 def browser_data(study: Study) -> dict[str, Any]:
-    """Every trace of every cell, by question.
+    """Every trace of every cell, those of transfers too, by question.
 
     Keys are short because there are many: of a question `t` text, `c` context, `g` golds, and
     `a` its answers; of an answer `r` row, `s` score, `a` answer, `d` subquestions, `w` the
     solver's words, `f` failure, `n` tokens read and written.
     """
     rows: list[dict[str, Any]] = []
-    questions: dict[str, dict[str, Any]] = {}
-    for cell in study.cells:
-        for name, results in _repeats(cell):
-            rows.append({"name": name, "shown": cell.place in _chosen(study)})
+    questions: dict[tuple[str, str], dict[str, Any]] = {}
+    chosen = _chosen(study)
+    for split, cell in _cells(study):
+        for name, results in _repeats(split, cell):
+            rows.append({"name": name, "shown": cell.place in chosen})
             for result in results:
-                question = result.trace.question
-                entry = questions.setdefault(question.id, _question(result))
+                key = split, result.trace.question.id
+                entry = questions.setdefault(key, _question(result))
                 entry["a"].append(_answer(result, len(rows) - 1))
     return {"rows": rows, "questions": list(questions.values())}
+
+
+def _cells(study: Study) -> Iterator[tuple[str, Cell]]:
+    yield from (("", cell) for cell in study.cells)
+    yield from ((f" ({grid.name})", cell) for grid in study.transfers for cell in grid.cells)
 
 
 def _chosen(study: Study) -> set[tuple[str, str] | None]:
@@ -66,10 +72,10 @@ def _chosen(study: Study) -> set[tuple[str, str] | None]:
     return chosen
 
 
-def _repeats(cell: Cell) -> Iterator[tuple[str, tuple[Result, ...]]]:
+def _repeats(split: str, cell: Cell) -> Iterator[tuple[str, tuple[Result, ...]]]:
     for number, report in enumerate(cell.reports, start=1):
         several = f", repeat {number}" if len(cell.reports) > 1 else ""
-        yield visible(cell.name + several), report.results
+        yield visible(cell.name + split + several), report.results
 
 
 def _question(result: Result) -> dict[str, Any]:
