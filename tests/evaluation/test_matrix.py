@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from itertools import islice
@@ -328,6 +328,20 @@ def test_a_release_that_asks_otherwise_measures_anew(
     first = measure()
     monkeypatch.setitem(PROMPTS, "cot", prompts.Prompt("Reason aloud.", "{question}"))
     assert measure() == first + len(TEST)
+
+
+def test_a_student_is_known_by_the_traces_it_learned_from_and_not_by_the_name_of_the_score(
+    tiny_dir: Path, tmp_path: Path
+) -> None:
+    def students(refused: str) -> int:
+        def strict(answer: str, golds: Sequence[str]) -> float:
+            return float(answer in golds and answer != refused)
+
+        _measure(tiny_dir, tmp_path, rows=["S_D-R"], columns=["solver"], score=strict)
+        return len([*(tmp_path / "students").glob("S_D-R*")])
+
+    assert [students("no answer"), students("nor this one")] == [1, 1]
+    assert students(TRAIN[0].answer or "") == 2
 
 
 def test_a_student_changed_in_place_is_another_student(tiny_dir: Path, tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
 """From what was measured to the study that the report shows."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 
-from decompose_distill import filters
 from decompose_distill.backend import identity
 from decompose_distill.evaluation.contamination import Overlap, find_overlap
 from decompose_distill.evaluation.harness import Comparison, Report, Result
@@ -25,9 +23,8 @@ from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import BASELINE, COMPARED, SOLVER, TEACHER, VARIANTS
 from decompose_distill.pretrained import context_window, load_config, load_tokenizer
 from decompose_distill.training.checkpoint import load_losses
-from decompose_distill.training.examples import make_examples, unusable
+from decompose_distill.training.examples import make_examples
 from decompose_distill.training.tokenize import tokenize
-from decompose_distill.types import Trace
 
 DECOMPOSER = (("S_D-R", SOLVER), ("S_D-T", SOLVER), ("S_D-uplift", SOLVER))
 DISTILLED_SOLVER = tuple((TEACHER, name) for name in ("S_E-R", "S_E-T", "S_E-A", "answer-only"))
@@ -96,13 +93,8 @@ def _comparisons(cells: Mapping[Place, Cell]) -> Iterator[Comparison]:
             yield one.compare(other)
 
 
-def _kept(training: Training, variant: str) -> filters.Screened:
-    usable = partial(unusable, target=VARIANTS[variant].target)
-    return filters.screen(training.traces, filters.all_of(training.keep(variant), usable))
-
-
 def _flow(training: Training, variant: str) -> Flow:
-    screened = _kept(training, variant)
+    screened = training.screened(variant)
     return Flow(variant, len(training.traces), len(screened.kept), screened.dropped)
 
 
@@ -124,7 +116,7 @@ def _masked_rows(setup: Setup, training: Training) -> Iterator[MaskedRow]:
     for variant in setup.variants:
         learned = VARIANTS[variant]
         prompt = setup.student.prompt_for(learned.target)
-        kept: Iterable[Trace] = _kept(training, variant).kept[:1]
+        kept = training.screened(variant).kept[:1]
         for example in make_examples(kept, learned.role, prompt, learned.target):
             row = tokenize(tokenizer, example, window)
             tokens = tuple(tokenizer.decode([token]) for token in row.ids[row.start :])

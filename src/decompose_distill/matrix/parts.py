@@ -9,11 +9,10 @@ from decompose_distill.backend import identity
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.decomposer import Decomposer
 from decompose_distill.errors import TrainingError
-from decompose_distill.evaluation.harness import Report
 from decompose_distill.matrix.setup import Setup
 from decompose_distill.matrix.stored import Inputs, place
 from decompose_distill.matrix.student import few_shot
-from decompose_distill.matrix.training_set import LEAST_UPLIFT, Training
+from decompose_distill.matrix.training_set import Training
 from decompose_distill.matrix.variants import (
     AS_SOLVER,
     FEW_SHOT,
@@ -59,12 +58,8 @@ class Column:
 
 def student_place(setup: Setup, training: Training, variant: str, seed: int) -> tuple[Path, Inputs]:
     """Where the checkpoint of a student is or will be, and what it depends on."""
-    inputs = {**setup.student.inputs(variant, seed, training.sha256)}
+    inputs = {**setup.student.inputs(variant, seed, training.sha256(variant))}
     inputs["content"] = setup.student_content
-    if VARIANTS[variant].screen != "complete":
-        inputs["score"] = Report("", "", ()).rescore(training.score).scored_by
-    if VARIANTS[variant].screen == "uplift":
-        inputs["uplift"] = {"solves": training.uplift_sha256, "minimum": LEAST_UPLIFT}
     return place(setup.output_dir / "students", f"{variant}-seed-{seed}", inputs), inputs
 
 
@@ -107,8 +102,7 @@ def make_row(setup: Setup, training: Training, name: str, seed: int) -> Row:
         return Row(inputs, lambda: Decomposer.from_pretrained(checkpoint, batch_size=size))
     prompt = setup.student.decompose
     if name == FEW_SHOT:
-        keep = training.keep("S_D-R")
-        prompt = few_shot(prompt, (each for each in training.traces if keep(each) is None))
+        prompt = few_shot(prompt, training.screened("S_D-R").kept)
     return Row(_untrained(setup, prompt), lambda: _untrained_decomposer(setup, prompt))
 
 

@@ -1,7 +1,8 @@
 """What students learn from: the teacher's traces, and how much each decomposition helped."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,14 +39,18 @@ class Training:
         return tuple(trace for trace in self.solved if not trace.solve)
 
     @cached_property
-    def sha256(self) -> str:
-        """Of what can be learned from; the order and what the backend refused leave it alone."""
-        return _hash(self.traces)
+    def screened(self) -> Callable[[str], filters.Screened]:
+        """By variant, what it learns from, and why not from the rest."""
+        return cache(self._screened)
 
     @cached_property
-    def uplift_sha256(self) -> str:
-        """Of what uplift is counted from."""
-        return _hash(self.solved + self.alone)
+    def sha256(self) -> Callable[[str], str]:
+        """By variant, a hash of what it learns from; the order leaves it alone."""
+        return cache(lambda variant: _hash(self.screened(variant).kept))
+
+    def _screened(self, variant: str) -> filters.Screened:
+        usable = partial(unusable, target=VARIANTS[variant].target)
+        return filters.screen(self.traces, filters.all_of(self.keep(variant), usable))
 
     @cached_property
     def _uplift(self) -> filters.Filter:
@@ -60,9 +65,7 @@ class Training:
 
     def teaches(self, name: str) -> bool:
         """Whether any trace was kept for a student, or as an example of the few-shot row."""
-        variant = "S_D-R" if name == FEW_SHOT else name
-        keep, target = self.keep(variant), VARIANTS[variant].target
-        return any(keep(each) is None and not unusable(each, target) for each in self.traces)
+        return bool(self.screened("S_D-R" if name == FEW_SHOT else name).kept)
 
     def _screen(self, screen: Screen) -> filters.Filter:
         if screen == "uplift":
@@ -71,11 +74,7 @@ class Training:
 
 
 def _hash(traces: tuple[Trace, ...]) -> str:
-    said = (
-        encode_trace(replace(trace, key=""))
-        for trace in traces
-        if not (trace.failure and trace.failure.reason == "error")
-    )
+    said = (encode_trace(replace(trace, key="")) for trace in traces)
     return sha256("\n".join(sorted(said)).encode()).hexdigest()
 
 
