@@ -81,6 +81,24 @@ def test_the_answer_says_what_was_shown_of_each_part_and_what_it_saves(tmp_path:
     assert figures["break_even"]["questions"] == 229
 
 
+def test_a_difference_stands_beside_those_of_each_seed(tmp_path: Path) -> None:
+    page = write_report(_study(), tmp_path).read_text(encoding="utf-8")
+    figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    decomposer, solver = figures["comparisons"]
+
+    assert decomposer["by_seed"] == pytest.approx([-1 / 40, 1 / 40])
+    assert solver["by_seed"] == []
+    assert "(by seed −2.5, +2.5)" in figures["answer"]
+    assert "by seed −2.5, +2.5" in page.partition('id="comparisons"')[2]
+
+
+def test_seeds_that_do_not_pair_are_not_set_against_each_other() -> None:
+    two, three = _cell(STUDENT, None, 30, 34), _cell(SOLVER, None, 20, 20, 26)
+
+    assert two.compare(three).by_seed == ()
+    assert two.compare(_cell(TEACHER, None, 28)).by_seed == pytest.approx((0.05, 0.15))
+
+
 def test_figures_of_two_versions_of_a_score_are_not_set_against_each_other() -> None:
     old, new = (replace(_report(30, 40), score_version=version) for version in "12")
 

@@ -127,7 +127,8 @@ def _difference(part: str, test: Tested) -> str:
     low, high = (points(bound) for bound in comparison.interval)
     sentence = (
         f"With the {part} distilled ({comparison.name}) the difference is "
-        f"{points(comparison.difference)} points [{low}, {high}], {p_text(test.p_holm)} after Holm"
+        f"{points(comparison.difference)} points [{low}, {high}]{_by_seed(comparison)}, "
+        f"{p_text(test.p_holm)} after Holm"
     )
     if test.shown:
         return f"{sentence}."
@@ -136,6 +137,11 @@ def _difference(part: str, test: Tested) -> str:
     if test.smallest is None:
         return f"{sentence}; so few questions cannot show any."
     return f"{sentence}; below {100 * test.smallest:.1f} points this sample would often miss it."
+
+
+def _by_seed(comparison: Comparison) -> str:
+    found = ", ".join(map(points, comparison.by_seed))
+    return f" (by seed {found})" if found else ""
 
 
 def _money(study: Study) -> str:

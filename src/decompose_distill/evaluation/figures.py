@@ -81,7 +81,7 @@ def _comparison(test: Tested) -> dict[str, Any]:
     figures: dict[str, Any] = {"name": found.name, "baseline": found.baseline}
     low, high = found.interval
     figures |= {"difference": found.difference, "ci_low": low, "ci_high": high}
-    figures |= {"better": found.better, "worse": found.worse}
+    figures |= {"by_seed": list(found.by_seed), "better": found.better, "worse": found.worse}
     figures |= {"n": len(found.pairs), "p": test.p, "p_holm": test.p_holm}
     return figures | {"smallest_difference": test.smallest, "shown": test.shown}
 

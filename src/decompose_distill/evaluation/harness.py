@@ -163,6 +163,8 @@ class Comparison:
     name: str
     baseline: str
     pairs: tuple[tuple[float, float], ...]
+    by_seed: tuple[float, ...] = ()
+    """The difference with each training seed alone, where there are several."""
 
     @property
     def difference(self) -> float:

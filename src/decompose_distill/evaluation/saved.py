@@ -120,7 +120,12 @@ def _decode(head: Mapping[str, Any], lines: Iterator[str], where: str) -> Study:
         head["decomposer"] and _place(head["decomposer"]),
         head["solver"] and _place(head["solver"]),
         tuple(
-            Comparison(each["name"], each["baseline"], tuple(map(_pair, each["pairs"])))
+            Comparison(
+                each["name"],
+                each["baseline"],
+                tuple(map(_pair, each["pairs"])),
+                tuple(each["by_seed"]),
+            )
             for each in head["comparisons"]
         ),
         tuple(map(Grid, head["transfers"], grids[1:])),
