@@ -174,7 +174,7 @@ def test_bootstrap_agrees_with_the_normal_interval_on_many_values() -> None:
 
 
 def test_a_clear_difference_is_significant_and_none_is_not() -> None:
-    assert sign_flip([0.3, 0.5, 0.4] * 20) < 0.001
+    assert sign_flip([0.3, 0.5, 0.4] * 20) < 0.0001
     assert sign_flip([0.5, -0.5] * 30) > 0.5
 
 
