@@ -58,6 +58,8 @@ BY_SPLIT = ("does the decomposer distil", "does the solver distil", "does it wit
 """What is tested on each split apart, to see whether it transfers."""
 WORKING = ("S_E-T", "S_E-A", "S_E-R")
 """Students whose steps are set beside the right ones, to see where they go wrong."""
+ASKING = ("untrained student", "S_D-R as solver")
+"""Solvers whose answers are searched for questions: those of a decomposer that goes on as one."""
 
 
 class Facts(NamedTuple):
@@ -196,21 +198,28 @@ def _lookups(working: str) -> list[str]:
     return [step.strip() for step in steps if "=" not in step and ":" not in step]
 
 
+def questions(cell: Cell) -> tuple[int, int]:
+    """How many of a cell's answers end as questions do, and how many there are."""
+    traces = (each.trace for report in cell.reports for each in report.results)
+    answers = [trace.solution.text.rstrip() for trace in traces if trace.solution]
+    return sum(answer.endswith("?") for answer in answers), len(answers)
+
+
 def compare(cells: Cells) -> list[dict[str, Any]]:
     """Every test of `ASKED` that can be made, with p-values corrected over all of them."""
     rows = []
     for book in dict.fromkeys(book for book, _, _ in cells):
         for asked, (first, baseline) in ASKED.items():
             for splits in [[split] for split in SPLITS] if asked in BY_SPLIT else [SPLITS]:
-                found = [
-                    (split, one.compare(other))
+                found = {
+                    split: one.compare(other)
                     for split in splits
                     if (one := cells.get((book, split, first)))
                     and (other := cells.get((book, split, baseline)))
-                ]
+                }
                 if found:
-                    place = {"book": book, "splits": [split for split, _ in found]}
-                    rows.append(place | {"asked": asked} | _tested([test for _, test in found]))
+                    place = {"book": book, "splits": [*found], "asked": asked}
+                    rows.append(place | _tested([*found.values()]))
     adjusted = holm([row["p"] for row in rows])
     return [row | {"p_holm": p} for row, p in zip(rows, adjusted, strict=True)]
 
@@ -220,34 +229,52 @@ def _tested(found: Sequence[dd.Comparison]) -> dict[str, Any]:
     test = dd.Comparison(found[0].name, found[0].baseline, pairs)
     low, high = test.interval
     row = {"first": test.name, "baseline": test.baseline, "difference": test.difference}
-    row |= {"ci_low": low, "ci_high": high}
-    return row | {"n": len(pairs), "better": test.better, "worse": test.worse, "p": test.p_value}
+    row |= {"ci_low": low, "ci_high": high, "by_seed": _by_seed(found)}
+    row |= {"n": len(pairs), "better": test.better, "worse": test.worse}
+    return row | {"p": test.p_value}
+
+
+def _by_seed(found: Sequence[dd.Comparison]) -> list[float]:
+    """The difference over all splits with each seed alone; none where there is one seed."""
+    n = sum(len(test.pairs) for test in found)
+    by_split = zip(*(test.by_seed for test in found), strict=True)
+    return [
+        sum(len(test.pairs) * each for test, each in zip(found, seed, strict=True)) / n
+        for seed in by_split
+    ]
 
 
 def markdown(
     cells: Cells, facts: Mapping[Key, Facts], tested: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """A table a book, the facts that were looked up, then the tests."""
+    """A table a book, the facts that were looked up, the answers that ask, then the tests."""
     for book in dict.fromkeys(book for book, _, _ in cells):
         yield f"\n| {book} book: decomposer | solver | {' | '.join(SPLITS)} |"
         yield "|---" * (2 + len(SPLITS)) + "|"
         for where in dict.fromkeys(place for key, _, place in cells if key == book):
             measured = (cells.get((book, split, where)) for split in SPLITS)
             yield f"| {' | '.join((*where, *map(_percent, measured)))} |"
-    yield f"\n| facts looked up: book | decomposer | solver | {' | '.join(SPLITS)} |"
-    yield "|---" * (3 + len(SPLITS)) + "|"
+    if facts:
+        yield f"\n| facts looked up: book | decomposer | solver | {' | '.join(SPLITS)} |"
+        yield "|---" * (3 + len(SPLITS)) + "|"
     for book, where in dict.fromkeys((book, where) for book, _, where in facts):
         found = (str(facts.get((book, split, where), "–")) for split in SPLITS)
         yield f"| {' | '.join((book, *where, *found))} |"
-    yield "\n| asked | book, questions | points, 95 % | better : worse | p, after Holm |"
-    yield "|---|---|---|---|---|"
+    asking = {key: questions(cell) for key, cell in cells.items() if cell.column in ASKING}
+    if asking:
+        yield "\n| answers that are questions: book | decomposer | solver | |"
+        yield "|---" * 4 + "|"
+    for (book, _, where), (count, n) in asking.items():
+        yield f"| {' | '.join((book, *where))} | {count} of {n} |"
+    yield "\n| asked | book, questions | points, 95 % | each seed | better : worse | p, Holm |"
+    yield "|---|---|---|---|---|---|"
     for row in tested:
         asked = f"{row['asked']}: {row['first']} − {row['baseline']}"
         place = f"{row['book']}, {row['n']} {' '.join(row['splits'])}"
         change, low, high = (points(row[name]) for name in ("difference", "ci_low", "ci_high"))
-        counts = f"{row['better']} : {row['worse']}"
-        p = p_text(row["p_holm"])
-        yield f"| {asked} | {place} | {change} [{low}, {high}] | {counts} | {p} |"
+        seeds = ", ".join(map(points, row["by_seed"])) or "–"
+        counts, p = f"{row['better']} : {row['worse']}", p_text(row["p_holm"])
+        yield f"| {asked} | {place} | {change} [{low}, {high}] | {seeds} | {counts} | {p} |"
 
 
 def _percent(cell: Cell | None) -> str:
@@ -269,6 +296,7 @@ def to_json(key: Key, cell: Cell, facts: Facts | None) -> dict[str, Any]:
         figures
         | {"unscored": cell.unscored, "failures": failures}
         | ({"facts": facts._asdict()} if facts else {})
+        | ({"questions": questions(cell)} if column in ASKING else {})
     )
 
 
