@@ -6,6 +6,7 @@ import random
 import resource
 import signal
 import time
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -99,7 +100,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
         reached.append(load_progress(folder).step)
         if place.exists():
             break
-    _distill(tiny_dir, place)
+    with suppress(ConfigError):  # a fast machine was done before the last kill, and only tidies up
+        _distill(tiny_dir, place)
 
     assert len(set(reached)) >= min(KILLS, len(reached)) - 1
     assert not folder.exists()
