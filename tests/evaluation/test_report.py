@@ -1,5 +1,6 @@
 """The written report: complete, escaped, and usable in a real browser without a network."""
 
+import gzip
 import json
 import re
 import shutil
@@ -92,10 +93,13 @@ def test_a_difference_stands_beside_those_of_each_seed(tmp_path: Path) -> None:
     assert "by seed −2.5, +2.5" in page.partition('id="comparisons"')[2]
 
 
-def test_seeds_that_do_not_pair_are_not_set_against_each_other() -> None:
+def test_seeds_that_do_not_pair_or_have_no_score_are_not_set_against_each_other() -> None:
     two, three = _cell(STUDENT, None, 30, 34), _cell(SOLVER, None, 20, 20, 26)
 
     assert two.compare(three).by_seed == ()
+    unscored = tuple(replace(each, score=None) for each in two.reports[1].results)
+    half = replace(two, reports=(two.reports[0], replace(two.reports[1], results=unscored)))
+    assert half.compare(_cell(TEACHER, None, 28)).by_seed == ()
     assert two.compare(_cell(TEACHER, None, 28)).by_seed == pytest.approx((0.05, 0.15))
 
 
@@ -168,9 +172,21 @@ def _exact_2(cell: Cell) -> Cell:
 
 
 def test_a_study_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
-    save_study(_study(), tmp_path)
+    teacher, student, _ = _study().cells
+    study = replace(_study(), comparisons=(student.compare(teacher),))
+    save_study(study, tmp_path)
 
-    assert load_study(tmp_path) == _study()
+    assert load_study(tmp_path) == study
+    assert len(study.comparisons[0].by_seed) == 2
+
+
+def test_a_study_of_an_older_format_is_named(tmp_path: Path) -> None:
+    path = save_study(_study(), tmp_path)
+    lines = gzip.decompress(path.read_bytes()).replace(b'{"format": 2', b'{"format": 1', 1)
+    path.write_bytes(gzip.compress(lines))
+
+    with pytest.raises(DataError, match="format 1; this version reads format 2"):
+        load_study(tmp_path)
 
 
 def test_a_study_that_is_missing_or_damaged_is_told_with_its_path(tmp_path: Path) -> None:
@@ -178,7 +194,7 @@ def test_a_study_that_is_missing_or_damaged_is_told_with_its_path(tmp_path: Path
         load_study(tmp_path)
     path = save_study(_study(), tmp_path)
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(DataError, match=r"study.jsonl.gz: no study of format 1, or damaged"):
+    with pytest.raises(DataError, match=r"study.jsonl.gz: no study of format 2, or damaged"):
         load_study(tmp_path)
 
 

@@ -27,7 +27,7 @@ from decompose_distill.journal import decode_trace, encode_trace
 from decompose_distill.types import Usage
 
 STUDY = "study.jsonl.gz"
-FORMAT = 1
+FORMAT = 2
 
 
 def save_study(study: Study, folder: str | Path) -> Path:

@@ -1,6 +1,6 @@
 """What a study found, as plain values: what the written report is made from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -96,15 +96,20 @@ class Cell:
         if len(names) > 1 or not common:
             raise ConfigError(f"{self.name} and {baseline.name} share no question and score")
         pairs = tuple((self.values[each], baseline.values[each]) for each in common)
-        return Comparison(self.name, baseline.name, pairs, tuple(self._by_seed(baseline)))
+        return Comparison(self.name, baseline.name, pairs, self._by_seed(baseline))
 
-    def _by_seed(self, baseline: "Cell") -> Iterator[float]:
-        """What was not trained has one report, which stands beside every seed of the other."""
+    def _by_seed(self, baseline: "Cell") -> tuple[float, ...]:
+        """Of all seeds or of none; a cell without training stands beside every seed."""
         counts = {len(cell.reports) for cell in (self, baseline)} - {1}
-        for seed in range(counts.pop() if len(counts) == 1 else 0):
-            one, other = (cell.reports[seed % len(cell.reports)] for cell in (self, baseline))
-            if one.values.keys() & other.values.keys():
-                yield one.compare(other).difference
+        if len(counts) != 1:
+            return ()
+        seeds = range(counts.pop())
+        paired = [
+            [cell.reports[seed % len(cell.reports)] for cell in (self, baseline)] for seed in seeds
+        ]
+        if not all(one.values.keys() & other.values.keys() for one, other in paired):
+            return ()
+        return tuple(one.compare(other).difference for one, other in paired)
 
 
 @dataclass(frozen=True, slots=True)

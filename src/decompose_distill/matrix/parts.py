@@ -58,8 +58,8 @@ class Column:
 
 def student_place(setup: Setup, training: Training, variant: str, seed: int) -> tuple[Path, Inputs]:
     """Where the checkpoint of a student is or will be, and what it depends on."""
-    inputs = {**setup.student.inputs(variant, seed, training.sha256(variant))}
-    inputs["content"] = setup.student_content
+    learned = setup.student.inputs(variant, seed, training.sha256(variant))
+    inputs = {**learned, "content": setup.student_content}
     return place(setup.output_dir / "students", f"{variant}-seed-{seed}", inputs), inputs
 
 
