@@ -3,8 +3,8 @@
     python benchmarks/replication.py --json replication.json --output-dir runs/replication
 
 Open book, the facts a question needs stand among distractors in its context; closed book, they
-stand nowhere. Teacher and solver are scripted (`decompose_distill.demo.large`), every student is
-a real model: SmolLM2-135M, or with `--student tiny` a small Llama made from nothing. All cells
+stand nowhere. Teacher and solver are scripted (`demo.scripted_model` in the package), every
+student is a real model: SmolLM2-135M, or with `--student tiny` a small Llama made from nothing. All cells
 are measured on `unseen` questions, those that tell whether a skill transfers also on `familiar`
 and `recombined` ones. The comparisons were chosen before anything was measured, and are
 corrected together (Holm). Run again with the same `--output-dir`, it goes on where it stopped.
@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import decompose_distill as dd
-from decompose_distill.demo.book import open_book
-from decompose_distill.demo.large import LargeModel, gold_rationale
+from decompose_distill.demo.contexts import open_book
 from decompose_distill.demo.run import PROMPT, SMOLLM2, TINY, base_student
+from decompose_distill.demo.scripted_model import LargeModel, gold_rationale
 from decompose_distill.demo.world import World, build_world
-from decompose_distill.evaluation.conclusion import p_text, points
 from decompose_distill.evaluation.statistics import holm
-from decompose_distill.evaluation.study import Cell, Place, Study
+from decompose_distill.reporting.conclusion import p_text, points
+from decompose_distill.reporting.study import Cell, Place, Study
 
 BOOKS = ("open", "closed")
 SPLITS = ("familiar", "unseen", "recombined")

@@ -40,8 +40,8 @@ if TYPE_CHECKING:  # torch is imported in the runs only, see `_run`
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
     from decompose_distill import DistillConfig
-    from decompose_distill.training.examples import Example
-    from decompose_distill.training.tokenize import Tokens
+    from decompose_distill.training.data.examples import Example
+    from decompose_distill.training.data.tokenization import Tokens
 
 Figures = Mapping[str, Any]
 """Read from JSON, or to be written as such."""
@@ -252,7 +252,7 @@ def convert(args: argparse.Namespace) -> dict[str, float]:
     """Write the base as an ordinary directory, and say how much work an epoch is."""
     from real_traces import find_student
 
-    from decompose_distill.pretrained import load_model, load_tokenizer, save_model
+    from decompose_distill.models.loading import load_model, load_tokenizer, save_model
 
     student = find_student()
     model, tokenizer = load_model(student, dtype=_dtype(args)), load_tokenizer(student)
@@ -330,7 +330,7 @@ def _processor() -> str:
 
 def train_and_validate(args: argparse.Namespace) -> dict[str, float]:
     """One epoch by the trainer that `--task` names, and what it left."""
-    from decompose_distill.pretrained import load_model
+    from decompose_distill.models.loading import load_model
 
     run = {"ours": run_ours, "trl": run_trl, "trainer": run_trainer}[args.task]
     work = _load(args)
@@ -349,7 +349,7 @@ def train_and_validate(args: argparse.Namespace) -> dict[str, float]:
 
 def _load(args: argparse.Namespace) -> Work:
     from decompose_distill import DistillConfig
-    from decompose_distill.pretrained import load_model, load_tokenizer
+    from decompose_distill.models.loading import load_model, load_tokenizer
 
     tokenizer = load_tokenizer(_base(args))
     rows = tokenize_rows(tokenizer, args, 0, args.train)
@@ -372,9 +372,9 @@ def validation_loss(model: PreTrainedModel, rows: Sequence[Tokens]) -> float:
 
 
 def run_ours(work: Work) -> dict[str, float]:
-    from decompose_distill.training.batching import plan_batches
-    from decompose_distill.training.loop import train
-    from decompose_distill.training.optimizer import Optimizer
+    from decompose_distill.training.data.batching import plan_batches
+    from decompose_distill.training.engine.loop import train
+    from decompose_distill.training.engine.optimizer import Optimizer
 
     rows, config = work.rows, work.config
     before, began = _resident_bytes(), time.perf_counter()
@@ -483,7 +483,7 @@ def _set_learning_rates(trainer: Trainer, config: DistillConfig) -> None:
     """
     from torch.optim.lr_scheduler import LambdaLR
 
-    from decompose_distill.training.optimizer import scheduled
+    from decompose_distill.training.engine.optimizer import scheduled
 
     steps = math.ceil(len(trainer.train_dataset) / trainer.args.per_device_train_batch_size)
     trainer.lr_scheduler = LambdaLR(
@@ -498,7 +498,7 @@ def _set_learning_rates(trainer: Trainer, config: DistillConfig) -> None:
 def make_rows(args: argparse.Namespace, first: int, number: int) -> list[Example]:
     from real_traces import PROMPT, to_trace
 
-    from decompose_distill.training.examples import make_examples
+    from decompose_distill.training.data.examples import make_examples
 
     lines = _traces_path(args).read_text(encoding="utf-8").splitlines()[first : first + number]
     traces = (to_trace(json.loads(line)) for line in lines)
@@ -508,7 +508,7 @@ def make_rows(args: argparse.Namespace, first: int, number: int) -> list[Example
 def tokenize_rows(
     tokenizer: PreTrainedTokenizerBase, args: argparse.Namespace, first: int, number: int
 ) -> list[Tokens]:
-    from decompose_distill.training.tokenize import tokenize
+    from decompose_distill.training.data.tokenization import tokenize
 
     return [tokenize(tokenizer, example, 1 << 30) for example in make_rows(args, first, number)]
 

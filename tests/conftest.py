@@ -2,14 +2,14 @@
 
 import os
 import signal
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from decompose_distill import Decomposition, Question, Solution, Subquestion, Trace, prompts
+from decompose_distill import Question, Trace
+from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
 # A shell that starts the tests in the background has Ctrl-C ignored in them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -18,37 +18,7 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "A
     os.environ.pop(name, None)
 
 if TYPE_CHECKING:
-    from decompose_distill.training.tokenize import Tokens
-
-PROMPT = prompts.Prompt("Split.", "{question}")
-QUESTIONS = tuple(
-    Question(f"How old are {first} and {second} together?", answer=str(40 + place))
-    for place, (first, second) in enumerate(
-        (first, second) for first in ("Ada", "Bob", "Cleo", "Dan") for second in ("Eve", "Finn")
-    )
-)
-
-
-def make_trace(question: Question, answer: str, sample: int = 0) -> Trace:
-    """A finished trace with the decomposition that fits the question."""
-    people = [word for word in question.text.split() if word in "Ada Bob Cleo Dan Eve Finn"]
-    steps = [f"How old is {person}?" for person in people] + ["What is #1 plus #2?"]
-    subquestions = tuple(Subquestion(step) for step in steps)
-    text = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
-    decomposition = Decomposition(question, subquestions, text, sample)
-    return Trace(question, Solution(decomposition, answer, f"The answer is: {answer}"), sample)
-
-
-def run_cli(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run the command line in this process; gives its exit code."""
-    from decompose_distill.cli import main
-
-    monkeypatch.setattr(sys, "argv", ["decompose-distill", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as leave:
-        return int(leave.code or 0)
-    return 0
+    from decompose_distill.training.data.tokenization import Tokens
 
 
 @pytest.fixture(scope="session")
@@ -74,9 +44,9 @@ def learned() -> tuple[Trace, ...]:
 @pytest.fixture
 def rows(tiny_dir: Path, learned: tuple[Trace, ...]) -> "list[Tokens]":
     """The same as token ids of a decomposer with `PROMPT`."""
-    from decompose_distill.pretrained import load_tokenizer
-    from decompose_distill.training.examples import make_examples
-    from decompose_distill.training.tokenize import tokenize
+    from decompose_distill.models.loading import load_tokenizer
+    from decompose_distill.training.data.examples import make_examples
+    from decompose_distill.training.data.tokenization import tokenize
 
     tokenizer = load_tokenizer(tiny_dir)
     examples = make_examples(learned, "decomposer", PROMPT, "subquestions")
@@ -86,7 +56,7 @@ def rows(tiny_dir: Path, learned: tuple[Trace, ...]) -> "list[Tokens]":
 @pytest.fixture(scope="session")
 def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A randomly initialised Llama of a few thousand weights with its own tokenizer."""
-    from decompose_distill.demo.tiny import make_tiny_student
+    from decompose_distill.demo.tiny_model import make_tiny_student
     from decompose_distill.parsing import format_subquestions
 
     splits = [make_trace(question, "1").decomposition for question in QUESTIONS]
@@ -109,7 +79,7 @@ def smollm2_gguf() -> Path:
 @pytest.fixture(scope="session")
 def smollm2_dir(smollm2_gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2-135M-Instruct as an ordinary directory of safetensors."""
-    from decompose_distill.pretrained import load_model, load_tokenizer, save_model
+    from decompose_distill.models.loading import load_model, load_tokenizer, save_model
 
     place = tmp_path_factory.mktemp("smollm2")
     save_model(load_model(smollm2_gguf), load_tokenizer(smollm2_gguf), place)

@@ -17,8 +17,7 @@ import typing
 
 from decompose_distill import filters, prompts, scores
 from decompose_distill.backend import Backend, load_backend
-from decompose_distill.cost import Price
-from decompose_distill.decomposer import Decomposer
+from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import (
     BackendError,
     BackendUnavailable,
@@ -31,9 +30,10 @@ from decompose_distill.errors import (
     ParseError,
     TrainingError,
 )
-from decompose_distill.journal import read_traces, write_traces
-from decompose_distill.pipeline import Pipeline
-from decompose_distill.solver import Solver
+from decompose_distill.pipelines.decomposer import Decomposer
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.pipelines.solver import Solver
+from decompose_distill.storage.traces import read_traces, write_traces
 from decompose_distill.types import (
     Completion,
     Decomposition,
@@ -50,16 +50,16 @@ from decompose_distill.types import (
 
 if typing.TYPE_CHECKING:
     from decompose_distill import testing
-    from decompose_distill.collection import Collected, collect
-    from decompose_distill.evaluation.datasets import load_questions
+    from decompose_distill.collection.collector import Collected, collect
+    from decompose_distill.collection.planning import plan
+    from decompose_distill.cost.forecast import Plan
+    from decompose_distill.data.questions import load_questions
     from decompose_distill.evaluation.harness import Comparison, Report, evaluate
-    from decompose_distill.forecast import Plan
+    from decompose_distill.experiments.run import paper
+    from decompose_distill.experiments.student import Student
     from decompose_distill.interop.exporting import export_traces
     from decompose_distill.interop.importing import import_traces
     from decompose_distill.interop.preferences import preference_pairs
-    from decompose_distill.matrix.run import paper
-    from decompose_distill.matrix.student import Student
-    from decompose_distill.planning import plan
     from decompose_distill.training.config import DistillConfig
     from decompose_distill.training.recipe import distill
 
@@ -116,20 +116,20 @@ __all__ = [
 
 # Reached on first use, as they import numpy, torch or tqdm.
 _LAZY = {
-    "Collected": "decompose_distill.collection",
+    "Collected": "decompose_distill.collection.collector",
     "Comparison": "decompose_distill.evaluation.harness",
     "DistillConfig": "decompose_distill.training.config",
-    "Plan": "decompose_distill.forecast",
+    "Plan": "decompose_distill.cost.forecast",
     "Report": "decompose_distill.evaluation.harness",
-    "Student": "decompose_distill.matrix.student",
-    "collect": "decompose_distill.collection",
+    "Student": "decompose_distill.experiments.student",
+    "collect": "decompose_distill.collection.collector",
     "distill": "decompose_distill.training.recipe",
     "evaluate": "decompose_distill.evaluation.harness",
     "export_traces": "decompose_distill.interop.exporting",
     "import_traces": "decompose_distill.interop.importing",
-    "load_questions": "decompose_distill.evaluation.datasets",
-    "paper": "decompose_distill.matrix.run",
-    "plan": "decompose_distill.planning",
+    "load_questions": "decompose_distill.data.questions",
+    "paper": "decompose_distill.experiments.run",
+    "plan": "decompose_distill.collection.planning",
     "preference_pairs": "decompose_distill.interop.preferences",
 }
 

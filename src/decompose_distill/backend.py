@@ -79,7 +79,7 @@ _BUILT_IN = {
     "openai": "decompose_distill.backends.openai:OpenAIBackend",
     "replay": "decompose_distill.backends.replay:ReplayBackend",
 }
-_BATCH = "decompose_distill.backends.openai_batch:OpenAIBatchBackend"
+_BATCH = "decompose_distill.backends.openai.batch.backend:OpenAIBatchBackend"
 
 
 def load_backend(

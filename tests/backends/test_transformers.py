@@ -22,9 +22,9 @@ from decompose_distill import (
     prompts,
 )
 from decompose_distill.backends.transformers import TransformersBackend
-from decompose_distill.chat import prompt_ids
-from decompose_distill.decoding import _choose, common_prefix, decode, follows_past
-from decompose_distill.pretrained import load_model
+from decompose_distill.models.chat_template import prompt_ids
+from decompose_distill.models.generation import _choose, common_prefix, decode, follows_past
+from decompose_distill.models.loading import load_model
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +183,8 @@ def test_a_batch_size_below_one_is_refused(tiny_dir: Path) -> None:
 def test_smollm2_is_loaded_from_gguf_trained_saved_and_sampled(
     smollm2_dir: Path, tmp_path: Path
 ) -> None:
-    from conftest import QUESTIONS, make_trace
     from decompose_distill import DistillConfig, distill
+    from tests.support.samples import QUESTIONS, make_trace
 
     traces = [make_trace(question, "1") for question in QUESTIONS]
     place = distill(

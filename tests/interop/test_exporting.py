@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import PROMPT
 from decompose_distill import (
     ConfigError,
     DataError,
@@ -23,7 +22,8 @@ from decompose_distill import (
     import_traces,
     prompts,
 )
-from decompose_distill.interop.rows import Format
+from decompose_distill.interop.training_formats import Format
+from tests.support.samples import PROMPT
 
 WORDS = st.text(min_size=1).filter(str.strip)
 STEPS = st.lists(st.from_regex(r"[A-Z][a-z ]{1,20}\?", fullmatch=True), min_size=1, max_size=4)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import PROMPT
 from decompose_distill import (
     ConfigError,
     DataError,
@@ -19,6 +18,7 @@ from decompose_distill import (
     Trace,
     preference_pairs,
 )
+from tests.support.samples import PROMPT
 
 ASKED = tuple(Question(f"How old is {name}?", answer="42") for name in ("Ada", "Bob"))
 

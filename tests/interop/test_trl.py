@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from conftest import PROMPT, make_trace
 from decompose_distill import Trace, export_traces, preference_pairs
-from decompose_distill.interop.rows import Format
+from decompose_distill.interop.training_formats import Format
+from tests.support.samples import PROMPT, make_trace
 
 pytest.importorskip("datasets", reason="pip install 'decompose-distill[datasets]'")
 trl = pytest.importorskip("trl", reason="pip install trl")
@@ -37,7 +37,7 @@ def _config(kind: Any, folder: Path, **options: Any) -> Any:
 
 @pytest.fixture
 def student(tiny_dir: Path) -> tuple[Any, Any]:
-    from decompose_distill.pretrained import load_model, load_tokenizer
+    from decompose_distill.models.loading import load_model, load_tokenizer
 
     return load_model(tiny_dir), load_tokenizer(tiny_dir)
 
@@ -46,8 +46,8 @@ def student(tiny_dir: Path) -> tuple[Any, Any]:
 def test_sft_trains_on_our_tokens_and_on_the_completion_only(
     student: tuple[Any, Any], learned: Sequence[Trace], tmp_path: Path
 ) -> None:
-    from decompose_distill.training.examples import make_examples
-    from decompose_distill.training.tokenize import tokenize
+    from decompose_distill.training.data.examples import make_examples
+    from decompose_distill.training.data.tokenization import tokenize
 
     export_traces(learned, tmp_path / "sft.jsonl", format="trl", prompt=PROMPT)
     model, tokenizer = student

@@ -13,7 +13,6 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from conftest import PROMPT, QUESTIONS, make_trace
 from decompose_distill import (
     CheckpointError,
     ConfigError,
@@ -29,9 +28,10 @@ from decompose_distill import (
     filters,
     prompts,
 )
-from decompose_distill.pretrained import load_model, load_tokenizer
+from decompose_distill.models.loading import load_model, load_tokenizer
 from decompose_distill.training import recipe
-from decompose_distill.training.checkpoint import MANIFEST, save_student
+from decompose_distill.training.checkpoints.checkpoint import MANIFEST, save_student
+from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
 QUICK = DistillConfig(epochs=30, batch_size=4, learning_rate=5e-3)
 SHORT = DistillConfig(epochs=1)
@@ -161,9 +161,9 @@ def test_the_state_with_the_best_validation_is_the_student(
 
 
 def _validation_loss(checkpoint: Path, traces: tuple[Trace, ...]) -> float:
-    from decompose_distill.training.examples import make_examples
-    from decompose_distill.training.loop import validation_loss
-    from decompose_distill.training.tokenize import tokenize
+    from decompose_distill.training.data.examples import make_examples
+    from decompose_distill.training.data.tokenization import tokenize
+    from decompose_distill.training.engine.loop import validation_loss
 
     tokenizer = load_tokenizer(checkpoint)
     examples = make_examples(traces, "decomposer", PROMPT, "subquestions")

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from hashlib import file_digest
 from pathlib import Path
 
-from decompose_distill.cost import FREE
+from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import DataError
-from decompose_distill.journal import read_traces
+from decompose_distill.storage.traces import read_traces
 from decompose_distill.types import Completion, Request, Trace
 
 

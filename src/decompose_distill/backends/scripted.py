@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from decompose_distill.cost import FREE, Price
+from decompose_distill.cost.pricing import FREE, Price
 from decompose_distill.types import Completion, Request, Usage
 
 

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
-from decompose_distill.chat import prompt_ids
-from decompose_distill.cost import FREE
-from decompose_distill.decoding import decode, follows_past
+from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import ConfigError
-from decompose_distill.pretrained import context_window, end_tokens, load_model, load_tokenizer
+from decompose_distill.models.chat_template import prompt_ids
+from decompose_distill.models.generation import decode, follows_past
+from decompose_distill.models.loading import context_window, end_tokens, load_model, load_tokenizer
 from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
 
 HASHED = 4096

@@ -10,18 +10,18 @@ from pathlib import Path
 from decompose_distill import filters, prompts
 from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
-from decompose_distill.collection import collect
-from decompose_distill.decomposer import Decomposer
+from decompose_distill.collection.collector import collect
 from decompose_distill.demo.solver import DatabaseSolver
 from decompose_distill.demo.teacher import teacher
-from decompose_distill.demo.tiny import make_tiny_student
+from decompose_distill.demo.tiny_model import make_tiny_student
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.errors import BackendError
 from decompose_distill.evaluation.harness import Report, evaluate
-from decompose_distill.journal import read_traces
-from decompose_distill.pipeline import Pipeline
-from decompose_distill.pretrained import load_model, load_tokenizer, save_model
-from decompose_distill.training.checkpoint import check_output_dir
+from decompose_distill.models.loading import load_model, load_tokenizer, save_model
+from decompose_distill.pipelines.decomposer import Decomposer
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.storage.traces import read_traces
+from decompose_distill.training.checkpoints.checkpoint import check_output_dir
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.recipe import distill
 from decompose_distill.types import Sampling

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from decompose_distill.demo.atomic import Records, combine, read_step
+from decompose_distill.demo.atomic_steps import Records, combine, read_step
 from decompose_distill.demo.world import World
 from decompose_distill.types import Decomposition, Failure, Solution
 

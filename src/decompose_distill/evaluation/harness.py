@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from decompose_distill import scores
+from decompose_distill.console import progress_bar
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap, find_overlap
 from decompose_distill.evaluation.statistics import (
@@ -19,9 +20,8 @@ from decompose_distill.evaluation.statistics import (
     paired_shares,
     sign_flip,
 )
-from decompose_distill.pipeline import Pipeline
-from decompose_distill.progress import progress_bar
-from decompose_distill.scores.versions import name_and_version
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.scores.versioning import name_and_version
 from decompose_distill.types import Question, Trace, Usage
 
 

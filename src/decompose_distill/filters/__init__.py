@@ -4,8 +4,9 @@ A filter is any function `Trace -> str | None`: the reason to drop it, or `None`
 Reasons are few and short, as they are counted: input equals kept plus the sum of dropped.
 """
 
+from decompose_distill.filters.duplicates import distinct, near_distinct
 from decompose_distill.filters.leakage import no_leak
-from decompose_distill.filters.likeness import distinct, near_distinct
+from decompose_distill.filters.length import length_cap, subquestion_count
 from decompose_distill.filters.outcomes import (
     Filter,
     all_of,
@@ -15,9 +16,8 @@ from decompose_distill.filters.outcomes import (
     decomposed,
 )
 from decompose_distill.filters.ranking import best_per_question
-from decompose_distill.filters.sifting import Screened, counts, screen, sift
-from decompose_distill.filters.sizes import length_cap, subquestion_count
-from decompose_distill.filters.solves import Measured, Rates, Uplift, measure_uplift, uplift
+from decompose_distill.filters.screening import Screened, counts, screen, sift
+from decompose_distill.filters.solve_rates import Measured, Rates, Uplift, measure_uplift, uplift
 
 __all__ = [
     "Filter",

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from decompose_distill.filters.outcomes import decomposed
-from decompose_distill.filters.wording import words
-from decompose_distill.scores.arithmetic import as_number
+from decompose_distill.filters.word_tokens import words
+from decompose_distill.scores.numeric import as_number
 from decompose_distill.types import Trace
 
 # Not the 2 of "#2", "2nd", "B2" or "1.2"; a sign is left aside, as "5 below zero" has none.

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from decompose_distill import scores
 from decompose_distill.errors import ConfigError
 from decompose_distill.filters.outcomes import Filter, decomposed
-from decompose_distill.filters.solves import Measured
+from decompose_distill.filters.solve_rates import Measured
 from decompose_distill.types import Decomposition, Trace
 
 Rank = tuple[int, float, int, int, int, int, bytes]

@@ -9,12 +9,12 @@ from itertools import chain
 from pathlib import Path
 
 from decompose_distill import filters
-from decompose_distill.durable import replacing, write_text
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.interop import hub
-from decompose_distill.interop.rows import DATASET_INFO, ROWS, Format, Row
+from decompose_distill.interop import hub_dataset as hub
+from decompose_distill.interop.training_formats import DATASET_INFO, ROWS, Format, Row
 from decompose_distill.prompts import Prompt
-from decompose_distill.training.examples import (
+from decompose_distill.storage.atomic import replacing, write_text
+from decompose_distill.training.data.examples import (
     DEFAULT_PROMPTS,
     Role,
     Target,

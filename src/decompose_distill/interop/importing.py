@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from decompose_distill.data.readers import read_rows
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.evaluation.files import read_rows
-from decompose_distill.interop import hub
-from decompose_distill.interop.layouts import from_chat, from_socratic, from_subq
-from decompose_distill.journal import decode_trace
-from decompose_distill.training.examples import TARGETS, Role
+from decompose_distill.interop import hub_dataset as hub
+from decompose_distill.interop.trace_formats import from_chat, from_socratic, from_subq
+from decompose_distill.storage.traces import decode_trace
+from decompose_distill.training.data.examples import TARGETS, Role
 from decompose_distill.types import Trace
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from decompose_distill import scores
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.filters.solves import points_of
+from decompose_distill.filters.solve_rates import points_of
 from decompose_distill.interop.exporting import write_lines
-from decompose_distill.interop.rows import Row, turns
+from decompose_distill.interop.training_formats import Row, turns
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.prompts import Prompt
-from decompose_distill.training.examples import DEFAULT_PROMPTS, Role, resolve_target
+from decompose_distill.training.data.examples import DEFAULT_PROMPTS, Role, resolve_target
 from decompose_distill.types import Message, Trace
 
 

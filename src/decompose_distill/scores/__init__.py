@@ -4,10 +4,10 @@ A score is any function `(answer, golds) -> float | None`. With several accepted
 best one counts. Those here carry a version, which stands beside every figure they make.
 """
 
-from decompose_distill.scores.arithmetic import gsm8k, gsm8k_paper, gsm8k_strict
-from decompose_distill.scores.reading import drop_em, drop_f1
-from decompose_distill.scores.short import contains, exact, f1, yes_no
-from decompose_distill.scores.versions import Score, versioned
+from decompose_distill.scores.drop import drop_em, drop_f1
+from decompose_distill.scores.numeric import gsm8k, gsm8k_paper, gsm8k_strict
+from decompose_distill.scores.text_match import contains, exact, f1, yes_no
+from decompose_distill.scores.versioning import Score, versioned
 
 __all__ = [
     "Score",

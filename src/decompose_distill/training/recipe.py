@@ -11,19 +11,15 @@ from typing import Any
 import torch
 
 from decompose_distill import filters, prompts
-from decompose_distill.chat import end_of_turn
-from decompose_distill.interrupt import deferred_interrupt
-from decompose_distill.pretrained import (
+from decompose_distill.console import deferred_interrupt, progress_bar, say
+from decompose_distill.models.chat_template import end_of_turn
+from decompose_distill.models.loading import (
     context_window,
     end_tokens,
     load_model,
     recompute_activations,
 )
-from decompose_distill.progress import progress_bar, say
-from decompose_distill.training.audit import show_rows
-from decompose_distill.training.batching import plan_batches
-from decompose_distill.training.card import base_licence, model_card
-from decompose_distill.training.checkpoint import (
+from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
     Manifest,
     check_output_dir,
@@ -31,24 +27,27 @@ from decompose_distill.training.checkpoint import (
     save_student,
     working_folder,
 )
-from decompose_distill.training.config import DistillConfig
-from decompose_distill.training.examples import Role, Target
-from decompose_distill.training.hub import check_push, push
-from decompose_distill.training.loop import Step, train, validation_loss
-from decompose_distill.training.lora import attach, check_peft
-from decompose_distill.training.optimizer import Optimizer
-from decompose_distill.training.parity import check_parity, observe
-from decompose_distill.training.prepare import Prepared, Task, make_task, prepare
-from decompose_distill.training.reporting import Report, ReportTo, check_report_to, reporting
-from decompose_distill.training.rows import Rows
-from decompose_distill.training.state import (
+from decompose_distill.training.checkpoints.hub_upload import check_push, push
+from decompose_distill.training.checkpoints.model_card import base_licence, model_card
+from decompose_distill.training.checkpoints.reload_check import check_parity, observe
+from decompose_distill.training.checkpoints.resume import (
     Progress,
     begin,
     load_progress,
     load_state,
     save_state,
 )
-from decompose_distill.training.tokenize import Tokens
+from decompose_distill.training.config import DistillConfig
+from decompose_distill.training.data.audit import show_rows
+from decompose_distill.training.data.batching import plan_batches
+from decompose_distill.training.data.examples import Role, Target
+from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
+from decompose_distill.training.data.token_dataset import Rows
+from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.engine.loop import Step, train, validation_loss
+from decompose_distill.training.engine.lora import attach, check_peft
+from decompose_distill.training.engine.optimizer import Optimizer
+from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
 
 

@@ -1,0 +1,223 @@
+"""A journal of requests: what a backend was asked once is not asked, nor paid, again."""
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from decompose_distill.backend import Backend, identity
+from decompose_distill.errors import BackendError, DataError
+from decompose_distill.storage.jsonl import LineFile, decode_object, typed
+from decompose_distill.types import Completion, Request, Usage
+
+SCHEMA = 1
+MOST_HELD = 1024
+"""Answers that may wait for one that is under way, before no more is asked until it is there;
+a thousand times as many where the backend works in batches of hours."""
+_KEY = re.compile("[0-9a-f]{64}")
+
+
+class RequestJournal(LineFile):
+    """A file of completions by the key of their request; see `LineFile` for what is durable when.
+
+    Raises:
+        ConfigError: Another run writes the file.
+        DataError: A line is malformed; the message names file, line and field.
+
+    Example:
+        >>> import tempfile
+        >>> from decompose_distill.types import Message
+        >>> request = Request("0", (Message("user", "Hi"),))
+        >>> with RequestJournal(tempfile.mkdtemp() + "/requests") as journal:
+        ...     key = request_key(request, "some model")
+        ...     journal.add(key, request, Completion("0", "Hello!"))
+        ...     journal.find(key, request).text
+        'Hello!'
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        try:
+            self._begins = {_digest(key): begins for begins, key in _scan(self.path)}
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def add(self, key: str, request: Request, completion: Completion) -> None:
+        """Keep a completion."""
+        row = {
+            "schema": SCHEMA,
+            "key": key,
+            "id": request.id,
+            "seed": request.sampling.seed,
+            "text": completion.text,
+            "finish": completion.finish,
+            "input_tokens": completion.usage.input_tokens,
+            "output_tokens": completion.usage.output_tokens,
+        }
+        self._begins[_digest(key)] = self.append(json.dumps(row))
+
+    def find(self, key: str, request: Request) -> Completion | None:
+        """The completion kept under a key, as an answer to this request."""
+        begins = self._begins.get(_digest(key))
+        if begins is None:
+            return None
+        row = _decode(self.read(begins), f"{self.path} at byte {begins}")
+        if row["key"] != key:  # two keys with one digest
+            return None
+        usage = Usage(row["input_tokens"], row["output_tokens"])
+        return Completion(request.id, row["text"], row["finish"], usage)
+
+
+class Cached:
+    """Answers from a journal what was asked before, and asks the backend for the rest.
+
+    A completion is in the journal before it is passed on. Errors are not kept, so they are
+    asked again; equal requests under way at once are asked once.
+
+    Example:
+        >>> import tempfile
+        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.types import Message
+        >>> asked = []
+        >>> backend = ScriptedBackend(lambda text: asked.append(text) or "Hello!")
+        >>> request = Request("0", (Message("user", "Hi"),))
+        >>> with RequestJournal(tempfile.mkdtemp() + "/requests") as journal:
+        ...     cached = Cached(backend, journal)
+        ...     [next(cached.generate([request])).text for _ in range(2)], asked
+        (['Hello!', 'Hello!'], ['Hi'])
+    """
+
+    def __init__(self, backend: Backend, journal: RequestJournal) -> None:
+        self.backend = backend
+        self.journal = journal
+        self.found = Usage()
+        """Tokens of the answers that were there, and not paid for."""
+
+    def __repr__(self) -> str:
+        return f"Cached({self.backend!r}, {str(self.journal.path)!r})"
+
+    @property
+    def identity(self) -> str:
+        """That of the backend, for keys."""
+        return identity(self.backend)
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Complete each request once: found answers at once, the others as they finish.
+
+        Raises:
+            BackendError: The backend refused for good, or answered an unknown id.
+        """
+        stream, name = iter(requests), self.identity
+        for request in stream:
+            if found := self.find(request_key(request, name), request):
+                yield found
+                continue
+            asking = _Round(self, name)
+            for completion in self.backend.generate(asking.missing(chain([request], stream))):
+                yield from asking.found()
+                yield from asking.answered(completion)
+            yield from asking.found()
+
+    def find(self, key: str, request: Request) -> Completion | None:
+        """The answer in the journal, counted as found."""
+        found = self.journal.find(key, request)
+        self.found += found.usage if found else Usage()
+        return found
+
+
+class _Round:
+    """One call of the backend: what it was asked, and what waits for its answers."""
+
+    def __init__(self, cached: Cached, name: str) -> None:
+        self._cached, self._name = cached, name
+        self._most = MOST_HELD * (1000 if getattr(cached.backend, "batch", False) else 1)
+        self._keys: dict[str, str] = {}
+        self._alike: dict[str, list[Request]] = {}
+        self._found: deque[Completion] = deque()
+        self._repeats = 0
+
+    def missing(self, requests: Iterator[Request]) -> Iterator[Request]:
+        """Pass on what is not in the journal, while the backend has something to do."""
+        for request in requests:
+            key = request_key(request, self._name)
+            if found := self._cached.find(key, request):
+                self._found.append(found)
+            elif key in self._alike:
+                self._alike[key].append(request)
+                self._repeats += 1
+            else:
+                self._keys[request.id], self._alike[key] = key, [request]
+                yield request
+            if self._is_idle or len(self._found) + self._repeats >= self._most:
+                return
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether answers wait for a backend that has none to give."""
+        return not self._alike and bool(self._found)
+
+    def found(self) -> Iterator[Completion]:
+        """Give out what was found in the journal meanwhile."""
+        while self._found:
+            yield self._found.popleft()
+
+    def answered(self, completion: Completion) -> Iterator[Completion]:
+        """Keep an answer, and give it to every request that asked for it."""
+        if completion.id not in self._keys:
+            raise BackendError(f"{self._name} answered an unknown id {completion.id!r}")
+        key = self._keys.pop(completion.id)
+        first, *repeats = self._alike.pop(key)
+        if completion.finish != "error":
+            self._cached.journal.add(key, first, completion)
+        self._repeats -= len(repeats)
+        yield completion
+        for request in repeats:
+            self._cached.found += completion.usage
+            yield replace(completion, id=request.id)
+
+
+def request_key(request: Request, identity: str) -> str:
+    """The name under which a completion is kept: all that it depends on, hashed.
+
+    Args:
+        identity: Of the backend: endpoint, model and revision, or the hash of local weights and
+            of their chat template.
+    """
+    turns = [(message.role, message.content) for message in request.messages]
+    parts = (identity, turns, repr(request.sampling), request.sample, request.solve)
+    return sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _digest(key: str) -> int:
+    return int(key[:16], 16)  # a number is a third of the text, and millions are held
+
+
+def _scan(path: Path) -> Iterator[tuple[int, str]]:
+    """Where each line begins, and its key."""
+    begins = 0
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                yield begins, _decode(line, f"{path}:{number}")["key"]
+            begins += len(line)
+
+
+def _decode(line: bytes | str, where: str) -> dict[str, Any]:
+    row = decode_object(line, where)
+    schema = typed(row, "schema", int, where)
+    if schema != SCHEMA:
+        raise DataError(f"{where}: schema {schema}; this version reads schema {SCHEMA}")
+    if not _KEY.fullmatch(typed(row, "key", str, where)):
+        raise DataError(f"{where}: field 'key' must be a SHA-256 in hexadecimal")
+    if typed(row, "finish", str, where) not in ("stop", "length"):
+        raise DataError(f"{where}: field 'finish' must be 'stop' or 'length'")
+    typed(row, "text", str, where)
+    for kind in ("input", "output"):
+        typed(row, f"{kind}_tokens", int, where)
+    return row

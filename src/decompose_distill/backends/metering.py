@@ -1,0 +1,184 @@
+"""A backend whose every request is in a ledger before it is sent, so that a budget holds."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from decompose_distill.backend import Backend, identity
+from decompose_distill.backends.caching import request_key
+from decompose_distill.cost.accounts import Reservation
+from decompose_distill.cost.ledger import Ledger
+from decompose_distill.cost.pricing import show_usd
+from decompose_distill.errors import BackendError, BudgetExceeded, DecomposeDistillError
+from decompose_distill.types import Completion, Request, Usage
+
+MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
+"""More than chat templates are known to add to each message, and to a chat."""
+_UPSTREAM = {"solver": "decomposer"}
+"""The role whose answers another one's requests are made of."""
+
+
+def most_tokens(request: Request) -> Usage:
+    """The most that one attempt may use, without knowing the model's tokenizer.
+
+    A token stands for at least one byte of the text: so it is with byte-level vocabularies and
+    with those that fall back to bytes, which is what models have today. The answer is bounded by
+    `max_new_tokens`, thinking included where the server counts it in, as the official one does.
+
+    Example:
+        >>> from decompose_distill.types import Message
+        >>> most_tokens(Request("0", (Message("user", "Hi"),)))
+        Usage(input_tokens=146, output_tokens=512)
+    """
+    texts = (each.content.encode("utf-8", "surrogatepass") for each in request.messages)
+    read = sum(len(text) + MESSAGE_TOKENS for text in texts) + TEMPLATE_TOKENS
+    return Usage(read, request.sampling.max_new_tokens)
+
+
+class Metered:
+    """Reserves a request's worst case in a ledger before it is sent, and books what it used.
+
+    Where the budget has no room for the next request, no more are sent; what is under way
+    finishes, and what that frees is used. `BudgetExceeded` comes when this is too little as well.
+
+    Args:
+        backend: What completes the requests. Its `max_attempts`, where it has one, is how often
+            a request may be sent; its `batch` says that it uses a batch interface.
+        ledger: Open, and shared with the other role.
+        role: `decomposer` or `solver`.
+
+    Raises:
+        ConfigError: There is a budget, and no price for the backend.
+
+    Example:
+        >>> import tempfile
+        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.types import Message
+        >>> with Ledger(tempfile.mkdtemp() + "/ledger") as ledger:
+        ...     metered = Metered(ScriptedBackend(str.upper), ledger, "solver")
+        ...     [done] = metered.generate([Request("0", (Message("user", "hi there"),))])
+        >>> ledger.entries[0].usage
+        Usage(input_tokens=2, output_tokens=2)
+    """
+
+    def __init__(self, backend: Backend, ledger: Ledger, role: str) -> None:
+        self.backend = backend
+        self.ledger = ledger
+        self.role = role
+        self.batch = bool(getattr(backend, "batch", False))
+        self._attempts = _count(getattr(backend, "max_attempts", 1))
+        self._answered = False
+        ledger.open_account(role, backend)
+
+    def __repr__(self) -> str:
+        return f"Metered({self.backend!r}, {str(self.ledger.path)!r}, {self.role!r})"
+
+    @property
+    def identity(self) -> str:
+        """That of the backend, for keys."""
+        return identity(self.backend)
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Complete each request once, as far as the budget goes.
+
+        Raises:
+            BudgetExceeded: The next request does not fit; all that were sent have come back.
+        """
+        supply = _Supply(requests)
+        under_way: dict[str, Reservation] = {}
+        try:
+            while True:
+                for completion in self.backend.generate(self._affordable(supply, under_way)):
+                    self._settle(completion, under_way.pop(completion.id, None))
+                    yield completion
+                if not supply.held:
+                    break
+                self._make_room(supply)
+        except BackendError:
+            # Refused from the start, nothing was worked on; but a batch goes on without us.
+            if not self._answered and not self.batch:
+                self._release(under_way)
+            raise
+        finally:
+            for made in under_way.values():
+                self.ledger.lose(made)
+        if supply.error is not None:
+            raise supply.error
+
+    def _affordable(
+        self, supply: "_Supply", under_way: dict[str, Reservation]
+    ) -> Iterator[Request]:
+        while supply.held or supply.pull():
+            most = most_tokens(supply.held[0])
+            key = request_key(supply.held[0], self.identity) if self.batch else ""
+            made = self.ledger.reserve(self.role, most, self._attempts, key)
+            if made is None:
+                return
+            request = supply.held.popleft()
+            under_way[request.id] = made
+            yield request
+
+    def _settle(self, completion: Completion, made: Reservation | None) -> None:
+        if made is None:
+            return  # an id that was never asked for, which the role will say
+        self._answered = True
+        used = completion.usage
+        if used == Usage() and completion.finish != "error":
+            used = made.most  # the server counts nothing
+        self.ledger.settle(made, used, completion.unanswered)
+
+    def _release(self, under_way: dict[str, Reservation]) -> None:
+        for made in under_way.values():
+            self.ledger.settle(made, Usage())
+        under_way.clear()
+
+    def _make_room(self, supply: "_Supply") -> None:
+        """Let what the other role has under way finish, where that can be waited for here."""
+        upstream = _UPSTREAM.get(self.role, "")
+        with self.ledger.only(self.role):
+            while not self._fits(supply) and self.ledger.in_flight(upstream) and supply.pull():
+                pass
+        if not self._fits(supply):
+            raise BudgetExceeded(self._refusal(supply.held[0]))
+
+    def _fits(self, supply: "_Supply") -> bool:
+        return self.ledger.fits(self._reservation(supply.held[0]))
+
+    def _reservation(self, request: Request) -> Reservation:
+        return Reservation(-1, self.role, most_tokens(request), self._attempts)
+
+    def _refusal(self, request: Request) -> str:
+        made, price = self._reservation(request), self.ledger.price(self.role)
+        assert price is not None
+        return (
+            f"{show_usd(self.ledger.spent_usd)} of the budget of {show_usd(self.ledger.budget_usd)}"
+            f" is spent, and the next request of the {self.role} may cost"
+            f" {show_usd(made.usd(price))}: up to {made.most.input_tokens} tokens read and"
+            f" {made.most.output_tokens} written, sent up to {self._attempts} times"
+        )
+
+
+class _Supply:
+    """Requests to come, with those that were taken and wait for room."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._source = iter(requests)
+        self.held: deque[Request] = deque()
+        self.ended = False
+        self.error: DecomposeDistillError | None = None
+        """What ended the requests; raised when those under way, paid for, have come back."""
+
+    def pull(self) -> bool:
+        """Take one more; `False` where there is none."""
+        if self.ended:
+            return False
+        try:
+            self.held.append(next(self._source))
+        except StopIteration:
+            self.ended = True
+        except DecomposeDistillError as error:
+            self.ended, self.error = True, error
+        return not self.ended
+
+
+def _count(found: object) -> int:
+    return found if isinstance(found, int) and found > 0 else 1

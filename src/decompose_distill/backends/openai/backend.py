@@ -1,0 +1,142 @@
+"""Any OpenAI-compatible server as a backend: httpcore2 for the wire, tenacity for the retries.
+
+| What comes back                         | What becomes of it                             |
+|-----------------------------------------|------------------------------------------------|
+| 200, `finish_reason` stop or length     | the completion                                 |
+| 200, anything else                      | `finish="error"`, saying what was found        |
+| 401–405, a redirect, 429 without credit | `BackendError` raised: every request fails     |
+| 408, 409, 425, 429, 5xx, timeout, loss  | tried again, at last `finish="error"`          |
+| 400, 413, 422, any other status         | `finish="error"` with the server's words       |
+| no connection, and never one before     | tried briefly, then `BackendUnavailable` raised |
+
+Beside this file: `attempts` tries one request until it is settled, over a route that `endpoints`
+chooses; `pacing` says when it may go, from what `retry_after` reads; `breaker` gives a broken
+server a rest; `wire` writes and reads bodies, `connections` sends them, `flight` runs all this
+on an event loop in a thread.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+
+from decompose_distill.backends.openai.circuit_breaker import Breaker
+from decompose_distill.backends.openai.client import Client
+from decompose_distill.backends.openai.connections import Connections
+from decompose_distill.backends.openai.endpoints import Addresses, Pool, Route
+from decompose_distill.backends.openai.event_loop import Flight, Loops
+from decompose_distill.backends.openai.rate_control import Meter, Pace
+from decompose_distill.errors import ConfigError
+from decompose_distill.types import Completion, Request
+
+
+class OpenAIBackend:
+    """Completes chats on OpenAI or a compatible server: vLLM, Ollama, llama.cpp and the like.
+
+    It asks a server for less when it refuses, waits as long as it says, and leaves it alone
+    while it is broken; [Rate limits and faults](../how-to/rate-limits.md) has the bounds.
+
+    Args:
+        model: The model's name on the server.
+        base_url: Endpoint such as `http://localhost:8000/v1`; by default `OPENAI_BASE_URL`
+            from the environment, else the official one. A `user:password@` in it is sent as
+            basic authentication in place of the key, and never shown. Several endpoints of the
+            same model are a mapping of each to its weight, such as `{"http://a:8000/v1": 2,
+            "http://b:8000/v1": 1}`: what one does not answer another does.
+        api_key_env: Environment variable with the key, which only the official endpoint needs.
+        max_in_flight: Requests under way at once, in all runs of this backend together.
+        timeout: Seconds for one attempt, from connecting to the last byte, a server's own queue
+            included: a server that works one by one wants a small `max_in_flight`.
+        deadline: Seconds for all attempts at one request together, from its first.
+        max_attempts: Attempts at one request before it becomes an error.
+        requests_per_minute: Requests sent to each endpoint in a minute, spread evenly.
+        tokens_per_minute: Tokens of requests and completions at each endpoint in a minute; they
+            are guessed before (with `max_new_tokens`) and corrected by what the server counted.
+        sleep: Waits the given seconds between attempts; tests pass their own.
+
+    Raises:
+        ConfigError: An argument is wrong; the message names it.
+        BackendError: The key is missing or malformed; the message names the variable.
+
+    Example:
+        >>> backend = OpenAIBackend("my-model", base_url="http://localhost:8000/v1")
+        >>> backend.identity
+        'openai:my-model http://localhost:8000/v1'
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | Mapping[str, float] | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+        max_in_flight: int = 32,
+        timeout: float = 600.0,
+        deadline: float | None = None,
+        max_attempts: int = 6,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        addresses = Addresses(base_url)
+        del base_url  # out of the reports that show local variables, as it may hold a password
+        _check_positive(
+            max_in_flight=max_in_flight,
+            timeout=timeout,
+            deadline=deadline,
+            max_attempts=max_attempts,
+            requests_per_minute=requests_per_minute,
+            tokens_per_minute=tokens_per_minute,
+        )
+        self.model, self.base_url = model, ""  # so that a report of the next line can show this
+        self._endpoints = addresses.find(api_key_env)
+        self.base_url = " ".join(sorted(endpoint.shown for endpoint, _ in self._endpoints))
+        self.max_in_flight = max_in_flight
+        self.max_attempts = max_attempts
+        self._meters = [
+            (Meter.a_minute(requests_per_minute), Meter.a_minute(tokens_per_minute))
+            for _ in self._endpoints
+        ]
+        self._client = Client(model, api_key_env, timeout, deadline, max_attempts, sleep)
+        self._loops = Loops(self._pool)
+
+    def __repr__(self) -> str:
+        return f"OpenAIBackend({self.model!r}, base_url={self.base_url!r})"
+
+    @property
+    def identity(self) -> str:
+        """Model and endpoints without credentials, for keys."""
+        return f"openai:{self.model} {self.base_url}"
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Complete each request once; completions come as they finish.
+
+        Requests are taken in the caller's thread, one at a time, where there is room for
+        another and everything finished was yielded. Closing the generator cancels the rest.
+
+        Raises:
+            BackendError: The server refuses the key, the model or the address.
+            BackendUnavailable: The server cannot be reached, and never could.
+
+        Example:
+            >>> list(OpenAIBackend("m", base_url="http://localhost:8000/v1").generate([]))
+            []
+        """
+        with Flight(self._loops, self._client.complete) as flight:
+            for request in requests:
+                flight.send(request)
+                yield from flight.landed(leave=self.max_in_flight - 1)
+            yield from flight.landed(leave=0)
+
+    def _pool(self) -> Pool:
+        sleep, routes = self._client.sleep, []
+        for (endpoint, weight), meters in zip(self._endpoints, self._meters, strict=True):
+            pace = Pace(self.max_in_flight, *meters, sleep)
+            url = endpoint.at("chat/completions")
+            connections = Connections(url, endpoint.secret, self._client.timeout)
+            routes.append(Route(endpoint, weight, pace, Breaker(sleep), connections))
+        return Pool(routes)
+
+
+def _check_positive(**numbers: float | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and not number > 0:
+            raise ConfigError(f"{name} must be above 0, not {number}")

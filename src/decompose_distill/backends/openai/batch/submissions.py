@@ -1,0 +1,134 @@
+"""Which batches were submitted, on disk: a kill must not submit, and pay, a second time.
+
+Three lines of JSON a batch: `intent` before anything is sent, `created` with the provider's id,
+`settled` once the completions were taken. An intent alone may have been created all the same.
+"""
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from decompose_distill.errors import DataError
+from decompose_distill.storage.jsonl import decode_object, typed
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One batch: what is in it, and the provider's name for it.
+
+    Example:
+        >>> Submission("openai:my-model", frozenset("ab")).batch is None  # not known to be created
+        True
+    """
+
+    identity: str
+    """Model and endpoint."""
+    custom_ids: frozenset[str]
+    """Its requests; read back, those that were not settled."""
+    attempt: int = 1
+    """How often its requests were submitted, with this time."""
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Sent as metadata, so that a batch whose id was lost is found again."""
+    time: float = field(default_factory=time.time)
+    """Unix time in seconds."""
+    batch: str | None = None
+    """The provider's id; `None` where its answer was never written."""
+
+
+class Submissions:
+    """An append-only file of submissions; each line is on the disk before the next step.
+
+    Args:
+        path: Created with its folder, or continued; a last line torn by a kill is cut.
+
+    Raises:
+        DataError: A line is malformed; the message names file, line and field.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open: dict[str, Submission] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for number, line in enumerate(_whole_lines(path), start=1):
+            self._read(line, f"{path}:{number}")
+
+    def unsettled(self, identity: str) -> dict[str, Submission]:
+        """The submission each `custom_id` is in, for one model and endpoint."""
+        return {
+            name: submission
+            for submission in self._open.values()
+            if submission.identity == identity
+            for name in submission.custom_ids
+        }
+
+    def intend(self, submission: Submission) -> None:
+        """Note what is about to be sent."""
+        row = {"event": "intent", "key": submission.key, "time": submission.time}
+        row |= {"identity": submission.identity, "attempt": submission.attempt}
+        self._append(row | {"custom_ids": sorted(submission.custom_ids)})
+
+    def created(self, submission: Submission, batch: str) -> Submission:
+        """Note the provider's id."""
+        self._append({"event": "created", "key": submission.key, "batch": batch})
+        return replace(submission, batch=batch)
+
+    def settle(self, submission: Submission, custom_ids: Set[str]) -> None:
+        """Note that these requests have nothing more to get from this batch."""
+        row: dict[str, object] = {"event": "settled", "key": submission.key}
+        if custom_ids != submission.custom_ids:
+            row["custom_ids"] = sorted(custom_ids)
+        self._append(row)
+
+    def _append(self, row: Mapping[str, object]) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _read(self, line: bytes, where: str) -> None:
+        row = decode_object(line, where)
+        key = typed(row, "key", str, where)
+        event = typed(row, "event", str, where)
+        if event == "intent":
+            self._open[key] = _submission(key, row, where)
+        elif key not in self._open:
+            raise DataError(f"{where}: field 'key' names no open intent: restore the lines before")
+        elif event == "created":
+            self._open[key] = replace(self._open[key], batch=typed(row, "batch", str, where))
+        elif event == "settled":
+            names = _names(row, where) if "custom_ids" in row else self._open[key].custom_ids
+            left = self._open[key].custom_ids - names
+            self._open[key] = replace(self._open[key], custom_ids=left)
+        else:
+            raise DataError(f"{where}: field 'event' must be intent, created or settled: {event!r}")
+
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        whole = 0
+        for line in file:
+            if not line.endswith(b"\n"):
+                file.truncate(whole)
+                return
+            whole += len(line)
+            yield line
+
+
+def _submission(key: str, row: Mapping[str, Any], where: str) -> Submission:
+    identity, attempt = typed(row, "identity", str, where), typed(row, "attempt", int, where)
+    seconds = typed(row, "time", float, where)
+    return Submission(identity, _names(row, where), attempt, key, seconds)
+
+
+def _names(row: Mapping[str, Any], where: str) -> frozenset[str]:
+    names = typed(row, "custom_ids", list, where)
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f"{where}: field 'custom_ids' must be a list of strings")
+    return frozenset(names)

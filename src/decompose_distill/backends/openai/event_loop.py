@@ -1,0 +1,164 @@
+"""Requests under way on an event loop in a thread of its own."""
+
+import asyncio
+import atexit
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from queue import SimpleQueue
+from typing import Any, Self
+
+from decompose_distill.backends.openai.endpoints import Pool
+from decompose_distill.types import Completion, Request
+
+Complete = Callable[[Pool, Request], Coroutine[Any, Any, Completion]]
+
+
+class Loops:
+    """The event loop that all runs of one backend share while there are any.
+
+    Args:
+        open_pool: Makes what a loop asks; it is closed when the loop ends.
+    """
+
+    def __init__(self, open_pool: Callable[[], Pool]) -> None:
+        self._open_pool = open_pool
+        self._lock = threading.RLock()  # an abandoned run may be collected while one begins
+        self._flights: set[Flight] = set()
+        self._loop: _LoopThread | None = None
+
+    def join(self, flight: "Flight") -> "_LoopThread":
+        """The loop for a run; it lives until all that joined have left."""
+        with self._lock:
+            self._flights.add(flight)  # first, so that no other that leaves ends the loop
+            try:
+                self._loop = self._loop or _LoopThread(self._open_pool)
+            except BaseException:
+                self._flights.discard(flight)
+                raise
+            return self._loop
+
+    def leave(self, flight: "Flight") -> None:
+        """End the loop if this was the last run."""
+        with self._lock:
+            self._flights.discard(flight)
+            loop = self._loop
+            if self._flights or loop is None:
+                return
+            self._loop = None
+        loop.close()
+
+
+class Flight:
+    """The requests of one run.
+
+    Args:
+        loops: Where the run gets its event loop.
+        complete: Settles a request; what it raises ends the run.
+    """
+
+    def __init__(self, loops: Loops, complete: Complete) -> None:
+        self._loops = loops
+        self._complete = complete
+        self._under_way = 0
+        self._departing: deque[Request] = deque()
+        self._landing: list[Completion | BaseException] = []
+        self._finished: SimpleQueue[list[Completion | BaseException]] = SimpleQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> Self:
+        self._thread = self._loops.join(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Cancel what is under way."""
+        self._thread.do(self._cancel)
+        self._loops.leave(self)
+
+    def send(self, request: Request) -> None:
+        """Set a request under way."""
+        self._departing.append(request)
+        if len(self._departing) == 1:  # else the loop has been told and did not look yet
+            self._thread.do(self._depart)
+        self._under_way += 1
+
+    def landed(self, *, leave: int) -> Iterator[Completion]:
+        """Yield everything finished, waiting until at most `leave` are under way."""
+        while self._under_way > leave or not self._finished.empty():
+            for found in self._finished.get():
+                self._under_way -= 1
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
+
+    def _depart(self) -> None:
+        while self._departing:
+            task = self._thread.begin(self._carry(self._departing.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _carry(self, request: Request) -> None:
+        try:
+            self._land(await self._complete(self._thread.pool, request))
+        except Exception as error:
+            self._land(error)
+
+    def _land(self, found: Completion | BaseException) -> None:
+        """Hand over all that finishes in one turn of the loop at once: it costs a thread switch."""
+        if not self._landing:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._landing.append(found)
+
+    def _hand_over(self) -> None:
+        self._finished.put(self._landing)
+        self._landing = []
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+class _LoopThread:
+    """An event loop running in a thread, with the servers asked on it."""
+
+    def __init__(self, open_pool: Callable[[], Pool]) -> None:
+        self.pool = open_pool()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
+        # A daemon closed by atexit: an abandoned generator must not hold up the interpreter.
+        self._thread = threading.Thread(target=self._run, name="openai-backend", daemon=True)
+        self._thread.start()
+        atexit.register(self.close)
+
+    def do(self, callback: Callable[..., None], *args: Any) -> None:
+        """Have the loop call something soon."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(callback, *args)
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Set work under way; to be called on the loop."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def close(self) -> None:
+        """Cancel what is under way and end the thread."""
+        atexit.unregister(self.close)
+        self.do(self._closing.set)
+        if self._thread is not threading.current_thread():  # where garbage is collected
+            self._thread.join()
+
+    def _run(self) -> None:
+        with self._runner:
+            self._runner.run(self._live())
+
+    async def _live(self) -> None:
+        async with self.pool:
+            await self._closing.wait()
+            # Not all tasks of the loop: those below ours are httpx2's to cancel.
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -1,0 +1,249 @@
+"""Collecting traces: durable, resumable, with progress."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from itertools import takewhile
+from pathlib import Path
+from typing import TypeVar
+
+from decompose_distill.backends.caching import Cached, RequestJournal
+from decompose_distill.backends.metering import Metered
+from decompose_distill.collection.trace_index import Layout
+from decompose_distill.console import deferred_interrupt, progress_bar
+from decompose_distill.cost.accounts import Entry
+from decompose_distill.cost.ledger import Ledger, find_price, ledger_path
+from decompose_distill.cost.pricing import Price, add_usd, show_usd
+from decompose_distill.errors import BudgetExceeded
+from decompose_distill.pipelines.decomposer import Decomposer
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.pipelines.solver import Solver
+from decompose_distill.storage.traces import Journal, scan_traces
+from decompose_distill.types import Decomposition, Question, Trace, Usage
+
+Role = TypeVar("Role")
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a call of `collect` did, in counts of traces.
+
+    Found and asked add up to questions × samples × solves, where a failed decomposition is one
+    trace that stands for all its solves.
+    """
+
+    path: Path
+    asked: int
+    """Traces made by this call."""
+    found: int
+    """Traces that were in the file already."""
+    duplicates: int
+    """Questions given more than once, asked once."""
+    failed: Counter[str]
+    """Failures of this call by `stage: reason`."""
+    spend: tuple[Entry, ...] = ()
+    """What all calls on this file have used, by role."""
+    saved_usd: Decimal | None = Decimal(0)
+    """What this call did not pay, as the answers were in the journal of requests."""
+
+    @property
+    def spent_usd(self) -> Decimal | None:
+        """What the file has cost so far, over all calls; `None` where a price is unknown."""
+        return add_usd(entry.total_usd for entry in self.spend)
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.failed.most_common())
+        parts = [f"{self.found} found", f"{self.asked - self.failed.total()} answered"]
+        parts += [f"{self.failed.total()} failed ({reasons})"] if reasons else []
+        parts += [f"{self.duplicates} duplicate questions"] if self.duplicates else []
+        parts += [f"{show_usd(self.spent_usd)} spent"] if self.spent_usd != 0 else []
+        parts += [f"{show_usd(self.saved_usd)} saved"] if self.saved_usd else []
+        return f"{self.path}: {', '.join(parts)}"
+
+
+def collect(
+    pipeline: Pipeline,
+    questions: Iterable[Question],
+    path: str | Path,
+    *,
+    samples: int = 1,
+    solves: int = 1,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Price] | None = None,
+    progress: bool = True,
+) -> Collected:
+    """Run a pipeline over questions and keep every trace in a file, each as soon as it exists.
+
+    Run again after a kill, it asks only for what is missing; larger `samples` and `solves` add
+    to what is there. Questions that failed because the backend was unavailable are asked again.
+
+    Every completion is kept too, in a journal of requests beside the file, before it is used:
+    what was answered is never paid for again. At the end the traces are put in the order of the
+    questions, so the file does not depend on what finished first, nor on kills in between.
+
+    Args:
+        pipeline: Its prompts, sampling and model names are part of the key of a trace, so a
+            changed pipeline finds none of another's work.
+        questions: Any finite iterable; read once.
+        path: A file of JSON lines; created with its folder, or continued.
+        samples: Decompositions a question, drawn with consecutive seeds.
+        solves: Solutions a decomposition, each drawn with a seed of its own.
+        budget_usd: The most that this file may cost, in US dollars, over all calls that add to
+            it. What its roles' backends may use is reserved before it is sent; what a stage of
+            your own spends is not seen.
+        prices: Prices by model, before those of the [table](../how-to/budget.md).
+        progress: Show a progress bar on stderr, or plain lines where that is no terminal.
+
+    Raises:
+        ConfigError: `samples` or `solves` is below 1, another run writes the file, or there is a
+            budget and no price.
+        BudgetExceeded: The budget has no room for another request; what was finished is in the
+            file, and a call with a larger budget goes on from there.
+        DataError: The file holds something else than traces, or cannot be written.
+        BackendError: The backend refused for good; what was finished is in the file.
+        KeyboardInterrupt: Ctrl-C was pressed and what was under way is finished; pressed twice,
+            that is left behind.
+
+    Example:
+        >>> import tempfile
+        >>> from decompose_distill import Solver
+        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> pipeline = Pipeline(None, Solver(ScriptedBackend(lambda text: "42")))
+        >>> path = tempfile.mkdtemp() + "/traces.jsonl"
+        >>> collect(pipeline, [Question("What is 6 times 7?")], path, progress=False).asked
+        1
+        >>> collect(pipeline, [Question("What is 6 times 7?")], path, progress=False).asked
+        0
+    """
+    _check_prices(pipeline, prices or {}, budgeted=budget_usd is not None)
+    given = list(questions)
+    unique = {question.id: question for question in given}
+    layout = Layout(tuple(unique.values()), samples, solves, pipeline.key)
+    asked, failed = 0, Counter[str]()
+    with Journal(path) as journal:
+        for begins, trace in scan_traces(path):
+            layout.note(trace, begins)
+        found = layout.answered
+        bar = progress_bar("collecting", len(layout), "trace", done=layout.settled, show=progress)
+        with (
+            RequestJournal(f"{path}.requests") as requests,
+            Ledger(ledger_path(path), budget_usd=budget_usd, prices=prices) as ledger,
+            _interruptible(path) as stopped,
+            _saying_what_is_left(path, layout),
+            bar,
+        ):
+            paid = _paying(pipeline, requests, ledger)
+            for trace in _missing(paid, journal, layout, ledger, stopped):
+                kept = replace(trace, key=layout.key)
+                layout.note(kept, journal.add(kept))
+                asked += 1
+                if trace.failure:
+                    failed[f"{trace.failure.stage}: {trace.failure.reason}"] += 1
+                bar.set_postfix_str(_note(failed, ledger), refresh=False)
+                bar.update(solves if trace.decomposition is None else 1)
+        if not layout.is_in_order:
+            journal.put_last(layout.order, layout.superseded)
+    duplicates = len(given) - len(unique)
+    saved = _saved(paid, ledger)
+    return Collected(Path(path), asked, found, duplicates, failed, ledger.entries, saved)
+
+
+def _check_prices(pipeline: Pipeline, prices: Mapping[str, Price], *, budgeted: bool) -> None:
+    """Refuse before a file is made."""
+    for name, role in _roles(pipeline).items():
+        find_price(name, role.backend, prices, budgeted=budgeted)
+
+
+def _roles(pipeline: Pipeline) -> dict[str, Decomposer | Solver]:
+    """The stages with a backend; one without, such as a calculator, is run as it is."""
+    stages = {"decomposer": pipeline.decomposer, "solver": pipeline.solver}
+    return {name: role for name, role in stages.items() if isinstance(role, Decomposer | Solver)}
+
+
+def _paying(pipeline: Pipeline, requests: RequestJournal, ledger: Ledger) -> Pipeline:
+    """The same pipeline, whose backends are asked only for what is not in the journal."""
+
+    def paid(name: str, role: Role) -> Role:
+        if not isinstance(role, Decomposer | Solver):
+            return role
+        return replace(role, backend=Cached(Metered(role.backend, ledger, name), requests))
+
+    return Pipeline(paid("decomposer", pipeline.decomposer), paid("solver", pipeline.solver))
+
+
+def _saved(pipeline: Pipeline, ledger: Ledger) -> Decimal | None:
+    parts: list[Decimal | None] = []
+    for name, role in _roles(pipeline).items():
+        price = ledger.price(name)
+        found = role.backend.found if isinstance(role.backend, Cached) else Usage()
+        parts.append(price.usd(found) if price else None if found != Usage() else Decimal(0))
+    return add_usd(parts)
+
+
+def _note(failed: Counter[str], ledger: Ledger) -> str:
+    spent = ledger.spent_usd
+    return f"{failed.total()} failed" + (f", {show_usd(spent)} spent" if spent else "")
+
+
+def _missing(
+    pipeline: Pipeline,
+    journal: Journal,
+    layout: Layout,
+    ledger: Ledger,
+    stopped: Callable[[], bool],
+) -> Iterator[Trace]:
+    """Make the traces that are not in the file, until told to stop or nothing more can be paid.
+
+    A role that finds no room in the budget ends the stream; what the other one had reserved is
+    free by then, so it is begun again as long as this gets anything done.
+    """
+    failed: set[tuple[str, int, int]] = set()
+
+    def wanted(decomposition: Decomposition) -> list[int]:
+        name = decomposition.question.id, decomposition.sample
+        return [each for each in layout.wanted(decomposition) if (*name, each) not in failed]
+
+    def undecomposed() -> Iterator[tuple[Question, int]]:
+        items = takewhile(lambda _: not stopped(), layout.undecomposed())
+        return (each for each in items if (each[0].id, each[1], 0) not in failed)
+
+    settled = -1
+    while settled != ledger.settled:
+        settled = ledger.settled
+        decomposed = takewhile(lambda _: not stopped(), layout.decomposed(journal.trace))
+        try:
+            for trace in pipeline.draw(undecomposed(), decomposed, solves=wanted):
+                if trace.failure and trace.failure.reason == "error":
+                    failed.add((trace.question.id, trace.sample, trace.solve))
+                yield trace
+        except BudgetExceeded as error:
+            exceeded = error
+        else:
+            return
+    raise exceeded
+
+
+@contextmanager
+def _saying_what_is_left(path: str | Path, layout: Layout) -> Iterator[None]:
+    """Add to an exceeded budget what it leaves undone, and how to go on."""
+    try:
+        yield
+    except BudgetExceeded as error:
+        left = f"{len(layout) - layout.settled} of {len(layout)} traces are missing in {path}"
+        advice = "run again with a larger budget_usd to go on"
+        raise BudgetExceeded(f"{error}; {left}: {advice}") from None
+
+
+@contextmanager
+def _interruptible(path: str | Path) -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C finish what is under way, and say how to go on."""
+    try:
+        with deferred_interrupt("finishing what is under way") as stopped:
+            yield stopped
+            if stopped():
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        words = f"{path} keeps what was collected; the same call goes on from there"
+        raise KeyboardInterrupt(words) from None

@@ -1,0 +1,184 @@
+"""Sums of tokens and money, by role and phase: what was used, what is reserved, what is lost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from decompose_distill.cost.pricing import Price, add_usd
+from decompose_distill.types import Usage
+
+_NOTHING = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one role used in one phase.
+
+    Example:
+        >>> Entry("solver", "collect", 1, Usage(9, 9), Decimal(1), 2, Decimal("0.5")).total_usd
+        Decimal('1.5')
+    """
+
+    role: str
+    """`decomposer` or `solver`."""
+    phase: str
+    """What it was used for, such as `collect`."""
+    requests: int
+    """Requests that came back, answered or failed for good."""
+    usage: Usage
+    """Tokens of their answers, as the backend counted them."""
+    usd: Decimal | None
+    """The price of these; `None` where it is unknown."""
+    unanswered: int
+    """Attempts that may be billed though nothing came of them: timeouts, a kill."""
+    unanswered_usd: Decimal | None
+    """The most that these may have cost."""
+
+    @property
+    def total_usd(self) -> Decimal | None:
+        """Both together."""
+        return add_usd((self.usd, self.unanswered_usd))
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A request that may be sent: the most an attempt may use, and how many there may be."""
+
+    number: int
+    role: str
+    most: Usage
+    attempts: int
+    batched: str = ""
+    """Key of a request in a batch interface, which goes on with it whatever becomes of us."""
+
+    def usd(self, price: Price) -> Decimal:
+        """The most that it may cost."""
+        return price.usd(self.most) * self.attempts
+
+
+class Accounts:
+    """Sums that are kept up to date, in memory; what has no price yet waits for one.
+
+    Example:
+        >>> accounts = Accounts("collect")
+        >>> accounts.set_price("solver", Price(Decimal(1), Decimal(1)))
+        >>> accounts.reserve(Reservation(0, "solver", Usage(500_000, 500_000), attempts=2))
+        >>> accounts.spent_usd, accounts.reserved_usd
+        (Decimal('0'), Decimal('2'))
+        >>> accounts.settle(0, Usage(200_000, 100_000))
+        >>> accounts.spent_usd, accounts.reserved_usd
+        (Decimal('0.3'), Decimal('0'))
+    """
+
+    def __init__(self, phase: str) -> None:
+        self.reserved_usd = Decimal(0)
+        self.is_priced = True
+        """Whether `reserved_usd` holds all that was reserved before the last price was set."""
+        self._phase = phase
+        self._prices: dict[str, Price | None] = {}
+        self._unpriced: dict[str, set[str]] = {}
+        self._sums: dict[tuple[str, str], _Sum] = {}
+        self._open: dict[int, Reservation] = {}
+
+    def begin(self, phase: str) -> None:
+        """Start a run; what the one before left open is lost, unless a batch holds it."""
+        for made in list(self._open.values()):
+            if not made.batched:
+                self.lose(made.number)
+        self._phase = phase
+
+    def set_price(self, role: str, price: Price | None, backend: str = "") -> None:
+        """Price a role's tokens from here on, and those before that had no price.
+
+        Args:
+            role: Whose tokens.
+            price: `None` where it is unknown.
+            backend: Whose price it is; it says nothing of tokens that another one used.
+        """
+        self._prices[role] = price
+        unpriced = self._unpriced.setdefault(role, set())
+        if price is None:
+            unpriced.add(backend)
+        self.reserved_usd = sum(map(self._usd, self._open.values()), Decimal(0))
+        self.is_priced = all(self.price(made.role) for made in self._open.values())
+        for (owner, _), found in self._sums.items():
+            if owner == role and price is not None and unpriced <= {backend}:
+                found.settle(price)
+
+    def price(self, role: str) -> Price | None:
+        """The price of a role's tokens."""
+        return self._prices.get(role)
+
+    def reserve(self, made: Reservation) -> None:
+        """Set aside what a request may cost."""
+        self._open[made.number] = made
+        self.reserved_usd += self._usd(made)
+
+    def settle(self, number: int, usage: Usage, unanswered: int = 0) -> None:
+        """Put what was used in the place of a reservation."""
+        made = self._take(number)
+        found = self._sum(made.role)
+        found.requests += 1
+        found.add(self.price(made.role), usage, made.most, unanswered)
+
+    def lose(self, number: int) -> None:
+        """Count all attempts of a reservation as spent."""
+        made = self._take(number)
+        self._sum(made.role).add(self.price(made.role), _NOTHING, made.most, made.attempts)
+
+    @property
+    def open(self) -> Mapping[int, Reservation]:
+        """Reservations that are neither settled nor lost, by number."""
+        return self._open
+
+    @property
+    def spent_usd(self) -> Decimal | None:
+        """What was spent and lost; `None` where a price is unknown."""
+        return add_usd(entry.total_usd for entry in self.entries)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The sums."""
+        return tuple(found.entry(*names) for names, found in self._sums.items())
+
+    def _take(self, number: int) -> Reservation:
+        made = self._open.pop(number)
+        self.reserved_usd -= self._usd(made)
+        return made
+
+    def _usd(self, made: Reservation) -> Decimal:
+        price = self.price(made.role)
+        return Decimal(0) if price is None else made.usd(price)
+
+    def _sum(self, role: str) -> "_Sum":
+        return self._sums.setdefault((role, self._phase), _Sum())
+
+
+class _Sum:
+    """What makes up one entry."""
+
+    def __init__(self) -> None:
+        self.requests = self.unanswered = 0
+        self.usage = self._unpriced = self._unpriced_unanswered = _NOTHING
+        self._usd = self._unanswered_usd = Decimal(0)
+
+    def add(self, price: Price | None, usage: Usage, most: Usage, unanswered: int) -> None:
+        self.usage += usage
+        self.unanswered += unanswered
+        lost = Usage(most.input_tokens * unanswered, most.output_tokens * unanswered)
+        if price is None:
+            self._unpriced += usage
+            self._unpriced_unanswered += lost
+        else:
+            self._usd += price.usd(usage)
+            self._unanswered_usd += price.usd(lost)
+
+    def settle(self, price: Price) -> None:
+        self._usd += price.usd(self._unpriced)
+        self._unanswered_usd += price.usd(self._unpriced_unanswered)
+        self._unpriced = self._unpriced_unanswered = _NOTHING
+
+    def entry(self, role: str, phase: str) -> Entry:
+        usd = self._usd if self._unpriced == _NOTHING else None
+        lost = self._unanswered_usd if self._unpriced_unanswered == _NOTHING else None
+        return Entry(role, phase, self.requests, self.usage, usd, self.unanswered, lost)

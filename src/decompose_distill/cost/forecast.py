@@ -1,0 +1,113 @@
+"""What a collection is expected to take, as values that print."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from decompose_distill.cost.estimates import NOTHING, Measured, Span
+from decompose_distill.cost.pricing import Price, add_usd, show_usd
+from decompose_distill.types import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What one role is expected to use."""
+
+    role: str
+    """`decomposer` or `solver`."""
+    requests: int
+    input_tokens: Span
+    output_tokens: Span
+    most: Usage
+    """Tokens if each prompt is as long as it can be and each answer reaches its limit."""
+    price: Price | None
+    """`None` where it is unknown."""
+    answer: Span
+    """Tokens of one answer."""
+    limit: int
+    """`max_new_tokens`: a longer answer is cut off, which is a failure."""
+    measured: Measured
+    """The answers in the file; where these are too few, the figures are assumptions."""
+
+    @property
+    def usd(self) -> Span | None:
+        """Price of the tokens, in US dollars; `None` where it is unknown."""
+        if self.price is None:
+            return None
+        read = self.input_tokens * (float(self.price.input_per_million) / 1e6)
+        return read + self.output_tokens * (float(self.price.output_per_million) / 1e6)
+
+    @property
+    def most_usd(self) -> Decimal | None:
+        """Price of `most`."""
+        return None if self.price is None else self.price.usd(self.most)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.role}: {self.requests:,} requests, {self.input_tokens} tokens read, "
+            f"{self.output_tokens} written: {_dollars(self.usd)}\n  {self._basis}"
+        )
+
+    @property
+    def _basis(self) -> str:
+        if self.measured.suffices:
+            cut = f"max_new_tokens={self.limit} cut off {self.measured.cut}"
+            return f"as {self.measured.answers} answers in the file did, of which {cut}"
+        doubt = ", which would cut off long ones" if self.answer.high > self.limit else ""
+        return f"assuming answers of {self.answer} tokens; max_new_tokens={self.limit}{doubt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a call of `collect` is expected to take; print it to read it.
+
+    Example:
+        >>> print(Plan(0, 8, (), None))
+        0 of 8 traces are to be made
+        cost: $0.00, $0.00 where each answer reaches its limit
+        time: unknown
+    """
+
+    missing: int
+    """Traces to make."""
+    total: int
+    """Traces the file is to hold."""
+    roles: tuple[Forecast, ...]
+    seconds: Span | None
+    """`None` where nothing says how fast the backends are."""
+
+    @property
+    def usd(self) -> Span | None:
+        """Price of all of it, in US dollars; `None` where one is unknown."""
+        known = [role.usd for role in self.roles if role.usd is not None]
+        return sum(known, NOTHING) if len(known) == len(self.roles) else None
+
+    @property
+    def most_usd(self) -> Decimal | None:
+        """The same where each answer reaches its limit; attempts that fail come on top."""
+        return add_usd(role.most_usd for role in self.roles)
+
+    def __str__(self) -> str:
+        lines = [f"{self.missing:,} of {self.total:,} traces are to be made", *map(str, self.roles)]
+        most = f", {show_usd(self.most_usd)} where each answer reaches its limit"
+        lines.append(f"cost: {_dollars(self.usd)}{most if self.usd else ''}")
+        lines.append(f"time: {_duration(self.seconds)}")
+        return "\n".join(lines)
+
+
+def _dollars(usd: Span | None) -> str:
+    if usd is None:
+        return "an unknown amount, as no price is known; give it in prices, or with --prices"
+    low, expected, high = (show_usd(Decimal(part)) for part in (usd.low, usd.expected, usd.high))
+    return expected if low == high else f"{expected} ({low}–{high})"
+
+
+def _duration(seconds: Span | None) -> str:
+    if seconds is None:
+        return "unknown"
+    unit, name = next(
+        (unit, name)
+        for unit, name in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
+        if seconds.expected >= unit or unit == 1
+    )
+    low, expected, high = (each / unit for each in (seconds.low, seconds.expected, seconds.high))
+    return f"{expected:.1f} {name} ({low:.1f}–{high:.1f})"

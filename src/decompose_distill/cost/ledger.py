@@ -1,0 +1,222 @@
+"""The ledger: what a request may cost, written before it is sent, and what it did cost."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+from decompose_distill.backend import identity
+from decompose_distill.cost.accounts import Entry, Reservation
+from decompose_distill.cost.ledger_records import (
+    account_line,
+    done_line,
+    read_accounts,
+    run_line,
+    sent_line,
+)
+from decompose_distill.cost.pricing import Price, price_name, price_of
+from decompose_distill.errors import ConfigError
+from decompose_distill.storage.jsonl import LineFile
+from decompose_distill.types import Usage
+
+
+def ledger_path(traces: str | Path) -> Path:
+    """The ledger of a file of traces lies beside it."""
+    return Path(f"{traces}.ledger")
+
+
+def find_price(
+    role: str, backend: object, prices: Mapping[str, Price], *, budgeted: bool
+) -> Price | None:
+    """The price of a role's tokens, that of the batch interface where its backend uses it.
+
+    Raises:
+        ConfigError: There is a budget, and the price is unknown.
+    """
+    price = price_of(backend, prices)
+    if price is None and budgeted:
+        name = price_name(backend)
+        raise ConfigError(
+            f"budget_usd needs a price for the {role}, and none is known for {name!r}: give "
+            f"prices={{{name!r}: Price(...)}}, or on the command line --prices FILE"
+        )
+    return price.batched if price is not None and getattr(backend, "batch", False) else price
+
+
+def read_budget(budget_usd: Decimal | float | None) -> Decimal | None:
+    """A budget as an exact amount.
+
+    Raises:
+        ConfigError: It is no positive amount.
+    """
+    if budget_usd is None:
+        return None
+    budget = Decimal(str(budget_usd))
+    if not budget.is_finite() or budget <= 0:
+        raise ConfigError(f"budget_usd must be above 0, not {budget_usd}")
+    return budget
+
+
+class Ledger(LineFile):
+    """Counts tokens and money, durably, and keeps a budget. Use as a context manager.
+
+    The budget is for all that the file holds, whichever run paid for it. What was spent and
+    what is reserved never exceed it together, as a request is written down at its worst case
+    before it is sent. See `LineFile` for what is durable when.
+
+    Args:
+        path: The file, created or continued.
+        budget_usd: The most that may be spent, in US dollars, earlier runs included.
+        prices: Prices by model or identity, before those of the table.
+        phase: What the requests are for.
+
+    Raises:
+        ConfigError: The budget is no positive amount, or another run writes the file.
+        DataError: A line is malformed; the message names file, line and field.
+
+    Example:
+        >>> import tempfile
+        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> with Ledger(tempfile.mkdtemp() + "/traces.jsonl.ledger") as ledger:
+        ...     ledger.open_account("solver", ScriptedBackend(str.upper))
+        ...     made = ledger.reserve("solver", Usage(100, 512), attempts=1)
+        ...     ledger.settle(made, Usage(7, 3))
+        >>> ledger.entries[0].usage
+        Usage(input_tokens=7, output_tokens=3)
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        budget_usd: Decimal | float | None = None,
+        prices: Mapping[str, Price] | None = None,
+        phase: str = "collect",
+    ) -> None:
+        self.budget_usd = read_budget(budget_usd)
+        self.prices = prices or {}
+        self.settled = 0
+        """Requests that came back in this run."""
+        self._phase = phase
+        self._in_flight: Counter[str] = Counter()
+        self._only: str | None = None
+        self._guard = threading.RLock()  # a backend may take its requests in another thread
+        super().__init__(path)
+        try:
+            self._accounts = read_accounts(self.path, self.prices)
+        except BaseException:
+            self.__exit__()
+            raise
+        self._accounts.begin(phase)
+        held = self._accounts.open.values()
+        self._awaited = {made.batched: made for made in held}
+        self._number = max(self._accounts.open, default=-1) + 1
+        self._began = 0.0
+
+    def open_account(self, role: str, backend: object) -> None:
+        """Set the price of a role's tokens, also of those that an earlier run had no price for.
+
+        Raises:
+            ConfigError: There is a budget, and a price is unknown.
+        """
+        price = find_price(role, backend, self.prices, budgeted=self.budget_usd is not None)
+        if not self._began:
+            self._began = time.monotonic()
+            self.append(run_line(self._phase, self.budget_usd))
+        self.append(account_line(role, identity(backend), price))
+        self._accounts.set_price(role, price, identity(backend))
+
+    def reserve(
+        self, role: str, most: Usage, attempts: int, batched: str = ""
+    ) -> Reservation | None:
+        """Write a request down before it is sent; `None` where it does not fit the budget.
+
+        Args:
+            role: One with an account.
+            most: Tokens that one attempt may use.
+            attempts: How often it may be sent.
+            batched: Its key, where a batch interface takes it; one that an earlier run reserved
+                is given out again.
+
+        Raises:
+            ConfigError: There is a budget, and the file holds tokens of an unknown price.
+        """
+        with self._guard:
+            made = self._awaited.pop(batched, None)
+            if made is None:
+                made = Reservation(self._number, role, most, attempts, batched)
+                if not self.fits(made):
+                    return None
+                self.append(sent_line(made))
+                self._number += 1
+                self._accounts.reserve(made)
+            self._in_flight[role] += 1
+            return made
+
+    def fits(self, made: Reservation) -> bool:
+        """Whether a request would be let through now."""
+        if self._only not in (None, made.role):
+            return False
+        if self.budget_usd is None:
+            return True
+        spent, price = self.spent_usd, self._accounts.price(made.role)
+        if spent is None or price is None or not self._accounts.is_priced:
+            raise ConfigError(
+                f"{self.path} holds tokens whose price was unknown, so no budget can be kept: "
+                "give prices for the backends it names"
+            )
+        return spent + self._accounts.reserved_usd + made.usd(price) <= self.budget_usd
+
+    def settle(self, made: Reservation, usage: Usage, unanswered: int = 0) -> None:
+        """Put what was used in the place of a reservation.
+
+        Args:
+            usage: As the backend counted it.
+            unanswered: Attempts that may be billed though nothing came of them; they count at
+                their worst case.
+        """
+        with self._guard:
+            seconds = time.monotonic() - self._began
+            self.append(done_line(made, usage, unanswered, seconds))
+            self._accounts.settle(made.number, usage, unanswered)
+            self._in_flight[made.role] -= 1
+            self.settled += 1
+
+    def lose(self, made: Reservation) -> None:
+        """Count a request that was given up under way as spent, with all its attempts."""
+        with self._guard:
+            self._in_flight[made.role] -= 1
+            if made.batched:
+                self._awaited[made.batched] = made  # the batch goes on without us
+            else:
+                self._accounts.lose(made.number)
+
+    @contextmanager
+    def only(self, role: str) -> Iterator[None]:
+        """Let no other role send meanwhile; inside another such, that one's role stays."""
+        before, self._only = self._only, self._only or role
+        try:
+            yield
+        finally:
+            self._only = before
+
+    def price(self, role: str) -> Price | None:
+        """The price of a role's tokens."""
+        return self._accounts.price(role)
+
+    def in_flight(self, role: str) -> int:
+        """How many requests of a role this run has under way."""
+        return self._in_flight[role]
+
+    @property
+    def spent_usd(self) -> Decimal | None:
+        """What the file holds, without what is under way; `None` where a price is unknown."""
+        return self._accounts.spent_usd
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What each role used in each phase, over all runs."""
+        return self._accounts.entries

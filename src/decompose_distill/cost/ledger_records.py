@@ -1,0 +1,170 @@
+"""The lines of a ledger: JSON, one each for a run, a price, a request sent and one come back.
+
+    {"run": "2026-11-25T08:41:03+00:00", "phase": "collect", "budget_usd": "5.0"}
+    {"role": "solver", "backend": "openai:m http://…", "price": ["0.40", "1.60"]}
+    {"sent": 0, "role": "solver", "input_tokens": 1500, "output_tokens": 512, "attempts": 6}
+    {"done": 0, "input_tokens": 312, "output_tokens": 95, "seconds": 3.71, "unanswered": 1}
+
+A line `sent` is the most that one attempt may use. Where none says that it is `done`, the
+process was killed with the request under way, which counts as spent with all its attempts. A
+request of a batch has its key in `batched`: it stays reserved, and the run that awaits the
+batch again finds it so.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from decompose_distill.cost.accounts import Accounts, Reservation
+from decompose_distill.cost.estimates import FEWEST
+from decompose_distill.cost.pricing import Price
+from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.types import Usage
+
+
+def run_line(phase: str, budget_usd: Decimal | None) -> str:
+    """A run begins."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    budget = None if budget_usd is None else str(budget_usd)
+    return json.dumps({"run": now, "phase": phase, "budget_usd": budget})
+
+
+def account_line(role: str, backend: str, price: Price | None) -> str:
+    """A role works with a backend, given by its identity, at a price."""
+    numbers = price and [str(price.input_per_million), str(price.output_per_million)]
+    return json.dumps({"role": role, "backend": backend, "price": numbers})
+
+
+def sent_line(made: Reservation) -> str:
+    """A request is about to be sent."""
+    row = {"sent": made.number, "role": made.role, **_encode(made.most)}
+    row["attempts"] = made.attempts
+    return json.dumps(row | ({"batched": made.batched} if made.batched else {}))
+
+
+def done_line(made: Reservation, usage: Usage, unanswered: int, seconds: float) -> str:
+    """A request came back, so many seconds after the run began."""
+    row = {"done": made.number, **_encode(usage), "seconds": round(seconds, 2)}
+    return json.dumps(row | ({"unanswered": unanswered} if unanswered else {}))
+
+
+def _encode(usage: Usage) -> dict[str, int]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+
+
+def read_accounts(path: str | Path, prices: Mapping[str, Price] | None = None) -> Accounts:
+    """Read a ledger, also while it is being written.
+
+    Args:
+        prices: By identity, for backends whose price was unknown.
+
+    Raises:
+        DataError: A line is malformed; the message names file, line and field.
+
+    Example:
+        >>> read_accounts("no/such/file").entries
+        ()
+    """
+    accounts = Accounts("")
+    for row in _rows(Path(path)):
+        _replay(accounts, row, prices or {})
+    return accounts
+
+
+def requests_a_second(path: Path) -> float | None:
+    """How fast the last run worked in which so much came back that it says something.
+
+    Raises:
+        DataError: A line is malformed.
+    """
+    speed, count = None, 0
+    for row in _rows(path):
+        if "run" in row.fields:
+            count = 0
+        elif "done" in row.fields:
+            count += 1
+            seconds = row.fields.get("seconds")
+            if count >= FEWEST and isinstance(seconds, int | float) and seconds > 0:
+                speed = count / seconds
+    return speed
+
+
+def seconds_worked(path: Path) -> float:
+    """How long all runs together worked, each until its last request came back.
+
+    Raises:
+        DataError: A line is malformed.
+    """
+    before = last = 0.0
+    for row in _rows(path):
+        if "run" in row.fields:
+            before, last = before + last, 0.0
+        elif isinstance(seconds := row.fields.get("seconds"), int | float):
+            last = max(last, seconds)
+    return before + last
+
+
+def _rows(path: Path) -> "Iterator[_Row]":
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):  # else its writer is not done with it, or was killed
+                yield _Row(line, f"{path}:{number}")
+
+
+class _Row:
+    """One line, with its place for messages."""
+
+    def __init__(self, line: bytes, where: str) -> None:
+        self.where = where
+        try:
+            self.fields = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: not JSON: {error}") from None
+        if not isinstance(self.fields, dict):
+            raise DataError(f"{where}: expected an object, as a ledger has in every line")
+
+    def text(self, name: str) -> str:
+        if isinstance(found := self.fields.get(name), str):
+            return found
+        raise DataError(f"{self.where}: field {name!r} must be a string, not {found!r}")
+
+    def count(self, name: str) -> int:
+        found = self.fields.get(name)
+        if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
+            return found
+        raise DataError(f"{self.where}: field {name!r} must be a whole number, not {found!r}")
+
+    def usage(self) -> Usage:
+        return Usage(self.count("input_tokens"), self.count("output_tokens"))
+
+    def price(self) -> Price | None:
+        if (found := self.fields.get("price")) is None:
+            return None
+        try:
+            read, written = map(Decimal, found)
+            return Price(read, written)
+        except (ConfigError, InvalidOperation, TypeError, ValueError):
+            raise DataError(
+                f"{self.where}: field 'price' must be two amounts in US dollars, not {found!r}"
+            ) from None
+
+
+def _replay(accounts: Accounts, row: _Row, prices: Mapping[str, Price]) -> None:
+    if "run" in row.fields:
+        accounts.begin(row.text("phase"))
+    elif "backend" in row.fields:
+        backend = row.text("backend")
+        accounts.set_price(row.text("role"), row.price() or prices.get(backend), backend)
+    elif "sent" in row.fields:
+        number, role, attempts = row.count("sent"), row.text("role"), row.count("attempts")
+        batched = row.text("batched") if "batched" in row.fields else ""
+        accounts.reserve(Reservation(number, role, row.usage(), attempts, batched))
+    elif "done" in row.fields and row.count("done") in accounts.open:
+        unanswered = row.count("unanswered") if "unanswered" in row.fields else 0
+        accounts.settle(row.count("done"), row.usage(), unanswered)
+    else:
+        raise DataError(f"{row.where}: no line of a ledger, or one that answers no line 'sent'")

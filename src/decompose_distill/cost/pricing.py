@@ -1,0 +1,214 @@
+"""What tokens cost: prices by model, from a dated table that the user may override.
+
+An unknown price is `None` and makes every sum it enters `None`; it is never 0.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from decompose_distill.backend import identity
+from decompose_distill.cost.price_table import PROVIDERS
+from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.types import Usage
+
+MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, in US dollars per million tokens.
+
+    Tokens that a provider bills at less, as it found them in its cache, are counted in full.
+
+    Raises:
+        ConfigError: A number is no `Decimal`, is negative, or the discount is above 1.
+
+    Example:
+        >>> price = Price(Decimal("0.40"), Decimal("1.60"), batch_discount=Decimal("0.5"))
+        >>> price.usd(Usage(1_000_000, 500_000))
+        Decimal('1.20')
+        >>> price.batched.usd(Usage(1_000_000, 500_000))
+        Decimal('0.600')
+    """
+
+    input_per_million: Decimal
+    output_per_million: Decimal
+    batch_discount: Decimal = Decimal(0)
+    """Share that the provider's batch interface takes off."""
+
+    def __post_init__(self) -> None:
+        for name in ("input_per_million", "output_per_million", "batch_discount"):
+            number = getattr(self, name)
+            if not isinstance(number, Decimal):
+                kind = type(number).__name__
+                raise ConfigError(f"{name} must be a Decimal such as Decimal('0.40'), not {kind}")
+            if not number.is_finite() or number < 0:
+                raise ConfigError(f"{name} must be 0 or more, not {number}")
+        if self.batch_discount > 1:
+            raise ConfigError(f"batch_discount must be at most 1, not {self.batch_discount}")
+
+    @property
+    def batched(self) -> "Price":
+        """The price in the provider's batch interface."""
+        rest = 1 - self.batch_discount
+        return Price(self.input_per_million * rest, self.output_per_million * rest)
+
+    def usd(self, usage: Usage) -> Decimal:
+        """Price of some tokens."""
+        read, written = usage.input_tokens, usage.output_tokens
+        return (self.input_per_million * read + self.output_per_million * written) / MILLION
+
+
+FREE = Price(Decimal(0), Decimal(0))
+"""Of models on this machine: nobody bills their tokens."""
+
+
+def add_usd(parts: Iterable[Decimal | None]) -> Decimal | None:
+    """A sum; `None` where a part is unknown.
+
+    Example:
+        >>> add_usd([Decimal(1), Decimal(2)]), add_usd([Decimal(1), None])
+        (Decimal('3'), None)
+    """
+    total = Decimal(0)
+    for part in parts:
+        if part is None:
+            return None
+        total += part
+    return total
+
+
+def show_usd(usd: Decimal | None) -> str:
+    """An amount for people: cents from a dollar on, hundredths of a cent below.
+
+    Example:
+        >>> show_usd(Decimal("12.3456")), show_usd(Decimal("0.00321")), show_usd(None)
+        ('$12.35', '$0.0032', 'an unknown amount')
+    """
+    if usd is None:
+        return "an unknown amount"
+    return f"${usd:.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
+
+
+def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Price | None:
+    """Price of a backend's tokens, or `None` where it is unknown.
+
+    The first that is there: the price given for its `model` or identity; its own attribute
+    `price`, which local models have, at 0; the list price of that model at that provider. A
+    server of your own has no list price, whatever the name of its model. Several endpoints cost
+    what the dearest of them does.
+
+    Example:
+        >>> from decompose_distill import load_backend
+        >>> server = load_backend("openai:my-model", base_url="http://localhost:8000/v1")
+        >>> price_of(server) is None
+        True
+        >>> price_of(server, {"my-model": FREE}) == FREE
+        True
+    """
+    for name in (price_name(backend), identity(backend)):
+        if prices and name in prices:
+            return prices[name]
+    own = getattr(backend, "price", None)
+    if isinstance(own, Price):
+        return own
+    urls, model = getattr(backend, "base_url", None), getattr(backend, "model", None)
+    if not isinstance(urls, str) or not isinstance(model, str):
+        return None
+    return _dearest([list_price(url, model) for url in urls.split()])
+
+
+def _dearest(found: Sequence[Price | None]) -> Price | None:
+    """What several endpoints cost at most; `None` where one is unknown."""
+    prices = [price for price in found if price is not None]
+    if not prices or len(prices) < len(found):
+        return None
+    return Price(
+        max(price.input_per_million for price in prices),
+        max(price.output_per_million for price in prices),
+        min(price.batch_discount for price in prices),
+    )
+
+
+def price_name(backend: object) -> str:
+    """The name under which a price for a backend is given: its model, else its identity."""
+    model = getattr(backend, "model", None)
+    return model if isinstance(model, str) else identity(backend)
+
+
+def list_price(base_url: str, model: str) -> Price | None:
+    """The published price of a model at an endpoint; `None` where the table has none.
+
+    A dated snapshot that is not listed costs what its family costs.
+
+    Example:
+        >>> list_price("https://api.openai.com/v1", "gpt-4.1-mini-2025-04-14")
+        Price(input_per_million=Decimal('0.40'), output_per_million=Decimal('1.60'), \
+batch_discount=Decimal('0.5'))
+    """
+    provider = PROVIDERS.get(urlsplit(base_url).hostname or "")
+    if provider is None:
+        return None
+    family = re.sub(r"-20\d\d-\d\d-\d\d$", "", model)
+    found = provider.models.get(model) or provider.models.get(family)
+    if found is None:
+        return None
+    read, written = map(Decimal, found)
+    return Price(read, written, batch_discount=Decimal(provider.batch_discount))
+
+
+def read_prices(path: str | Path) -> dict[str, Price]:
+    """Read prices of your own from a JSON file.
+
+    It holds an object with a model's name for each price, and numbers or strings in it:
+    `{"my-model": {"input_per_million": 0.4, "output_per_million": 1.6}}`, where
+    `batch_discount` may stand beside them.
+
+    Raises:
+        DataError: The file is missing or malformed; the message names file, model and field.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "prices.json")
+        >>> row = '{"my-model": {"input_per_million": "0.1", "output_per_million": 0.4}}'
+        >>> _ = path.write_text(row)
+        >>> read_prices(path)["my-model"].output_per_million
+        Decimal('0.4')
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of prices")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_int=Decimal)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise DataError(f"{path}: expected an object of prices by model")
+    return {model: _read_price(row, f"{path}: {model!r}") for model, row in found.items()}
+
+
+def _read_price(row: Any, where: str) -> Price:
+    names = ("input_per_million", "output_per_million", "batch_discount")
+    if not isinstance(row, dict) or not {*names[:2]} <= {*row} <= {*names}:
+        fields = "input_per_million, output_per_million and, if you like, batch_discount"
+        raise DataError(f"{where}: expected an object with {fields}")
+    numbers = {name: _read_number(row[name], f"{where}: field {name!r}") for name in row}
+    try:
+        return Price(**numbers)
+    except ConfigError as error:
+        raise DataError(f"{where}: {error}") from None
+
+
+def _read_number(found: Any, where: str) -> Decimal:
+    try:
+        if isinstance(found, Decimal | str):
+            return Decimal(found)
+    except InvalidOperation:
+        pass
+    raise DataError(f"{where} must be a number of US dollars, not {found!r}")

@@ -1,0 +1,1 @@
+"""Every decomposer with every solver, as one resumable study."""

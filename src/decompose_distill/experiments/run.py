@@ -1,0 +1,191 @@
+"""paper(): the whole matrix, resumable, as a study and its written report."""
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from decompose_distill import scores
+from decompose_distill.cost.budget import Purse
+from decompose_distill.cost.ledger import read_budget
+from decompose_distill.cost.pricing import Price
+from decompose_distill.errors import ConfigError
+from decompose_distill.evaluation.contamination import Overlap
+from decompose_distill.evaluation.harness import Report
+from decompose_distill.experiments.forecast import outlook
+from decompose_distill.experiments.measurement import Repeat, measure
+from decompose_distill.experiments.setup import TEST, Setup, answerable, check, unique
+from decompose_distill.experiments.student import Student
+from decompose_distill.experiments.study_builder import make_cell, make_study, overlaps, warn
+from decompose_distill.experiments.tables import cell_line, grid, header
+from decompose_distill.experiments.training_data import Training, collect_training
+from decompose_distill.experiments.variants import FEW_SHOT, SOLVER, choose
+from decompose_distill.pipelines.pipeline import Pipeline, Solving
+from decompose_distill.reporting.render import write_report
+from decompose_distill.reporting.study import Cell, Grid, Study
+from decompose_distill.reporting.study_file import save_study
+from decompose_distill.types import Question
+
+Say = Callable[[str], None]
+
+
+def paper(
+    pipeline: Pipeline,
+    train: Iterable[Question],
+    test: Iterable[Question],
+    *,
+    student: str | Path | Student,
+    output_dir: str | Path,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    solvers: Mapping[str, Solving] | None = None,
+    transfer: Mapping[str, Iterable[Question]] | None = None,
+    seeds: Sequence[int] = (0,),
+    samples: int = 1,
+    solves: int = 1,
+    score: scores.Score = scores.exact,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Price] | None = None,
+    usd_per_hour: Decimal | float | None = None,
+    title: str = "Which part to distil",
+    say: Say = print,
+    progress: bool = True,
+) -> Study:
+    """Measure which part of a task to distil: the paper's tables and the rows it left out.
+
+    The teacher's traces of the training questions are collected, the students of the matrix
+    trained on them, and every decomposer (row) is set before every solver (column) on the test
+    questions: arXiv 2402.15000, Tables 1, 3, 4 and 7, with the baselines of a single call that
+    may reason, few-shot, shuffled subquestions and a screened solver. Stopped at any moment, the
+    same call goes on where it was: finished traces, students and cells are found by the hash of
+    what they were made from. Writes `report.html`, `report.md` and `report.json`.
+
+    Args:
+        pipeline: The teacher as decomposer, and the main solver, which also solves the training
+            questions.
+        train: Questions that students learn from, with gold answers.
+        test: Questions measured, with gold answers; none of them among those of `train`.
+        student: What every trained and untrained row starts from.
+        output_dir: A directory, created or continued.
+        rows: Decomposers to measure, of `matrix.variants.ROWS`; by default all with the main
+            solver, and few with the other columns.
+        columns: Solvers to measure, of `matrix.variants.COLUMNS` and `solvers`. Rows and columns
+            together give every combination of the two.
+        solvers: Further solvers by the name of their column (the paper's Table 4).
+        transfer: Questions of other domains by name, on which the students are measured too
+            (the paper's Table 3).
+        seeds: Of the trainings; each gives one more student of every kind.
+        samples: Decompositions a training question; several need a temperature above 0.
+        solves: Solutions of each, with and without a decomposition, that S_D-uplift counts.
+        score: Judges the test answers, and screens the training traces of S_D-R and S_E-R.
+        budget_usd: The most that teacher and solvers may cost in all, over all calls with this
+            `output_dir`.
+        prices: Prices by model, before those of the [table](../how-to/budget.md); of a stage of
+            your own by its class, such as `package.module.Calculator`.
+        usd_per_hour: Of the machine that trains and runs the students.
+        title: Of the report.
+        say: Takes each line of the account as it is known.
+        progress: Show progress on stderr.
+
+    Raises:
+        ConfigError: A name is unknown, a setting does not fit, or another process is at work
+            in `output_dir`.
+        DataError: Questions or all their gold answers are missing.
+        BudgetExceeded: The budget is used up; a call with a larger one goes on from there.
+        BackendError: A backend refused for good, or the student cannot be loaded.
+        MissingExtraError: LoRA without peft.
+        TrainingError: A student could not be trained.
+
+    Example:
+        ```python
+        teacher = dd.load_backend("openai:gpt-4.1-mini")
+        study = dd.paper(
+            dd.Pipeline(dd.Decomposer(teacher), dd.Solver(teacher)),
+            dd.load_questions("gsm8k", split="train"),
+            dd.load_questions("gsm8k"),
+            student="HuggingFaceTB/SmolLM2-135M-Instruct",
+            output_dir="runs/gsm8k",
+            score=dd.scores.gsm8k,
+        )
+        ```
+    """
+    if pipeline.decomposer is None:
+        raise ConfigError("pipeline needs a decomposer: it is the teacher of this matrix")
+    if {TEST, "test"} & {*(transfer or {})}:
+        raise ConfigError(
+            "transfer: give each of its sets of questions a name, and none the name 'test', which "
+            "is that of the main one; on the command line a file's name is its set's"
+        )
+    further = dict(solvers or {})
+    columns_given = {SOLVER: pipeline.solver, **further}
+    setup = Setup(
+        pipeline.decomposer,
+        columns_given,
+        student if isinstance(student, Student) else Student(student),
+        unique(train),
+        {TEST: unique(test)} | {name: unique(asked) for name, asked in (transfer or {}).items()},
+        answerable(choose(rows, columns, tuple(further)), columns_given),
+        tuple(seeds),
+        score,
+        samples,
+        solves,
+        Purse(Path(output_dir), prices, read_budget(budget_usd)),
+        usd_per_hour,
+        progress,
+    )
+    check(setup)
+    found = overlaps(setup)
+    warned = [warn(split, overlap) for split, overlap in found.items() if overlap]
+    for warning in warned:
+        warnings.warn(warning, stacklevel=2)
+    say("\n".join((outlook(setup), *(f"WARNING: {warning}" for warning in warned))))
+    setup.output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(setup.output_dir / "lock", timeout=0):
+            return _run(setup, title, found, say)
+    except Timeout as error:
+        raise ConfigError(
+            f"output_dir {output_dir}: another process is at work in it; wait for it, or name "
+            "another directory"
+        ) from error
+
+
+def _run(setup: Setup, title: str, found: Mapping[str, Overlap], say: Say) -> Study:
+    training = collect_training(setup)
+    learners = (*setup.variants, *({FEW_SHOT} & {row for row, _ in setup.places}))
+    missing = [name for name in learners if not training.teaches(name)]
+    setup, left_out = setup.without(missing), [_nothing_for(training, name) for name in missing]
+    for warning in left_out:
+        warnings.warn(warning, stacklevel=3)
+    say("\n" + header(Report("", "", ()).rescore(setup.score).scored_by))
+    cells: dict[str, list[Cell]] = {split: [] for split in setup.splits}
+    for split, cell in _cells(setup, training, found):
+        cells[split].append(cell)
+        say(cell_line(cell) + (f"  ({split})" if split else ""))
+    study = make_study(setup, training, title, cells, found, left_out)
+    say(f"\n{grid(Grid(TEST, study.cells))}")
+    for transfer in study.transfers:
+        say(f"\n{transfer.name}\n{grid(transfer)}")
+    save_study(study, setup.output_dir)
+    say(f"\n{write_report(study, setup.output_dir)}")
+    return study
+
+
+def _nothing_for(training: Training, name: str) -> str:
+    return f"{name}: left out, as none of {len(training.traces)} traces was kept for it"
+
+
+def _cells(
+    setup: Setup, training: Training, found: Mapping[str, Overlap]
+) -> Iterable[tuple[str, Cell]]:
+    """Each cell as soon as its last repeat is measured."""
+    repeats: dict[tuple[str, str, str], list[Repeat]] = defaultdict(list)
+    for repeat in measure(setup, training):
+        known = repeats[repeat.split, *repeat.place]
+        known.append(repeat)
+        if len(known) == len(setup.seeds_of(repeat.place)):
+            overlap = found.get(repeat.split)
+            yield repeat.split, make_cell(setup, training, repeat.place, known, overlap)

@@ -1,0 +1,167 @@
+"""Rows of known layouts of training data, as traces."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from decompose_distill.errors import DataError, ParseError
+from decompose_distill.parsing import (
+    format_answer,
+    format_subquestions,
+    parse_answer,
+    parse_subquestions,
+)
+from decompose_distill.training.data.examples import Role
+from decompose_distill.types import (
+    Decomposition,
+    Failure,
+    Question,
+    Solution,
+    Subquestion,
+    Trace,
+)
+
+Row = dict[str, Any]
+
+NOT_SOLVED = "not solved"
+"""Reason of a trace whose source holds subquestions and no solution."""
+_CALCULATOR = re.compile(r"<<[^<>]*>>")
+
+
+def from_chat(row: Row, where: str, role: Role) -> Trace:
+    """A chat in `messages`, or a `prompt` and its `completion`, as one role's half of a trace.
+
+    Raises:
+        DataError: It is not one question, perhaps behind a system turn, and one completion.
+    """
+    asked, said = _chat(row, where)
+    question = Question(asked)
+    if role == "decomposer":
+        return _trace(_decomposed(question, said), None)
+    return _trace(Decomposition(question, ()), said)
+
+
+def from_subq(row: Row, where: str) -> Iterator[Trace]:
+    """A row of GSM8K-AI-SubQ: each of its lists of subquestions, with its answers, is a sample.
+
+    Source: https://huggingface.co/datasets/DT6A/GSM8K-AI-SubQ.
+
+    Raises:
+        DataError: A field is of another type, or there are not as many questions as answers.
+    """
+    question = Question(_text(row, "problem", where), _gold(row.get("answer", ""), where) or None)
+    asked, answered = (_texts(row, name, where) for name in ("questions", "answers"))
+    if len(asked) != len(answered):
+        raise DataError(
+            f"{where}: field 'answers' holds {len(answered)} texts for {len(asked)} 'questions'"
+        )
+    for sample, (steps, said) in enumerate(zip(asked, answered, strict=True)):
+        yield _trace(_decomposed(question, steps, sample), said, sample)
+
+
+def from_socratic(row: Row, where: str) -> Trace:
+    """A row of GSM8K's Socratic version: a subquestion and its answer a line, then `#### n`.
+
+    Source: https://github.com/openai/grade-school-math, `train_socratic.jsonl`. Its calculator
+    marks, as `<<48/2=24>>`, are left out.
+
+    Raises:
+        DataError: A line of `answer` is neither.
+    """
+    *lines, last = _text(row, "answer", where).strip().splitlines()
+    gold = _gold(last, where)
+    if not gold or not lines:
+        raise DataError(
+            f"{where}: field 'answer' must be lines 'subquestion ** subanswer' and then '#### n'"
+        )
+    pairs = [line.split(" ** ", 1) for line in lines]
+    for number, pair in enumerate(pairs, start=1):
+        if len(pair) < 2 or not pair[0].strip():
+            raise DataError(f"{where}: field 'answer': line {number} lacks 'subquestion ** '")
+    question = Question(_text(row, "question", where), gold)
+    steps = tuple(Subquestion(step.strip()) for step, _ in pairs)
+    found = [f"{number}. {said.strip()}" for number, (_, said) in enumerate(pairs, start=1)]
+    text = _CALCULATOR.sub("", "\n".join([*found, format_answer(gold)]))
+    split = Decomposition(question, steps, format_subquestions(steps))
+    return Trace(question, Solution(split, gold, text))
+
+
+def _decomposed(question: Question, text: str, sample: int = 0) -> Decomposition | Failure:
+    try:
+        return Decomposition(question, parse_subquestions(text), text, sample)
+    except ParseError as error:
+        return Failure(question, "decompose", str(error), str(error), text, sample=sample)
+
+
+def _trace(split: Decomposition | Failure, said: str | None, sample: int = 0) -> Trace:
+    """What the text of a solution makes of a decomposition; `None` where there is none."""
+    if isinstance(split, Failure):
+        return Trace(split.question, split, sample)
+    reason = NOT_SOLVED
+    if said is not None:
+        try:
+            return Trace(split.question, Solution(split, parse_answer(said), said), sample)
+        except ParseError as error:
+            reason = str(error)
+    failure = Failure(split.question, "solve", reason, reason, said or "", split, sample)
+    return Trace(split.question, failure, sample)
+
+
+def _chat(row: Row, where: str) -> tuple[str, str]:
+    """Question and completion."""
+    if "messages" in row:
+        turns = _turns(row, "messages", where)
+        names = "messages"
+    elif isinstance(row["prompt"], str) and isinstance(row["completion"], str):
+        turns = [("user", _text(row, "prompt", where)), ("assistant", row["completion"])]
+        names = "prompt"
+    else:
+        turns = [*_turns(row, "prompt", where), *_turns(row, "completion", where)]
+        names = "prompt"
+    if turns and turns[0][0] == "system":
+        del turns[0]
+    if [role for role, _ in turns] != ["user", "assistant"]:
+        found = ", ".join(role for role, _ in turns) or "nothing"
+        raise DataError(
+            f"{where}: field {names!r} must hold one user turn and one assistant turn, "
+            f"perhaps behind a system turn, not {found}"
+        )
+    if not turns[0][1].strip():
+        raise DataError(f"{where}: field {names!r}: the user turn is empty")
+    return turns[0][1], turns[1][1]
+
+
+def _turns(row: Row, name: str, where: str) -> list[tuple[str, str]]:
+    if not isinstance(row[name], list):
+        raise DataError(f"{where}: field {name!r} must be a list, not {type(row[name]).__name__}")
+    turns = []
+    for number, turn in enumerate(row[name], start=1):
+        place = f"{where}: field {name!r}, turn {number}"
+        if not isinstance(turn, dict):
+            raise DataError(f"{place}: expected a JSON object, found {type(turn).__name__}")
+        for key in ("role", "content"):
+            if not isinstance(turn.get(key), str):
+                raise DataError(f"{place}: field {key!r} must be str")
+        turns.append((turn["role"], turn["content"]))
+    return turns
+
+
+def _gold(answer: Any, where: str) -> str:
+    """What follows the mark of GSM8K's final answer; empty where it is not there."""
+    if not isinstance(answer, str):
+        raise DataError(f"{where}: field 'answer' must be str, not {type(answer).__name__}")
+    return answer.rpartition("####")[2].strip() if "####" in answer else ""
+
+
+def _text(row: Row, name: str, where: str) -> str:
+    text = row[name]
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"{where}: field {name!r} must be a text that is not empty")
+    return text
+
+
+def _texts(row: Row, name: str, where: str) -> list[str]:
+    texts = row[name]
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"{where}: field {name!r} must be a list of strings")
+    return texts

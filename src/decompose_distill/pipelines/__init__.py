@@ -1,0 +1,1 @@
+"""Decomposer, solver, and the pipeline that runs one after the other."""

@@ -1,0 +1,97 @@
+"""Decomposer: question → subquestions, over any backend."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from decompose_distill import prompts
+from decompose_distill.backend import Backend, complete, identity
+from decompose_distill.errors import ParseError
+from decompose_distill.parsing import parse_circle, parse_subquestions
+from decompose_distill.types import (
+    Completion,
+    Decomposition,
+    Failure,
+    Question,
+    Request,
+    Sampling,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Decomposer:
+    """The first role: splits questions with a backend and a prompt.
+
+    Example:
+        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> decomposer = Decomposer(ScriptedBackend(lambda text: "1. How old is Ada?"))
+        >>> next(decomposer.decompose([Question("Is Ada over 9?")])).subquestions
+        (Subquestion(text='How old is Ada?'),)
+    """
+
+    backend: Backend
+    prompt: prompts.Prompt = field(default_factory=prompts.decompose, kw_only=True)
+    sampling: Sampling = field(default_factory=Sampling, kw_only=True)
+
+    @classmethod
+    def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Decomposer":
+        """Load a student that `distill` trained as decomposer, with the prompt it trained on.
+
+        Args:
+            checkpoint: Directory that `distill` wrote.
+            batch_size: Questions completed together.
+
+        Raises:
+            CheckpointError: The directory is no complete decomposer checkpoint.
+        """
+        from decompose_distill.backends.transformers import TransformersBackend
+        from decompose_distill.training.checkpoints.checkpoint import load_manifest
+
+        manifest = load_manifest(checkpoint, role="decomposer")
+        backend = TransformersBackend(checkpoint, batch_size=batch_size)
+        return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
+
+    @property
+    def identity(self) -> str:
+        """Backend, prompt and sampling in one line, for keys."""
+        return f"{identity(self.backend)} {self.prompt} {self.sampling}"
+
+    def decompose(
+        self, questions: Iterable[Question], sample: int = 0
+    ) -> Iterator[Decomposition | Failure]:
+        """Split each question once; answers come as they finish.
+
+        Args:
+            questions: Any iterable; taken only as fast as the backend works.
+            sample: Which of k samples this is; added to the seed.
+        """
+        return self.draw((question, sample) for question in questions)
+
+    def draw(self, samples: Iterable[tuple[Question, int]]) -> Iterator[Decomposition | Failure]:
+        """Split questions, each with the number of its sample, in one stream."""
+        for (question, sample), completion in complete(self.backend, samples, self._request):
+            yield _read(completion, question, sample)
+
+    def _request(self, name: str, sampled: tuple[Question, int]) -> Request:
+        question, sample = sampled
+        sampling = replace(self.sampling, seed=self.sampling.seed + sample)
+        name = f"decompose/{question.id}/{sample}/{name}"
+        return Request(name, self.prompt.render(question), sampling, sample)
+
+
+def _read(completion: Completion, question: Question, sample: int) -> Decomposition | Failure:
+    def failed(reason: str, message: str) -> Failure:
+        return Failure(
+            question, "decompose", reason, message, completion.text, None, sample, completion.usage
+        )
+
+    if completion.finish == "error":
+        return failed("error", completion.error)
+    cut = completion.finish == "length"
+    try:
+        subquestions = (parse_circle if cut else parse_subquestions)(completion.text)
+    except ParseError as error:
+        return failed(str(error), f"{error} in: {completion.text[:200]!r}")
+    if cut and not subquestions:
+        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
+    return Decomposition(question, subquestions, completion.text, sample, completion.usage)

@@ -1,0 +1,145 @@
+"""Solver: question and subquestions → answer, over any backend."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from decompose_distill import prompts
+from decompose_distill.backend import Backend, complete, identity
+from decompose_distill.errors import ConfigError, ParseError
+from decompose_distill.parsing import parse_answer
+from decompose_distill.types import (
+    Completion,
+    Decomposition,
+    Failure,
+    Message,
+    Request,
+    Sampling,
+    Solution,
+)
+
+SOLVE_STRIDE = 1_000_000
+"""Added to the seed for each further solve of a decomposition; no question has as many samples."""
+Mode = Literal["joint", "direct", "cot", "plan_and_solve"]
+PROMPTS = {
+    "joint": prompts.JOINT,
+    "direct": prompts.DIRECT,
+    "cot": prompts.COT,
+    "plan_and_solve": prompts.PLAN_AND_SOLVE,
+}
+"""By mode, the one it has of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solver:
+    """The second role: answers questions with a backend and a prompt.
+
+    Modes: `joint` answers all subquestions and then the question in one completion (the
+    paper's solver); the others ignore subquestions and answer in one call: `direct` without
+    working, `cot` with it, `plan_and_solve` with a plan of its own first (arXiv 2305.04091).
+
+    Raises:
+        ConfigError: The mode is unknown.
+
+    Example:
+        >>> from decompose_distill import Question
+        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> solver = Solver(ScriptedBackend(lambda text: "The answer is: 42"), mode="direct")
+        >>> next(solver.solve([Decomposition(Question("What is 6 times 7?"), ())])).answer
+        '42'
+    """
+
+    backend: Backend
+    mode: Mode = field(default="joint", kw_only=True)
+    prompt: prompts.Prompt | None = field(default=None, kw_only=True)
+    """The prompt; by default the mode's own."""
+    sampling: Sampling = field(default_factory=Sampling, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.mode not in PROMPTS:
+            raise ConfigError(f"solver mode must be one of {', '.join(PROMPTS)}, not {self.mode!r}")
+
+    @classmethod
+    def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Solver":
+        """Load a student that `distill` trained as solver, with the prompt it trained on.
+
+        Args:
+            checkpoint: Directory that `distill` wrote.
+            batch_size: Questions completed together.
+
+        Raises:
+            CheckpointError: The directory is no complete solver checkpoint.
+        """
+        from decompose_distill.backends.transformers import TransformersBackend
+        from decompose_distill.training.checkpoints.checkpoint import load_manifest
+
+        manifest = load_manifest(checkpoint, role="solver")
+        backend = TransformersBackend(checkpoint, batch_size=batch_size)
+        return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
+
+    @property
+    def identity(self) -> str:
+        """Backend, prompt and sampling in one line, for keys."""
+        prompt = self.prompt or PROMPTS[self.mode]
+        return f"{identity(self.backend)} {self.mode} {prompt} {self.sampling}"
+
+    def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
+        """Answer each decomposed question once; answers come as they finish.
+
+        Args:
+            decompositions: Any iterable; taken only as fast as the backend works. The seed of
+                a request is the solver's plus the decomposition's sample number.
+        """
+        once = ((decomposition, 0) for decomposition in decompositions)
+        return (outcome for _, outcome in self.draw(once))
+
+    def draw(
+        self, solves: Iterable[tuple[Decomposition, int]]
+    ) -> Iterator[tuple[int, Solution | Failure]]:
+        """Answer decompositions, each with the number of its solve, which comes back with it.
+
+        The seed of a request is the solver's plus the sample's number plus `SOLVE_STRIDE` times
+        the solve's, so no two of a question are alike.
+        """
+        for (decomposition, solve), completion in complete(self.backend, solves, self._request):
+            yield solve, _read(completion, decomposition)
+
+    def render(self, decomposition: Decomposition) -> tuple[Message, ...]:
+        """Build the chat for one decomposition."""
+        prompt = self.prompt or PROMPTS[self.mode]
+        subquestions = decomposition.subquestions if self.mode == "joint" else ()
+        return prompt.render(decomposition.question, subquestions)
+
+    def _request(self, name: str, drawn: tuple[Decomposition, int]) -> Request:
+        decomposition, solve = drawn
+        question, sample = decomposition.question, decomposition.sample
+        seed = self.sampling.seed + sample + SOLVE_STRIDE * solve
+        name = f"solve/{question.id}/{sample}/{name}"
+        return Request(
+            name, self.render(decomposition), replace(self.sampling, seed=seed), sample, solve
+        )
+
+
+def _read(completion: Completion, decomposition: Decomposition) -> Solution | Failure:
+    def failed(reason: str, message: str) -> Failure:
+        return Failure(
+            decomposition.question,
+            "solve",
+            reason,
+            message,
+            completion.text,
+            decomposition,
+            decomposition.sample,
+            completion.usage,
+        )
+
+    if completion.finish == "error":
+        return failed("error", completion.error)
+    if completion.finish == "length":
+        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
+    try:
+        answer = parse_answer(completion.text)
+    except ParseError as error:
+        return failed(str(error), str(error))
+    return Solution(decomposition, answer, completion.text, completion.usage)

@@ -1,0 +1,1 @@
+"""A study as values, and as an HTML page, Markdown and JSON."""

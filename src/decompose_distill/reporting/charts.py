@@ -1,0 +1,245 @@
+"""Where the lines and points of the report's charts go; the page's template draws them."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from decompose_distill.cost.break_even import BreakEven
+from decompose_distill.reporting.conclusion import usd
+from decompose_distill.reporting.study import LossCurve
+
+WIDTH, HEIGHT = 640, 360
+LEFT, RIGHT, TOP, BOTTOM = 90, 600, 18, 300
+LOG_FROM = 20.0
+"""Ratio of the largest to the smallest value from which an axis is logarithmic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A value on an axis, and where it stands."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Points as an SVG polyline takes them; `place` picks its colour and dashes."""
+
+    name: str
+    points: str
+    place: int
+
+
+RADIUS = 14
+"""Of a point with its number inside; the template draws it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A numbered point with its interval; those on the front are filled."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    label: str
+    front: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart ready to be drawn, with the words a screen reader says for it."""
+
+    id: str
+    title: str
+    description: str
+    x_label: str
+    y_label: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    lines: tuple[Line, ...] = ()
+    marks: tuple[Mark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = self.low, self.high, value
+        if self.log:
+            low, high, at = math.log10(low), math.log10(high), math.log10(value)
+        return round(self.start + (self.end - self.start) * (at - low) / (high - low), 2)
+
+
+def _round_step(size: float) -> float:
+    power: float = 10.0 ** math.floor(math.log10(size))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= size * 0.999)
+
+
+def _axis(
+    values: Sequence[float], start: float, end: float, *, whole: bool = False
+) -> tuple[_Axis, tuple[float, ...]]:
+    """An axis over values of 0 or more, and its ticks: few enough for their labels' width."""
+    least, most = min(values), max(values)
+    if least > 0 and most / least >= LOG_FROM:
+        powers = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+        axis = _Axis(10.0 ** powers[0], 10.0 ** powers[-1], start, end, log=True)
+        return axis, tuple(10.0**power for power in powers[:: math.ceil(len(powers) / 5)])
+    step = _round_step((most or 1.0) / 4)
+    step = max(1.0, step) if whole else step
+    count = max(1, math.ceil(most / step * 0.9999))  # a sum just above its tick is its tick
+    return _Axis(0, step * count, start, end), tuple(step * each for each in range(count + 1))
+
+
+def _short(number: float) -> str:
+    """A number as it fits below an axis, such as 2,000 or 40M."""
+    for least, size, sign in ((1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if number >= least:
+            return f"{number / size:,g}{sign}"
+    return f"{number:,g}"
+
+
+def _dollars(amount: float) -> str:
+    return f"${_short(amount)}" if amount >= 1000 else usd(amount).removesuffix(".00")
+
+
+def _path(pairs: Iterable[tuple[float, float]], x: _Axis, y: _Axis) -> str:
+    return " ".join(f"{x(a)},{y(b)}" for a, b in pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A cell's accuracy with its interval, and its US dollars per 1,000 questions."""
+
+    label: str
+    usd: float
+    accuracy: float
+    low: float
+    high: float
+    front: bool
+
+
+def accuracy_cost(points: Sequence[Priced]) -> Chart | None:
+    """Accuracy against price; `None` without a point."""
+    if not points:
+        return None
+    x, x_ticks = _axis([point.usd for point in points], LEFT, RIGHT)
+    y, y_ticks = _axis([0, 100 * max(point.high for point in points)], BOTTOM, TOP)
+    marks = tuple(_mark(point, x, y) for point in points)
+    front = sorted((mark for mark in marks if mark.front), key=lambda mark: mark.x)
+    names = ", ".join(mark.label for mark in front)
+    return Chart(
+        "accuracy-cost",
+        "Accuracy against cost",
+        f"{len(points)} cells by price and accuracy. On the Pareto front: numbers {names}.",
+        "US dollars per 1,000 questions" + (" (logarithmic)" if x.log else ""),
+        "Accuracy, %",
+        tuple(Tick(x(tick), _dollars(tick)) for tick in x_ticks),
+        tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
+        (Line("Pareto front", _stairs(front), 0),),
+        _legible(marks),
+    )
+
+
+def _mark(point: Priced, x: _Axis, y: _Axis) -> Mark:
+    middle, low, high = (y(100 * value) for value in (point.accuracy, point.low, point.high))
+    return Mark(x(point.usd), middle, low, high, point.label, point.front)
+
+
+def _legible(marks: Sequence[Mark]) -> tuple[Mark, ...]:
+    """Marks as they are drawn one over the other; one too near to another loses its number."""
+    numbered: list[Mark] = []
+    dots: list[Mark] = []
+    for mark in sorted(marks, key=lambda mark: not mark.front):
+        gaps = (math.hypot(mark.x - each.x, mark.y - each.y) for each in numbered)
+        if min(gaps, default=math.inf) >= 2 * RADIUS:
+            numbered.append(mark)
+        else:
+            dots.append(replace(mark, label=""))
+    return (*reversed(dots), *reversed(numbered))
+
+
+def _stairs(marks: Sequence[Mark]) -> str:
+    """A front rises only where the next price is paid."""
+    corners = [(mark.x, mark.y) for mark in marks]
+    steps = [(after[0], before[1]) for before, after in pairwise(corners)]
+    path = [point for pair in zip(corners, [*steps, corners[-1]], strict=True) for point in pair]
+    return " ".join(f"{x},{y}" for x, y in path)
+
+
+def break_even_curve(pays: BreakEven | None) -> Chart | None:
+    """What has been paid after so many questions, with and without the student."""
+    if pays is None:
+        return None
+    training, before, after = map(
+        float, (pays.training_usd, pays.baseline_per_question, pays.student_per_question)
+    )
+    most = _shown_questions(pays)
+    ends = (before * most, training + after * most)
+    x, x_ticks = _axis([0, most], LEFT, RIGHT, whole=True)
+    y, y_ticks = _axis([0, max(ends)], BOTTOM, TOP)
+    lines = (
+        Line("Teacher decomposes", _path([(0, 0), (most, ends[0])], x, y), 0),
+        Line("Student decomposes", _path([(0, training), (most, ends[1])], x, y), 1),
+    )
+    met, marks = pays.questions, tuple[Mark, ...]()
+    if met is not None:
+        height = y(before * met)
+        marks = (Mark(x(met), height, height, height, "", True),)
+    told = (
+        "never pays for itself" if met is None else f"has paid for itself after {met:,} questions"
+    )
+    return Chart(
+        "break-even",
+        "Money paid by number of questions",
+        f"The student starts {usd(pays.training_usd)} behind and {told}.",
+        "Questions answered",
+        "US dollars, training included",
+        tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
+        tuple(Tick(y(tick), _dollars(tick)) for tick in y_ticks),
+        lines,
+        marks,
+    )
+
+
+def _shown_questions(pays: BreakEven) -> int:
+    """Twice the break-even; where it never comes, as many as cost the training once more."""
+    if pays.questions:
+        return 2 * pays.questions
+    dearest = max(pays.baseline_per_question, pays.student_per_question)
+    return math.ceil(pays.training_usd / dearest) or 1000 if dearest else 1000
+
+
+def loss_chart(curve: LossCurve, place: int) -> Chart | None:
+    """Loss by optimizer step; `None` without a step."""
+    series = (("Training", curve.train), ("Validation", curve.validation))
+    drawn = [(name, points) for name, points in series if points]
+    points = [point for _, found in drawn for point in found if math.isfinite(point[1])]
+    if not points:
+        return None
+    x, x_ticks = _axis([0, max(step for step, _ in points)], LEFT, RIGHT, whole=True)
+    y, y_ticks = _axis([0, max(loss for _, loss in points)], BOTTOM, TOP)
+    ends = "; ".join(
+        f"{name.lower()} from {found[0][1]:.3g} to {found[-1][1]:.3g}" for name, found in drawn
+    )
+    lines = tuple(
+        Line(name, _path([each for each in found if math.isfinite(each[1])], x, y), number)
+        for number, (name, found) in enumerate(drawn)
+    )
+    return Chart(
+        f"loss-{place}",
+        f"Loss of {curve.name}",
+        f"Loss over {max(step for step, _ in points):,} steps: {ends}.",
+        "Optimizer step",
+        "Nats a target token",
+        tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
+        tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
+        lines,
+    )

@@ -1,0 +1,195 @@
+"""The answer on top of the report: which part to distil, and whether it pays."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from decompose_distill.evaluation.harness import Comparison
+from decompose_distill.evaluation.statistics import LEVEL, holm, smallest_difference
+from decompose_distill.reporting.study import Cell, Place, Study
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A comparison with what its family of comparisons and its sample make of it."""
+
+    comparison: Comparison
+    p: float
+    p_holm: float
+    smallest: float | None
+    """Smallest difference the sample could show after Holm; `None` where it does not tell."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the difference holds at 5 % after Holm."""
+        return self.p_holm < LEVEL
+
+    @property
+    def differs(self) -> bool:
+        """Whether any question was scored otherwise."""
+        return bool(self.comparison.better or self.comparison.worse)
+
+    @property
+    def loses(self) -> bool:
+        """Whether it is shown to be worse than the baseline."""
+        return self.shown and self.comparison.difference < 0
+
+
+def family(study: Study) -> tuple[Tested, ...]:
+    """The study's comparisons, those of the answer first, corrected together."""
+    found: dict[tuple[str, str], Comparison] = {}
+    for place in (study.decomposer, study.solver):
+        if place and (tested := _against_teacher(study, place)):
+            found[tested.name, tested.baseline] = tested
+    for each in study.comparisons:
+        found.setdefault((each.name, each.baseline), each)
+    p_values = [each.p_value for each in found.values()]
+    return tuple(
+        Tested(each, p, adjusted, _smallest(each, len(found)))
+        for each, p, adjusted in zip(found.values(), p_values, holm(p_values), strict=True)
+    )
+
+
+def _smallest(comparison: Comparison, tests: int) -> float | None:
+    return smallest_difference([a - b for a, b in comparison.pairs], tests=tests)
+
+
+def _against_teacher(study: Study, place: Place) -> Comparison | None:
+    cell, teacher = study.cell(place), study.cell(study.teacher)
+    if not cell or not teacher or not cell.values.keys() & teacher.values.keys():
+        return None
+    return cell.compare(teacher)
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """One sentence, and the sentences that bear it out."""
+
+    headline: str
+    details: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join((self.headline, *self.details))
+
+
+def conclude(study: Study, tests: tuple[Tested, ...]) -> Conclusion:
+    """Say what the study answers, and no more than its sample can show.
+
+    Example:
+        >>> from decompose_distill.evaluation.harness import Report
+        >>> cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
+        >>> print(conclude(Study("Demo", (cell,), teacher=cell.place), ()))
+        No student was measured against teacher × solver. teacher × solver: nothing was scored.
+    """
+    by_name = {(test.comparison.name, test.comparison.baseline): test for test in tests}
+    teacher = study.cell(study.teacher)
+    assert teacher  # Study checks it
+    parts = {
+        part: by_name.get((" × ".join(place), teacher.name))
+        for part, place in (("decomposer", study.decomposer), ("solver", study.solver))
+        if place
+    }
+    found = {part: test for part, test in parts.items() if test}
+    details = [f"{teacher.name}: {_accuracy(teacher)}."]
+    details += [_difference(part, test) for part, test in found.items()]
+    if found.get("decomposer"):
+        details.append(_money(study))
+    return Conclusion(_headline(found, teacher.name), tuple(details))
+
+
+def _headline(tests: dict[str, Tested], teacher: str) -> str:
+    if not tests:
+        return f"No student was measured against {teacher}."
+    return " ".join(_verdict(part, test) for part, test in tests.items())
+
+
+def _verdict(part: str, test: Tested) -> str:
+    """What was shown of a part; a loss that was not shown is not called none."""
+    change = f"{100 * abs(test.comparison.difference):.1f} points"
+    if test.shown:
+        return f"Distilling the {part} {'loses' if test.loses else 'gains'} {change}."
+    if not test.differs:
+        return f"Distilling the {part} changed the score of no question."
+    if test.smallest is None:
+        return f"Distilling the {part}: too few questions to show any difference."
+    could = f"{100 * test.smallest:.1f} points"
+    return f"Distilling the {part}: no loss shown, where one of {could} would mostly show."
+
+
+def _accuracy(cell: Cell) -> str:
+    if not cell.n:
+        return "nothing was scored"
+    low, high = cell.interval
+    return f"{100 * cell.mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {cell.n:,} questions"
+
+
+def _difference(part: str, test: Tested) -> str:
+    comparison = test.comparison
+    low, high = (points(bound) for bound in comparison.interval)
+    sentence = (
+        f"With the {part} distilled ({comparison.name}) the difference is "
+        f"{points(comparison.difference)} points [{low}, {high}]{_by_seed(comparison)}, "
+        f"{p_text(test.p_holm)} after Holm"
+    )
+    if test.shown:
+        return f"{sentence}."
+    if not test.differs:
+        return f"{sentence}; no question was answered differently."
+    if test.smallest is None:
+        return f"{sentence}; so few questions cannot show any."
+    return f"{sentence}; below {100 * test.smallest:.1f} points this sample would often miss it."
+
+
+def _by_seed(comparison: Comparison) -> str:
+    found = ", ".join(map(points, comparison.by_seed))
+    return f" (by seed {found})" if found else ""
+
+
+def _money(study: Study) -> str:
+    pays = study.pays
+    if pays is None:
+        return "Whether the distilled decomposer pays is not known: a price is missing."
+    change = (
+        f"{usd(1000 * pays.baseline_per_question)} to {usd(1000 * pays.student_per_question)} "
+        "per 1,000 questions"
+    )
+    if pays.questions is None:
+        return f"The distilled decomposer never pays for itself: from {change}."
+    return f"The distilled decomposer pays for itself after {pays.questions:,} questions: {change}."
+
+
+def p_text(p: float) -> str:
+    """A p-value as it is printed.
+
+    Example:
+        >>> p_text(0.0004)
+        'p < 0.001'
+    """
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+
+
+def points(difference: float) -> str:
+    """A difference of accuracies, in points.
+
+    Example:
+        >>> points(-0.041)
+        '−4.1'
+    """
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def usd(amount: Decimal | float | None) -> str:
+    """An amount with as many digits as it needs.
+
+    Example:
+        >>> usd(Decimal("12.5")), usd(Decimal("0.00123")), usd(Decimal(0)), usd(None)
+        ('$12.50', '$0.0012', '$0', 'unknown')
+    """
+    if amount is None:
+        return "unknown"
+    value = float(amount)
+    sign, size = "−" if value < 0 else "", abs(value)
+    if size == 0:
+        return "$0"
+    if size >= 0.1:
+        return f"{sign}${size:,.2f}"
+    return f"{sign}${float(f'{size:.2g}'):.10f}".rstrip("0")

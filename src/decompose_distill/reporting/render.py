@@ -1,0 +1,162 @@
+"""write_report(): a study as one HTML page, as Markdown and as JSON."""
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from decompose_distill.reporting.charts import (
+    Priced,
+    accuracy_cost,
+    break_even_curve,
+    loss_chart,
+)
+from decompose_distill.reporting.conclusion import conclude, family, p_text, points, usd
+from decompose_distill.reporting.study import Cell, Study
+from decompose_distill.reporting.summary import on_front, priced, study_figures
+from decompose_distill.reporting.trace_viewer import browser_data, embedded, visible
+from decompose_distill.storage.atomic import write_text
+
+HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
+
+
+def write_report(study: Study, folder: str | Path) -> Path:
+    """Write `report.html`, `report.md` and `report.json` into a folder.
+
+    The page holds everything, traces included, and asks for nothing from the network.
+
+    Returns:
+        The path of the page.
+
+    Example:
+        >>> import tempfile
+        >>> from decompose_distill.reporting.study import Cell
+        >>> cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
+        >>> path = write_report(Study("Demo", (cell,), teacher=cell.place), tempfile.mkdtemp())
+        >>> path.name
+        'report.html'
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tests = family(study)
+    answer = conclude(study, tests)
+    figures = study_figures(study, tests, str(answer))
+    context = {"study": study, "figures": figures, "answer": answer, "priced": _priced(study)}
+    texts = {
+        JSON: json.dumps(figures, indent=2, allow_nan=False),
+        MARKDOWN: _environment(html=False).get_template("report.md.j2").render(context),
+        HTML: _page(study, context),
+    }
+    for name, text in texts.items():
+        write_text(folder / name, text)
+    return folder / HTML
+
+
+def _page(study: Study, context: dict[str, Any]) -> str:
+    style, script = _asset("report.css"), _asset("report.js")
+    losses = (loss_chart(curve, place) for place, curve in enumerate(study.losses))
+    charts: dict[str, Any] = {
+        "cost_chart": accuracy_cost(context["priced"]),
+        "pays_chart": break_even_curve(study.pays),
+        "loss_charts": [chart for chart in losses if chart],
+    }
+    charts |= {"cost_rows": _cost_rows(study)}
+    inside = {"style": Markup(style), "script": Markup(script)}
+    inside |= {"data": Markup(embedded(browser_data(study)))}
+    allowed = {"style_hash": _hash(style), "script_hash": _hash(script)}
+    template = _environment(html=True).get_template("report.html.j2")
+    return template.render(context | charts | inside | allowed)
+
+
+def _priced(study: Study) -> list[Priced]:
+    """The cells of the accuracy-cost chart, numbered from the cheapest."""
+    front = on_front(study)
+    cells = sorted(priced(study), key=lambda each: (each[1], -each[0].mean))
+    return [
+        Priced(str(number), float(1000 * price), cell.mean, *cell.interval, cell.place in front)
+        for number, (cell, price) in enumerate(cells, start=1)
+    ]
+
+
+def _cost_rows(study: Study) -> list[dict[str, Any]]:
+    """The table below the chart: the cells drawn, then those without a price."""
+    cells = sorted(priced(study), key=lambda each: (each[1], -each[0].mean))
+    drawn = [cell for cell, _ in cells]
+    others = [cell for cell in study.cells if cell not in drawn]
+    front = on_front(study)
+    return [
+        {
+            "name": cell.name,
+            "label": str(number) if cell in drawn else "–",
+            "front": cell.place in front,
+            "accuracy": cell.mean if cell.n else None,
+            **_paid(cell),
+        }
+        for number, cell in enumerate(drawn + others, start=1)
+    ]
+
+
+def _paid(cell: Cell) -> dict[str, Any]:
+    cost = cell.cost
+    each = cost.usd_per_question if cost else None
+    tokens = {
+        role: " + ".join(
+            f"{expense.usage.input_tokens:,} in, {expense.usage.output_tokens:,} out"
+            for expense in (cost.expenses if cost else ())
+            if expense.role == role
+        )
+        for role in ("decomposer", "solver")
+    }
+    per_thousand = None if each is None else 1000 * each
+    paid = {"per_thousand": per_thousand, "training": cost.training_usd if cost else None}
+    return paid | {role: told or "–" for role, told in tokens.items()}
+
+
+def _environment(*, html: bool) -> Environment:
+    found = Environment(
+        loader=FunctionLoader(_asset),
+        autoescape=html,
+        finalize=_shown if html else _cell,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    found.filters |= {"usd": usd, "p": p_text, "percent": _percent, "points": points}
+    return found
+
+
+def _shown(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _cell(value: Any) -> Any:
+    """Text that neither ends a cell of a Markdown table nor starts markup."""
+    if not isinstance(value, str):
+        return value
+    text = " ".join(visible(value).split()).replace("&", "&amp;").replace("<", "&lt;")
+    for sign in "\\|`*_[]#":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _hash(text: str) -> str:
+    """What the page's policy lets run: this text and no other."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@cache
+def _asset(name: str) -> str:
+    return (
+        files("decompose_distill.reporting").joinpath("templates", name).read_text(encoding="utf-8")
+    )

@@ -1,0 +1,264 @@
+"""What a study found, as plain values: what the written report is made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from decompose_distill.cost.break_even import BreakEven, Cost, break_even
+from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.evaluation.harness import Comparison, Report
+from decompose_distill.evaluation.statistics import Interval, interval_of, spread
+
+Place = tuple[str, str]
+"""A cell of the matrix: its row (the decomposer) and its column (the solver)."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One decomposer with one solver, on the test questions, with one seed or several.
+
+    Raises:
+        ConfigError: There is no report, or the reports have different scores or versions of one.
+
+    Example:
+        >>> Cell("S_D-R", "solver", (Report("S_D-R", "exact", ()),)).place
+        ('S_D-R', 'solver')
+    """
+
+    row: str
+    column: str
+    reports: tuple[Report, ...]
+    """One a training seed; rows without training have one."""
+    cost: Cost | None = None
+    """Of all its reports together; `None` where nothing was counted."""
+
+    def __post_init__(self) -> None:
+        names = {report.scored_by for report in self.reports}
+        if len(names) != 1:
+            raise ConfigError(
+                f"cell {self.row} × {self.column}: needs reports with one score, not "
+                f"{', '.join(sorted(names)) or 'none'}"
+            )
+
+    @property
+    def place(self) -> Place:
+        """Row and column."""
+        return (self.row, self.column)
+
+    @property
+    def name(self) -> str:
+        """Both in one string."""
+        return f"{self.row} × {self.column}"
+
+    @cached_property
+    def values(self) -> Mapping[str, float]:
+        """Score by question id, the mean of the seeds that could be scored."""
+        found: dict[str, list[float]] = {}
+        for report in self.reports:
+            for question, value in report.values.items():
+                found.setdefault(question, []).append(value)
+        return {question: sum(values) / len(values) for question, values in found.items()}
+
+    @property
+    def n(self) -> int:
+        """Number of questions scored."""
+        return len(self.values)
+
+    @property
+    def unscored(self) -> int:
+        """Questions that no seed could score."""
+        asked = {each.trace.question.id for report in self.reports for each in report.results}
+        return len(asked) - self.n
+
+    @property
+    def mean(self) -> float:
+        """Mean score of the questions; NaN where nothing was scored."""
+        return sum(self.values.values()) / self.n if self.n else float("nan")
+
+    @cached_property
+    def interval(self) -> Interval:
+        """95 % interval over questions: Wilson for right and wrong, else a bootstrap."""
+        return interval_of(list(self.values.values()))
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation of the seeds' means; `None` with fewer than two."""
+        return spread([report.mean for report in self.reports if report.n])
+
+    def compare(self, baseline: "Cell") -> Comparison:
+        """Test this cell against another on the questions that both have scored.
+
+        Raises:
+            ConfigError: There is none in common, or the scores are different.
+        """
+        names = {cell.reports[0].scored_by for cell in (self, baseline)}
+        common = sorted(self.values.keys() & baseline.values.keys())
+        if len(names) > 1 or not common:
+            raise ConfigError(f"{self.name} and {baseline.name} share no question and score")
+        pairs = tuple((self.values[each], baseline.values[each]) for each in common)
+        return Comparison(self.name, baseline.name, pairs, self._by_seed(baseline))
+
+    def _by_seed(self, baseline: "Cell") -> tuple[float, ...]:
+        """Of all seeds or of none; a cell without training stands beside every seed."""
+        counts = {len(cell.reports) for cell in (self, baseline)} - {1}
+        if len(counts) != 1:
+            return ()
+        seeds = range(counts.pop())
+        paired = [
+            [cell.reports[seed % len(cell.reports)] for cell in (self, baseline)] for seed in seeds
+        ]
+        if not all(one.values.keys() & other.values.keys() for one, other in paired):
+            return ()
+        return tuple(one.compare(other).difference for one, other in paired)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What became of the traces at one filter: kept and dropped add up to what came in.
+
+    Raises:
+        DataError: They do not.
+
+    Example:
+        >>> Flow("S_D-R", 10, 7, {"wrong answer": 3}).kept
+        7
+    """
+
+    name: str
+    given: int
+    kept: int
+    dropped: Mapping[str, int]
+    """Number by reason."""
+
+    def __post_init__(self) -> None:
+        found = self.kept + sum(self.dropped.values())
+        if found != self.given:
+            raise DataError(
+                f"flow {self.name!r}: {self.given} traces came in, kept and dropped are {found}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LossCurve:
+    """Loss of a training, in nats a target token, by optimizer step.
+
+    Example:
+        >>> LossCurve("S_D-R", ((1, 2.5), (2, 1.75))).train[-1]
+        (2, 1.75)
+    """
+
+    name: str
+    train: tuple[tuple[int, float], ...]
+    validation: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedRow:
+    """One row as it was trained: the prompt without loss, then the trained tokens.
+
+    Example:
+        >>> MaskedRow("S_D-R", "Split: ...", ("How", " old", "?", "<|im_end|>")).tokens[-1]
+        '<|im_end|>'
+    """
+
+    name: str
+    """Which student it trained."""
+    prompt: str
+    tokens: tuple[str, ...]
+    """Each trained token as text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Cells measured on the same questions.
+
+    Raises:
+        ConfigError: There is no cell, or two share one place.
+
+    Example:
+        >>> cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
+        >>> Grid("other questions", (cell,)).columns
+        ('solver',)
+    """
+
+    name: str
+    cells: tuple[Cell, ...]
+
+    def __post_init__(self) -> None:
+        if not self.cells:
+            raise ConfigError("a study needs at least one cell")
+        places = [cell.place for cell in self.cells]
+        if twice := {place for place in places if places.count(place) > 1}:
+            raise ConfigError(f"a study has one cell a place, but more for {sorted(twice)}")
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Decomposers, in the order of the cells."""
+        return tuple(dict.fromkeys(cell.row for cell in self.cells))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Solvers, in the order of the cells."""
+        return tuple(dict.fromkeys(cell.column for cell in self.cells))
+
+    def cell(self, place: Place) -> Cell | None:
+        """The cell at a place, or `None` where it was not measured."""
+        return next((cell for cell in self.cells if cell.place == place), None)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything the report shows.
+
+    `teacher`, `decomposer` and `solver` name the cells that the answer on top compares: nothing
+    distilled, the decomposer distilled, the solver distilled. Choose them before you look.
+
+    Raises:
+        ConfigError: There is no cell, two share one place, or a named place has none.
+
+    Example:
+        >>> cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
+        >>> Study("Demo", (cell,), teacher=cell.place).grid.rows
+        ('teacher',)
+    """
+
+    title: str
+    cells: tuple[Cell, ...]
+    teacher: Place
+    decomposer: Place | None = None
+    solver: Place | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    """One family: their p-values are corrected together (Holm)."""
+    transfers: tuple[Grid, ...] = ()
+    """The same students on questions of other domains, by the name of the domain."""
+    flows: tuple[Flow, ...] = ()
+    losses: tuple[LossCurve, ...] = ()
+    masked_rows: tuple[MaskedRow, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """Shown on top, such as overlap between training and test questions."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """How it was measured: models, data, seeds, versions."""
+
+    def __post_init__(self) -> None:
+        for name in ("teacher", "decomposer", "solver"):
+            place = getattr(self, name)
+            if place is not None and self.cell(place) is None:
+                raise ConfigError(f"{name}={place!r} names no cell of the study")
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The cells as rows and columns."""
+        return Grid(self.title, self.cells)
+
+    def cell(self, place: Place) -> Cell | None:
+        """The cell at a place, or `None` where it was not measured."""
+        return self.grid.cell(place)
+
+    @property
+    def pays(self) -> BreakEven | None:
+        """When the distilled decomposer has paid for itself; `None` where a price is unknown."""
+        before = self.cell(self.teacher)
+        after = self.cell(self.decomposer) if self.decomposer else None
+        if not before or not after or not before.cost or not after.cost:
+            return None
+        return break_even(before.cost, after.cost)

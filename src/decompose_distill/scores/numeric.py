@@ -1,0 +1,113 @@
+"""Scores of GSM8K: one number, found strictly, flexibly, or as the paper's code finds it."""
+
+import re
+from collections.abc import Sequence
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
+
+from decompose_distill.scores.versioning import versioned
+
+# The usual context rounds to 28 digits and refuses a million of them.
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+_NUMBER = re.compile(r"[-+−]?\$?-?\d[\d,]*(?:\.\d+)?|[-+−]?\$?-?\.\d+")
+# A sign inside "16-3" is a minus between two numbers, not the sign of the second.
+_IN_TEXT = re.compile(r"(?:(?<![\w.)])[-+−])?\$?(?:(?<![\w.)])-)?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
+# "1 000" with a space that does not break, and thousands in LaTeX.
+_PARTED = re.compile(r"(?<=\d)(?:[\u00a0\u2009\u202f]|\{,\}|,\\!|\\,)(?=\d{3}(?!\d))")
+_PAPER_MARKER = re.compile(r"the answer is", re.IGNORECASE)
+
+
+@versioned("2")
+def gsm8k_strict(answer: str, golds: Sequence[str]) -> float | None:
+    """1 where the answer is nothing but the gold's number, or its last line is `#### number`.
+
+    Case is made for `$`, `%`, thousands commas and a full stop. An answer in a sentence is
+    wrong: this measures format too.
+
+    Example:
+        >>> gsm8k_strict("$18.00", ["#### 18"]), gsm8k_strict("18 dollars", ["#### 18"])
+        (1.0, 0.0)
+    """
+    if not (known := _golds(golds)):
+        return None
+    return float(as_number(answer.rpartition("####")[2]) in known)
+
+
+@versioned("3")
+def gsm8k(answer: str, golds: Sequence[str]) -> float | None:
+    """1 where the last number of the answer equals the gold's: the flexible reading.
+
+    A gold is a number alone or, as in GSM8K's files, what follows `####`. Version 1 read the
+    minus in `16-3` as the sign of 3, version 2 only the last thousand of `1{,}000`.
+
+    Example:
+        >>> gsm8k("She earns $18.00 a day", ["9 * 2 = 18\\n#### 18"])
+        1.0
+    """
+    if not (known := _golds(golds)):
+        return None
+    return float(_last_number(answer) in known)
+
+
+@versioned("2")
+def gsm8k_paper(answer: str, golds: Sequence[str]) -> float | None:
+    """1 where any token after the last "the answer is" equals the gold, decimals cut off.
+
+    So did the code released with arXiv 2402.15000, whose slip cuts 3.75 to 3. Only to compare
+    with its figures: it accepts too much. Without the marker, the whole answer is looked at, as
+    a `Solver` has cut it off already.
+
+    Example:
+        >>> gsm8k_paper("The answer is 3.75", ["3"]), gsm8k("The answer is 3.75", ["3"])
+        (1.0, 0.0)
+    """
+    if not (known := _golds(golds)):
+        return None
+    tokens = _PAPER_MARKER.split(answer)[-1].lstrip(":").split()
+    found = {whole for token in tokens if (whole := _whole(token)) is not None}
+    return float(not found.isdisjoint(int(number) for number in known))
+
+
+def as_number(text: str) -> Decimal | None:
+    """The number that a text is, with `$`, `%`, commas and a full stop allowed; else `None`.
+
+    Example:
+        >>> as_number("$1,000."), as_number("10 apples")
+        (Decimal('1E+3'), None)
+    """
+    text = text.strip().rstrip(".%").strip()
+    return _decimal(text) if _NUMBER.fullmatch(text) else None
+
+
+def joined_thousands(text: str) -> str:
+    """A text with commas where its thousands are parted by narrow spaces or as in LaTeX.
+
+    Example:
+        >>> joined_thousands("10{,}000 and 1\u202f000"), joined_thousands("12 500")
+        ('10,000 and 1,000', '12 500')
+    """
+    return _PARTED.sub(",", text)
+
+
+def _golds(golds: Sequence[str]) -> list[Decimal]:
+    numbers = (_last_number(gold.rpartition("####")[2]) for gold in golds)
+    return [number for number in numbers if number is not None]
+
+
+def _last_number(text: str) -> Decimal | None:
+    found = _IN_TEXT.findall(joined_thousands(text))
+    return _decimal(found[-1]) if found else None
+
+
+def _whole(token: str) -> int | None:
+    """A token's number without its decimals, `$`, `,` and `%` and a full stop taken off."""
+    number = as_number(token.replace("$", "").replace(",", "").rstrip(".%"))
+    # A number of thousands of digits would take seconds to write out.
+    return int(number) if number is not None and number.adjusted() < 1000 else None
+
+
+def _decimal(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text.replace(",", "").replace("$", "").replace("−", "-"))
+    except InvalidOperation:  # digits of another script, two signs
+        return None
+    return number.normalize(_EXACT)

@@ -1,0 +1,133 @@
+"""Scores of short answers: Bamboogle, MuSiQue, StrategyQA, and questions of your own."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from decompose_distill.scores.numeric import as_number, joined_thousands
+from decompose_distill.scores.versioning import versioned
+
+_ARTICLES = re.compile(r"\b(?:a|an|the)\b(?![+#-])")
+_INITIALS = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+# Signs that make another thing of a word stay: C++, C#, A-, the minus and the point of "-0.5 °C".
+_PUNCTUATION = re.compile(
+    r"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)|[^\w\s+#.-]"
+)
+_VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
+
+
+@versioned("4")
+def exact(answer: str, golds: Sequence[str]) -> float | None:
+    """1 where the answer equals a gold: as numbers, else without case, punctuation, articles.
+
+    Signs that make another word stay (`C++`, `C#`, `AB-`), and so does a text that holds
+    nothing but articles or punctuation; version 1 dropped both. Version 2 took the numbers inside
+    a text apart at their point; to version 3, `U.S.` was another thing than `US`.
+
+    Example:
+        >>> exact("The Eiffel Tower.", ["eiffel tower"]), exact("$1,000", ["1000.0"])
+        (1.0, 1.0)
+        >>> exact("C++", ["C"])
+        0.0
+    """
+    if not (golds := _known(golds)):
+        return None
+    return _best(lambda said, gold: float(said == gold), answer, golds)
+
+
+@versioned("4")
+def f1(answer: str, golds: Sequence[str]) -> float | None:
+    """Overlap of words between answer and gold, as the harmonic mean of precision and recall.
+
+    Words as in `exact`, counted as often as they occur (SQuAD, arXiv 1606.05250, section 6.1);
+    DROP has its own, `drop_f1`.
+
+    Example:
+        >>> f1("the red ball", ["a red big ball"])
+        0.8
+    """
+    if not (golds := _known(golds)):
+        return None
+    return _best(lambda said, gold: _overlap(said.split(), gold.split()), answer, golds)
+
+
+@versioned("3")
+def contains(answer: str, golds: Sequence[str]) -> float | None:
+    """1 where the words of a gold stand in the answer, one after the other.
+
+    Lenient, as published Bamboogle figures are: "not 42" holds 42. Whole words only, and words
+    as in `exact`.
+
+    Example:
+        >>> contains("It was James Madison, I think", ["james madison"]), contains("142", ["42"])
+        (1.0, 0.0)
+        >>> contains("It is 3.50 kg", ["3.5"]), contains("about 3.75 apples", ["3"])
+        (1.0, 0.0)
+    """
+    if not (golds := _known(golds)):
+        return None
+    return _best(lambda said, gold: float(f" {gold} " in f" {said} "), answer, golds)
+
+
+@versioned("2")
+def yes_no(answer: str, golds: Sequence[str]) -> float | None:
+    """1 where answer and gold are both yes (or true) or both no (or false).
+
+    The answer's verdict is its first word, else the only verdict in it; one that holds none, or
+    both, is wrong. A gold that is neither cannot be scored. "Not true" is no; to version 1 it
+    was yes.
+
+    Example:
+        >>> yes_no("Yes, it can.", ["yes"]), yes_no("It is false", ["no"]), yes_no("42", ["no"])
+        (1.0, 1.0, 0.0)
+    """
+    known = {verdict for gold in golds if (verdict := _verdict(gold)) is not None}
+    if not known:
+        return None
+    return float(_verdict(answer) in known)
+
+
+def _known(golds: Sequence[str]) -> list[str]:
+    return [gold for gold in golds if gold.strip()]
+
+
+def _best(points: Callable[[str, str], float], answer: str, golds: Sequence[str]) -> float:
+    """Points against the best gold, initials read as one word (`US`) and as several (`J. K.`)."""
+    said = _readings(answer)
+    pairs = (pair for gold in golds for pair in zip(said, _readings(gold), strict=True))
+    return max(points(*pair) for pair in pairs)
+
+
+def _readings(text: str) -> tuple[str, str]:
+    return _normalized(text), _normalized(_INITIALS.sub("", text))
+
+
+def _verdict(text: str) -> bool | None:
+    text = text.lower().strip().lstrip("\"'*([ ")
+    found = [(word in ("yes", "true")) != bool(denied) for denied, word in _VERDICT.findall(text)]
+    if not found:
+        return None
+    return found[0] if _VERDICT.match(text) or len(set(found)) == 1 else None
+
+
+def _overlap(answer: list[str], gold: list[str]) -> float:
+    common = (Counter(answer) & Counter(gold)).total()
+    if not common:
+        return 0.0
+    precision, recall = common / len(answer), common / len(gold)
+    return 2 * precision * recall / (precision + recall)
+
+
+def _normalized(text: str) -> str:
+    text = joined_thousands(text)
+    if as_number(text) is not None:
+        return _plain(text)
+    plain = _PUNCTUATION.sub(" ", _THOUSANDS.sub("", text.lower().replace("−", "-")))
+    words = " ".join(map(_plain, _ARTICLES.sub(" ", plain).split()))
+    return words or " ".join(text.lower().split())
+
+
+def _plain(word: str) -> str:
+    number = as_number(word)
+    return word if number is None else f"{number or abs(number):f}"

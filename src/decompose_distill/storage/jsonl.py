@@ -1,0 +1,210 @@
+"""A file of lines with one writer: appended durably, repaired after a kill, put in order whole."""
+
+import json
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.storage.atomic import replacing
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+SYNC_SECONDS = 1.0
+"""Longest time between two waits for the disk while lines are added."""
+
+
+class LineFile:
+    """An append-only file of JSON lines; each is with the operating system before the next.
+
+    A kill of this process loses none of them. The disk is waited for once in `SYNC_SECONDS`
+    and on closing, so a power cut may lose what was added since.
+
+    Opening takes the lock that keeps other writers out, and repairs a last line torn by a kill.
+    Others may read meanwhile. Use as a context manager.
+
+    Raises:
+        ConfigError: Another run writes the file.
+        DataError: The file ends in something that is no line of JSON, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with ExitStack() as undo, _writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(self.path)
+            undo.callback(self._lock.release)
+            _repair_last_line(self.path)
+            self._open()
+            undo.pop_all()
+
+    def _open(self) -> None:
+        self._file: BinaryIO = self.path.open("ab+", buffering=0)
+        self._end = self._file.seek(0, os.SEEK_END)
+        self._synced = time.monotonic()
+
+    def append(self, line: str) -> int:
+        """Write one line, given without its end, and tell where it begins."""
+        data, begins = line.encode() + b"\n", self._end
+        with _writing(self.path):
+            if self._file.write(data) != len(data):
+                self._file.truncate(begins)  # what comes next must not be glued to it
+                raise OSError("no room for a whole line")
+            self._end += len(data)
+            if time.monotonic() - self._synced > SYNC_SECONDS:
+                self._sync()
+        return begins
+
+    def read(self, begins: int) -> str:
+        """The line that begins there, without its end."""
+        self._file.seek(begins)  # writing goes to the end all the same
+        parts = []
+        while part := self._file.read(4096):
+            parts.append(part)
+            if b"\n" in part:
+                break
+        return b"".join(parts).partition(b"\n")[0].decode()
+
+    def put_last(self, order: Sequence[int], dropped: Collection[int]) -> None:
+        """Rewrite the file, at once or not at all.
+
+        Args:
+            order: Where the lines begin that are to stand last, in their new order.
+            dropped: Where the lines begin that are to go; all others stay as they are.
+        """
+        self._file.close()
+        with (
+            _writing(self.path),
+            replacing(self.path) as partial,
+            partial.open("wb") as new,
+            self.path.open("rb") as lines,
+        ):
+            for line in _others(lines, sorted({*order, *dropped})):
+                new.write(line)
+            for begins in order:
+                lines.seek(begins)
+                new.write(lines.readline())
+        self._open()
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if not self._file.closed:  # as it is where rewriting it failed
+                self._sync()
+                self._file.close()
+        finally:
+            self._lock.release()
+
+
+def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
+    upcoming = iter(left_out)
+    skipped, begins = next(upcoming, None), 0
+    for line in lines:
+        if begins == skipped:
+            skipped = next(upcoming, None)
+        else:
+            yield line
+        begins += len(line)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Map what the operating system says against writing."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot write: {error.strerror or error}; what is in it is kept: make room "
+            "or set its rights, then run again to go on"
+        ) from error
+
+
+def _locked(path: Path) -> "BaseFileLock":
+    from filelock import FileLock, Timeout  # half of what importing this package would take
+
+    lock = FileLock(f"{path}.lock", thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(
+            f"{path} is being written by another run: wait for it, or name another file"
+        ) from error
+    return lock
+
+
+def _repair_last_line(path: Path) -> None:
+    """Complete or drop what follows the last line end: a kill came in the middle of a write."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        begins = _last_line(file)
+        file.seek(begins)
+        torn = file.read()
+        if is_json(torn):
+            file.write(b"\n")
+        elif torn.startswith((b"{", b"\0")):  # zeros are what a power cut leaves
+            file.truncate(begins)
+        elif torn:
+            raise DataError(f"{path}: not JSON: it ends in {torn[:40]!r}; name another file")
+
+
+def _last_line(file: BinaryIO) -> int:
+    """Where what follows the last line end begins."""
+    end = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65536)
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def is_json(line: bytes) -> bool:
+    """Whether a line is whole."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def decode_object(line: str | bytes, where: str) -> dict[str, Any]:
+    """Read one line; `where` (file and line) starts every error message.
+
+    Raises:
+        DataError: The line is no JSON object.
+    """
+    try:
+        row = json.loads(line if isinstance(line, str) else line.decode())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    return row
+
+
+def typed(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
+    """A field of a JSON object.
+
+    Raises:
+        DataError: It is missing, or of another type.
+    """
+    value = row.get(name)
+    if type(value) is kind:  # exactly, as a bool is an int too; JSON makes no subclasses
+        return value
+    if name not in row:
+        raise DataError(f"{where}: missing field {name!r}")
+    found = type(value).__name__
+    raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")

@@ -1,0 +1,194 @@
+"""Traces on disk: JSON lines with a schema version, appended durably, read strictly."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from decompose_distill.errors import DataError
+from decompose_distill.storage.atomic import replacing
+from decompose_distill.storage.jsonl import LineFile, decode_object, is_json, typed
+from decompose_distill.types import (
+    Decomposition,
+    Failure,
+    Question,
+    Solution,
+    Subquestion,
+    Trace,
+    Usage,
+)
+
+SCHEMA = 1
+
+
+def read_traces(path: str | Path) -> Iterator[Trace]:
+    """Read traces one by one, in the order of the file, also while it is being written.
+
+    A last line without its end that is not whole is left out: its writer is not done with it.
+
+    Raises:
+        DataError: A line is malformed; the message names file, line and field.
+
+    Example:
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/traces.jsonl"
+        >>> write_traces([], path)
+        >>> list(read_traces(path))
+        []
+    """
+    return (trace for _, trace in scan_traces(path))
+
+
+def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
+    """Write traces as JSON lines; the file appears whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> write_traces([], tempfile.mkdtemp() + "/traces.jsonl")
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
+        for trace in traces:
+            file.write(encode_trace(trace).encode() + b"\n")
+
+
+def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:
+    """Read traces as `read_traces` does, each with where its line begins, in bytes."""
+    path, begins = Path(path), 0
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of traces")
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n") and not is_json(line):
+                return  # its writer is not done with it, or was killed
+            if line.strip():
+                yield begins, decode_trace(line, f"{path}:{number}")
+            begins += len(line)
+
+
+class Journal(LineFile):
+    """A file of traces that is added to; see `LineFile` for what is durable when."""
+
+    def add(self, trace: Trace) -> int:
+        """Write one trace, and tell where its line begins."""
+        return self.append(encode_trace(trace))
+
+    def trace(self, begins: int) -> Trace:
+        """Read back the trace whose line begins there."""
+        return decode_trace(self.read(begins), f"{self.path} at byte {begins}")
+
+
+def encode_trace(trace: Trace) -> str:
+    """One trace as one line of JSON, without its line end."""
+    row: dict[str, Any] = {"schema": SCHEMA, "key": trace.key, "sample": trace.sample}
+    if trace.solve:
+        row["solve"] = trace.solve
+    row["question"] = _encode_question(trace.question)
+    if trace.decomposition is not None:
+        row["decomposition"] = {
+            "subquestions": [each.text for each in trace.decomposition.subquestions],
+            "text": trace.decomposition.text,
+            "usage": _encode_usage(trace.decomposition.usage),
+        }
+    outcome = trace.outcome
+    if isinstance(outcome, Solution):
+        row["solution"] = {"answer": outcome.answer, "text": outcome.text}
+        row["solution"]["usage"] = _encode_usage(outcome.usage)
+    else:
+        row["failure"] = {"stage": outcome.stage, "reason": outcome.reason}
+        row["failure"] |= {"message": outcome.message, "text": outcome.text}
+        row["failure"]["usage"] = _encode_usage(outcome.usage)
+    return json.dumps(row)
+
+
+def decode_trace(line: str | bytes, where: str) -> Trace:
+    """Read one line; `where` (file and line) starts every error message.
+
+    Raises:
+        DataError: The line is no trace of this schema.
+    """
+    row = decode_object(line, where)
+    schema = typed(row, "schema", int, where)
+    if schema != SCHEMA:
+        raise DataError(f"{where}: schema {schema}; this version reads schema {SCHEMA}")
+    question = decode_question(typed(row, "question", dict, where), where)
+    sample = typed(row, "sample", int, where)
+    decomposition = _decode_decomposition(row, question, sample, where)
+    outcome = _decode_outcome(row, question, decomposition, sample, where)
+    solve = typed(row, "solve", int, where) if "solve" in row else 0
+    return Trace(question, outcome, sample, solve, typed(row, "key", str, where))
+
+
+def decode_question(row: Mapping[str, Any], where: str) -> Question:
+    """Read a question from a JSON object.
+
+    Raises:
+        DataError: A field is missing, empty or of another type.
+    """
+    texts: dict[str, Any] = {}
+    for name in ("answer", "context", "id"):
+        if row.get(name) is not None:
+            texts[name] = typed(row, name, str, where)
+    aliases = _texts(row, "aliases", where) if "aliases" in row else ()
+    try:
+        return Question(typed(row, "text", str, where), aliases=tuple(aliases), **texts)
+    except DataError as error:
+        raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from None
+
+
+def _texts(row: Mapping[str, Any], name: str, where: str) -> list[str]:
+    texts = row[name] if name in row else typed(row, name, list, where)
+    if type(texts) is not list or not set(map(type, texts)) <= {str}:
+        raise DataError(f"{where}: field {name!r} must be a list of strings")
+    return list(texts)
+
+
+def _encode_question(question: Question) -> dict[str, Any]:
+    fields = {"id": question.id, "text": question.text, "answer": question.answer}
+    fields |= {"context": question.context}
+    present: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
+    return present | ({"aliases": list(question.aliases)} if question.aliases else {})
+
+
+def _encode_usage(usage: Usage) -> dict[str, int]:
+    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+
+
+def _decode_usage(row: Mapping[str, Any], where: str) -> Usage:
+    usage = typed(row, "usage", dict, where)
+    read = typed(usage, "input_tokens", int, where)
+    return Usage(read, typed(usage, "output_tokens", int, where))
+
+
+def _decode_decomposition(
+    row: Mapping[str, Any], question: Question, sample: int, where: str
+) -> Decomposition | None:
+    if "decomposition" not in row:
+        return None
+    part = typed(row, "decomposition", dict, where)
+    subquestions = tuple(map(Subquestion, _texts(part, "subquestions", where)))
+    text = typed(part, "text", str, where)
+    return Decomposition(question, subquestions, text, sample, _decode_usage(part, where))
+
+
+def _decode_outcome(
+    row: Mapping[str, Any],
+    question: Question,
+    decomposition: Decomposition | None,
+    sample: int,
+    where: str,
+) -> Solution | Failure:
+    if "solution" in row:
+        if decomposition is None:
+            raise DataError(f"{where}: missing field 'decomposition'")
+        part = typed(row, "solution", dict, where)
+        answer, text = typed(part, "answer", str, where), typed(part, "text", str, where)
+        return Solution(decomposition, answer, text, _decode_usage(part, where))
+    part = typed(row, "failure", dict, where)
+    stage = typed(part, "stage", str, where)
+    if stage not in ("decompose", "solve"):
+        raise DataError(f"{where}: field 'stage' must be 'decompose' or 'solve', not {stage!r}")
+    reason, message = typed(part, "reason", str, where), typed(part, "message", str, where)
+    text, usage = typed(part, "text", str, where), _decode_usage(part, where)
+    return Failure(question, stage, reason, message, text, decomposition, sample, usage)

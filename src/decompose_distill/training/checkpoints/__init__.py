@@ -1,0 +1,1 @@
+"""A student on disk: saving, resuming, verifying, publishing."""

@@ -1,0 +1,193 @@
+"""A student on disk: an ordinary Hugging Face directory with a manifest, whole or absent."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+
+from decompose_distill.errors import CheckpointError, ConfigError
+from decompose_distill.models.loading import save_model
+from decompose_distill.prompts import Prompt
+from decompose_distill.storage.atomic import sync, write_text
+from decompose_distill.training.checkpoints.resume import has_begun
+from decompose_distill.training.data.examples import TARGETS, Role, Target
+from decompose_distill.types import Sampling
+
+FORMAT = 1
+MANIFEST = "decompose_distill.json"
+LOSSES = "losses.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a checkpoint is and how it came to be."""
+
+    role: Role
+    target: Target
+    prompt: Prompt
+    """The prompt it was trained on, and is sampled with."""
+    sampling: Sampling
+    base_model: str
+    data: Mapping[str, Any]
+    """Hash and number of the examples, and what the filter dropped."""
+    config: Mapping[str, Any]
+    figures: Mapping[str, Any]
+    """Steps, losses, seconds."""
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as plain data."""
+        return {
+            "format": FORMAT,
+            "role": self.role,
+            "target": self.target,
+            "prompt": self.prompt.to_json(),
+            "sampling": asdict(self.sampling),
+            "base_model": self.base_model,
+            "data": self.data,
+            "config": self.config,
+            "figures": self.figures,
+            "versions": self.versions,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """How the training of a student went, in nats a target token."""
+
+    train: tuple[float, ...]
+    """Of each optimizer step."""
+    validation: tuple[tuple[int, float], ...] = ()
+    """Step and loss of each validation."""
+
+
+def load_losses(checkpoint: str | Path) -> Losses:
+    """Read how the training of a student went; empty for one saved without its losses.
+
+    Example:
+        >>> load_losses("runs/none")
+        Losses(train=(), validation=())
+    """
+    path = Path(checkpoint) / LOSSES
+    if not path.is_file():
+        return Losses(())
+    row = json.loads(path.read_text(encoding="utf-8"))
+    return Losses(tuple(row["train"]), tuple((step, loss) for step, loss in row["validation"]))
+
+
+def check_output_dir(output_dir: str | Path) -> Path:
+    """Make sure that a checkpoint can be put there.
+
+    Raises:
+        ConfigError: Something else is there already.
+    """
+    path = Path(output_dir)
+    if _is_finished(path):  # a kill may have come between moving it there and tidying up
+        shutil.rmtree(_partial(path), ignore_errors=True)
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise ConfigError(f"output_dir {path} exists with other content: name a new directory")
+    return path
+
+
+@contextmanager
+def working_folder(output_dir: Path) -> Iterator[Path]:
+    """The folder beside `output_dir` for what is unfinished, held by one process at a time.
+
+    It stays after an error once a run has begun, and goes with a finished run.
+
+    Raises:
+        ConfigError: Another process is training into it.
+    """
+    folder = _partial(output_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "lock", timeout=0):
+            try:
+                yield folder
+            finally:
+                if _is_finished(output_dir) or not has_begun(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+    except Timeout as error:
+        raise ConfigError(
+            f"output_dir {output_dir}: another process is training into it; wait for it, or name "
+            "another directory"
+        ) from error
+
+
+def save_student(
+    place: Path, model: Any, tokenizer: Any, card: str, manifest: Manifest, losses: Losses
+) -> None:
+    """Write a student to a new folder, with its card and losses; its manifest is written last.
+
+    Raises:
+        CheckpointError: It could not be written; nothing of it is left.
+    """
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        save_model(model, tokenizer, place)
+        (place / "README.md").write_text(card, encoding="utf-8")
+        write_text(place / LOSSES, json.dumps(asdict(losses)))
+        write_text(place / MANIFEST, json.dumps(manifest.to_json(), indent=2))
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(place, ignore_errors=True)
+        raise CheckpointError(
+            f"cannot write the student to {place}: {error}. Make room and call again: the "
+            "training itself is kept"
+        ) from error
+
+
+def publish(place: Path, output_dir: Path) -> None:
+    """Move a finished student to where it was asked for, in one step."""
+    if output_dir.exists():
+        output_dir.rmdir()  # empty, or it is not ours to remove
+    for file in place.iterdir():
+        sync(file)
+    place.replace(output_dir)
+    sync(output_dir.parent)
+
+
+def _partial(output_dir: Path) -> Path:
+    return output_dir.with_name(f"{output_dir.name}.partial")
+
+
+def _is_finished(output_dir: Path) -> bool:
+    return (output_dir / MANIFEST).is_file()
+
+
+def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
+    """Read a checkpoint's manifest and check that it can serve a role.
+
+    Raises:
+        CheckpointError: It is missing, incomplete, of another format or for another role.
+    """
+    path = Path(checkpoint) / MANIFEST
+    if not path.is_file():
+        raise CheckpointError(
+            f"{checkpoint} is no complete checkpoint of distill(): {MANIFEST} is missing"
+        )
+    try:
+        manifest = _read(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error!r}") from error
+    if manifest.role != role:
+        raise CheckpointError(
+            f"{checkpoint} was trained as {manifest.role}, not as {role}: load it with "
+            f"{manifest.role.capitalize()}.from_pretrained"
+        )
+    return manifest
+
+
+def _read(row: Mapping[str, Any]) -> Manifest:
+    if row["format"] != FORMAT:
+        raise ValueError(f"format {row['format']}; this version reads format {FORMAT}")
+    if row["target"] not in TARGETS.get(row["role"], ()):
+        raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
+    prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
+    rest = (row[name] for name in ("base_model", "data", "config", "figures", "versions"))
+    return Manifest(row["role"], row["target"], prompt, sampling, *rest)

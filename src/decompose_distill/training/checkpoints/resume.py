@@ -1,0 +1,121 @@
+"""The state of an unfinished run on disk, so that it goes on exactly where it was."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from decompose_distill.errors import CheckpointError, ConfigError
+from decompose_distill.storage.atomic import sync, write_text
+from decompose_distill.training.engine.optimizer import Optimizer
+
+_RUN = "run.json"
+_MARK = "state.json"
+"""Written last: a state without it is a torn one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, and how it went."""
+
+    step: int = 0
+    losses: tuple[float, ...] = ()
+    """Of each step so far."""
+    validation: tuple[tuple[int, float], ...] = ()
+    """Step and loss of each validation so far."""
+    seconds: float = 0.0
+    """Of training, without pauses between calls."""
+
+    @property
+    def best_step(self) -> int:
+        """Step with the smallest validation loss, else the last one."""
+        return min(self.validation, key=lambda each: each[1])[0] if self.validation else self.step
+
+    @property
+    def stale(self) -> int:
+        """Validations since the best one."""
+        return sum(step > self.best_step for step, _ in self.validation)
+
+
+def begin(folder: Path, run: Mapping[str, Any]) -> None:
+    """Open the folder of a run, new or unfinished.
+
+    Raises:
+        ConfigError: It holds an unfinished run of other settings or data.
+    """
+    path, run = folder / _RUN, json.loads(json.dumps(run))  # as it reads back: tuples are lists
+    if has_begun(folder):
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if changed := [name for name in run if before.get(name) != run[name]]:
+            name = changed[0]
+            raise ConfigError(
+                f"{folder} holds an unfinished run with another {name}: "
+                f"{before.get(name)} there, {run[name]} now. Call with its settings to go on, "
+                "remove that folder to start anew, or name another output_dir"
+            )
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(run, indent=2))
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a run was opened there."""
+    return (folder / _RUN).is_file()
+
+
+def save_state(folder: Path, optimizer: Optimizer, progress: Progress) -> None:
+    """Write a state durably, and remove those that are neither the newest nor the best.
+
+    Raises:
+        CheckpointError: It could not be written; the states before are still there.
+    """
+    place = _place(folder, progress.step)
+    try:
+        place.mkdir(exist_ok=True)
+        save_file(optimizer.state(), place / "state.safetensors")
+        sync(place / "state.safetensors")
+        write_text(place / _MARK, json.dumps(asdict(progress)))
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(place, ignore_errors=True)
+        left = load_progress(folder).step
+        raise CheckpointError(
+            f"cannot write the state of step {progress.step} to {folder}: {error}. Make room and "
+            f"call again: the run goes on from step {left}"
+        ) from error
+    for other in folder.glob("step-*"):
+        if other not in (place, _place(folder, progress.best_step)):
+            shutil.rmtree(other)
+
+
+def load_progress(folder: Path) -> Progress:
+    """Progress of the newest whole state, or none."""
+    whole = sorted(path.parent for path in folder.glob(f"step-*/{_MARK}"))
+    if not whole:
+        return Progress()
+    row = json.loads((whole[-1] / _MARK).read_text(encoding="utf-8"))
+    validation = tuple((step, loss) for step, loss in row["validation"])
+    return Progress(row["step"], tuple(row["losses"]), validation, row["seconds"])
+
+
+def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
+    """Put weights and moments of a step back into a model and its optimizer.
+
+    Raises:
+        CheckpointError: The state is damaged, or of another model.
+    """
+    path = _place(folder, step) / "state.safetensors"
+    try:
+        optimizer.load(load_file(path), step)
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} is damaged: {error}; remove {folder} to start anew"
+        ) from error
+
+
+def _place(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}"

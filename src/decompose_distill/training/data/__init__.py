@@ -1,0 +1,1 @@
+"""Traces to batches: examples, token ids, audit, batching."""

@@ -1,0 +1,208 @@
+"""The audit before step 1: faults that would not crash a run, only spoil it.
+
+Each check gives the reason why a row, or the whole set, must not be trained on, or `None`.
+"""
+
+import re
+import tempfile
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from decompose_distill.errors import TrainingError
+from decompose_distill.models.chat_template import (
+    end_of_turn,
+    neutralize,
+    prompt_ids,
+    special_tokens,
+)
+from decompose_distill.training.data.batching import Batch, collate
+from decompose_distill.training.data.examples import Example
+from decompose_distill.training.data.token_dataset import Rows
+from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.types import Message
+
+SHOWN = 3
+LEAST_LEAKED = 20
+"""Characters of a completion below which finding it in the prompt may be chance."""
+_ANSWER = r"(?:the (?:final )?answer is:?|####)\s*{gold}(?!\w)"
+
+
+def audit_row(tokenizer: Any, example: Example, row: Tokens) -> None:
+    """Check one example against its tokens.
+
+    Raises:
+        TrainingError: It must not be trained on; the message names the row and the reason.
+    """
+    if reason := next(filter(None, _row_faults(tokenizer, example, row)), None):
+        raise TrainingError(f"audit: trace {row.name}: {reason}")
+
+
+def _row_faults(tokenizer: Any, example: Example, row: Tokens) -> Iterator[str | None]:
+    yield _not_trained(row)
+    yield _prompt_differs(tokenizer, example, row)
+    yield _end_missing(tokenizer, row)
+    yield _special_inside(tokenizer, example, row)
+    yield _text_lost(tokenizer, example, row)
+    yield _leak(example)
+
+
+def _not_trained(row: Tokens) -> str | None:
+    return None if 0 < row.start < len(row.ids) else "no token of it would be trained"
+
+
+def _prompt_differs(tokenizer: Any, example: Example, row: Tokens) -> str | None:
+    sampled, trained = prompt_ids(tokenizer, example.messages), list(row.ids[: row.start])
+    if sampled == trained:
+        return None
+    pairs = enumerate(zip(sampled, trained, strict=False))
+    at = next((at for at, (one, other) in pairs if one != other), min(len(sampled), len(trained)))
+    return (
+        f"the prompt differs from what sampling sends, from token {at} on: "
+        f"{tokenizer.decode(trained[at : at + 8])!r} trained, "
+        f"{tokenizer.decode(sampled[at : at + 8])!r} sampled"
+    )
+
+
+def _end_missing(tokenizer: Any, row: Tokens) -> str | None:
+    end = end_of_turn(tokenizer)
+    if row.ids[-1] == end:
+        return None
+    return (
+        f"the end-of-turn token {tokenizer.decode([end])!r} is not trained, the last trained token "
+        f"is {tokenizer.decode([row.ids[-1]])!r}: the student would never stop"
+    )
+
+
+def _special_inside(tokenizer: Any, example: Example, row: Tokens) -> str | None:
+    blank = [Message(message.role, "x") for message in example.messages]
+    wanted = _specials(tokenizer, prompt_ids(tokenizer, blank))
+    found = _specials(tokenizer, row.ids[:-1])
+    if extra := found - wanted:
+        return f"its text holds the special token {next(iter(extra))!r}, which is no text"
+    return None
+
+
+def _specials(tokenizer: Any, ids: Sequence[int]) -> Counter[str]:
+    special = set(special_tokens(tokenizer))
+    tokens = tokenizer.convert_ids_to_tokens(list(ids))
+    return Counter(token for token in tokens if token in special)
+
+
+def _text_lost(tokenizer: Any, example: Example, row: Tokens) -> str | None:
+    trained = _letters(tokenizer.decode(row.ids[row.start : -1]))
+    wanted = _letters(neutralize(tokenizer, example.completion))
+    if trained == wanted:
+        return None
+    if wanted.startswith(trained):
+        return f"its completion is cut off, after {tokenizer.decode(row.ids[-9:-1])!r}"
+    return "the tokenizer does not give its completion back: the student would learn other words"
+
+
+def _letters(text: str) -> str:
+    """Without what tokenizers may change: spaces, and how a sign is composed."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+def _leak(example: Example) -> str | None:
+    asked = "\n".join(each.content for each in example.messages if each.role == "user")
+    for gold in example.golds:
+        answer = gold.rpartition("####")[2].strip()
+        pattern = _ANSWER.format(gold=re.escape(answer))
+        if answer and re.search(pattern, asked, re.IGNORECASE):
+            return f"its prompt gives the answer {answer!r} away"
+    if len(example.completion) >= LEAST_LEAKED and example.completion in asked:
+        return "its prompt holds the whole completion"
+    return None
+
+
+def audit_rows(
+    tokenizer: Any, config: Any, train: Rows, validation: Rows, max_duplicates: float
+) -> None:
+    """Check a whole training set against its tokenizer and the model's config.
+
+    Raises:
+        TrainingError: It must not be trained on; the message says why.
+    """
+    faults = (
+        _vocabulary_disagrees(tokenizer, config, train),
+        _all_the_same(train),
+        _repeated(train, max_duplicates),
+        _overlap(train, validation),
+        end_masked(collate(train[:SHOWN]), train[:SHOWN]),
+        _template_lost(tokenizer),
+    )
+    if reason := next(filter(None, faults), None):
+        raise TrainingError(f"audit: {reason}")
+
+
+def _vocabulary_disagrees(tokenizer: Any, config: Any, train: Rows) -> str | None:
+    size, needed = config.get_text_config().vocab_size, train.largest_id + 1
+    if max(needed, len(tokenizer)) <= size:
+        return None
+    return (
+        f"the tokenizer has {max(needed, len(tokenizer))} tokens, the model only {size}: "
+        "they do not belong together"
+    )
+
+
+def _all_the_same(train: Rows) -> str | None:
+    if len(train) == 1 or train.different_completions > 1:
+        return None
+    return f"all {len(train)} completions are the same: there is nothing to learn"
+
+
+def _repeated(train: Rows, most: float) -> str | None:
+    if train.repeats <= most * len(train):
+        return None
+    return (
+        f"{train.repeats} of {len(train)} examples repeat another one, more than the share "
+        f"{most}: drop them with keep=filters.all_of(..., filters.distinct()), or raise "
+        "max_duplicates"
+    )
+
+
+def _overlap(train: Rows, validation: Rows) -> str | None:
+    if not (shared := validation.shared_prompts(train)):
+        return None
+    return (
+        f"trace {shared[0].name}: its prompt is also trained on, as are {len(shared)} of "
+        f"{len(validation)} of the validation; give equal questions one id, or take them out"
+    )
+
+
+def end_masked(batch: Batch, rows: Sequence[Tokens]) -> str | None:
+    """Whether padding takes an end token out of the loss, as where both are the same token."""
+    for place, row in enumerate(rows):
+        if (
+            int(batch.targets[place].sum()) != row.targets
+            or not batch.targets[place, len(row.ids) - 1]
+        ):
+            return f"trace {row.name}: padding hides some of its trained tokens"
+    return None
+
+
+def _template_lost(tokenizer: Any) -> str | None:
+    chat = (Message("system", "Split."), Message("user", "How old are Ada and Bob?"))
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        saved = AutoTokenizer.from_pretrained(folder)
+    if saved.chat_template and prompt_ids(saved, chat) == prompt_ids(tokenizer, chat):
+        return None
+    return "the chat template is lost or changed when the tokenizer is saved"
+
+
+def show_rows(tokenizer: Any, rows: Sequence[Tokens]) -> str:
+    """A few rows as text, what is trained between marks, its tokens apart."""
+    return "\n\n".join(_show(tokenizer, row) for row in rows[:SHOWN])
+
+
+def _show(tokenizer: Any, row: Tokens) -> str:
+    trained = "|".join(tokenizer.decode([token]) for token in row.ids[row.start :])
+    return (
+        f"trace {row.name}: {len(row.ids)} tokens, trained are the {row.targets} between ⟦ and ⟧\n"
+        f"{tokenizer.decode(row.ids[: row.start])}⟦{trained}⟧"
+    )

@@ -1,0 +1,1 @@
+"""Batches to optimizer steps: the loop, the optimizer, adapters."""

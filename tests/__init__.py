@@ -1,0 +1,1 @@
+"""The tests mirror the package; `stories` cross its rooms, `support` serves them."""

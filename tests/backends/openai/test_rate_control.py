@@ -1,0 +1,183 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from decompose_distill.backends.openai.rate_control import AT_ONCE, Gate, Meter, Pace
+
+
+class Naps:
+    """A sleep that takes no time and remembers for how long it was asked to sleep."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+def pace(
+    most: int = 64,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    requests: float | None = None,
+    tokens: float | None = None,
+) -> Pace:
+    return Pace(most, Meter.a_minute(requests), Meter.a_minute(tokens), sleep)
+
+
+def test_a_meter_spreads_its_units_evenly() -> None:
+    meter = Meter.a_minute(60)
+
+    assert [meter.take(1, now=100.0) for _ in range(3)] == [0, 1, 2]
+    assert meter.take(1, now=200.0) == 0
+
+
+def test_a_meter_gives_back_what_was_not_used() -> None:
+    meter = Meter.a_minute(600)
+    meter.take(100, now=0.0)
+    meter.correct(-90)
+
+    assert meter.take(1, now=0.0) == pytest.approx(1)
+
+
+def test_a_meter_without_limit_lets_everything_through() -> None:
+    meter = Meter.a_minute(None)
+
+    assert [meter.take(10**9, now=1.0) for _ in range(3)] == [0, 0, 0]
+
+
+def test_a_gate_lets_in_as_many_as_fit_and_the_others_in_turn() -> None:
+    async def run() -> list[int]:
+        gate, inside = Gate(2), []
+
+        async def visit(number: int) -> None:
+            await gate.enter()
+            inside.append(number)
+            assert gate.inside <= 2
+            await asyncio.sleep(0)
+            gate.leave()
+
+        await asyncio.gather(*map(visit, range(6)))
+        assert gate.load == 0
+        return inside
+
+    assert asyncio.run(run()) == list(range(6))
+
+
+@pytest.mark.parametrize("given_a_place", [False, True])
+def test_who_is_cancelled_at_a_gate_keeps_no_place(given_a_place: bool) -> None:
+    async def run() -> None:
+        gate = Gate(1)
+        await gate.enter()
+        waiting = asyncio.ensure_future(gate.enter())
+        await asyncio.sleep(0)
+        if given_a_place:
+            gate.leave()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        if not given_a_place:
+            gate.leave()
+        assert (gate.load, waiting.cancelled()) == (0, True)
+        await asyncio.wait_for(gate.enter(), 1)
+
+    asyncio.run(run())
+
+
+def test_refusals_of_what_was_sent_together_lower_the_pace_once() -> None:
+    async def run() -> None:
+        ours = pace(AT_ONCE)
+        before = ours.gate.size
+        seen = [await ours.enter(1) for _ in range(AT_ONCE)]
+        for refusals in seen:
+            ours.refused(refusals)
+            ours.leave(0)
+        once = ours.gate.size
+        assert once < before
+        ours.refused(await ours.enter(1))
+        assert ours.gate.size < once
+
+    asyncio.run(run())
+
+
+def test_successes_raise_the_pace_fast_till_a_refusal_and_by_one_a_round_after_it() -> None:
+    async def run() -> None:
+        ours = pace(64)
+        for _ in range(AT_ONCE):
+            ours.succeeded()
+        assert ours.gate.size == 2 * AT_ONCE
+        ours.refused(0)
+        lowered = ours.gate.size
+        for _ in range(int(lowered)):
+            ours.succeeded()
+        assert lowered + 0.8 < ours.gate.size < lowered + 1.2
+        for _ in range(10_000):
+            ours.succeeded()
+        assert ours.gate.size == 64
+
+    asyncio.run(run())
+
+
+def test_the_pace_never_falls_below_one_request() -> None:
+    async def run() -> None:
+        ours = pace()
+        for refusals in range(100):
+            ours.refused(refusals)
+        assert ours.gate.size == 1
+        await asyncio.wait_for(ours.enter(1), 1)
+
+    asyncio.run(run())
+
+
+def test_nobody_enters_during_a_pause_not_even_who_waited_for_the_rate() -> None:
+    async def run() -> None:
+        over = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            if seconds == 7:
+                await over.wait()
+
+        ours = pace(sleep=sleep, requests=60)
+        await ours.enter(1)
+        entering = asyncio.ensure_future(ours.enter(1))
+        ours.pause(7)
+        done, _ = await asyncio.wait([entering], timeout=0.05)
+        assert not done
+        assert not ours.has_room
+        over.set()
+        await asyncio.wait_for(entering, 1)
+        assert ours.has_room
+
+    asyncio.run(run())
+
+
+def test_the_limits_of_the_user_are_kept_and_tokens_corrected() -> None:
+    async def run() -> list[float]:
+        naps = Naps()
+        ours = pace(sleep=naps, requests=6000, tokens=600)
+        for tokens in (100, 100):
+            await ours.enter(tokens)
+            ours.leave(-90)
+        await ours.enter(1)
+        return naps.seconds
+
+    first, second = asyncio.run(run())
+    assert first == pytest.approx(1, abs=0.2)  # the 10 tokens the first one used
+    assert second == pytest.approx(2, abs=0.2)
+
+
+def test_a_refused_rate_is_measured_and_kept_below_what_was_served() -> None:
+    async def run() -> list[float]:
+        naps = Naps()
+        ours = pace(sleep=naps)
+        await ours.enter(1)  # one is always under way, so that the time is worth measuring
+        for _ in range(100):
+            refusals = await ours.enter(1)
+            ours.succeeded()
+            ours.leave(0)
+            await asyncio.sleep(0.001)
+        ours.refused(refusals)
+        for _ in range(3):
+            await ours.enter(1)
+        return naps.seconds
+
+    assert len(asyncio.run(run())) >= 2

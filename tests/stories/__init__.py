@@ -1,0 +1,1 @@
+"""What crosses rooms: kills, budgets, resuming, docs, examples."""

@@ -1,0 +1,119 @@
+"""The pages keep their word: their Python runs, their commands parse, no name is missing."""
+
+import doctest
+import re
+import tomllib
+from pathlib import Path
+from shlex import split
+
+import pytest
+from typer.main import get_command
+
+import decompose_distill as dd
+from decompose_distill.cli.commands import app
+from tests.support.docs_blocks import PAGES, ROOT, blocks, docs_student, stand_ins, write_questions
+
+__all__ = ["docs_student", "stand_ins"]
+
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_python_of_a_page_runs_in_order_and_prints_what_it_says(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_questions(tmp_path)
+    names: dict[str, object] = {"__name__": "__main__"}
+    for block in blocks(page):
+        if block.language != "python" or not block.runs:
+            continue
+        padding = "\n" * (block.line - 1)  # so that a traceback shows the line of the page
+        capsys.readouterr()
+        exec(compile(padding + block.body, _name(page), "exec"), names)
+        printed = capsys.readouterr().out
+        if block.output is not None:
+            same = doctest.OutputChecker().check_output(
+                block.output, printed, doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+            )
+
+            assert same, f"{_name(page)}:{block.line} printed:\n{printed}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_commands_of_a_page_have_the_options_it_gives_them(page: Path) -> None:
+    scripts = (block.body for block in blocks(page) if block.language == "bash")
+    text = "\n".join(scripts).replace("\\\n", " ")
+    for line in re.findall(r"\bdecompose-distill (\w+ .*)", text):
+        command, *arguments = split(line.split("&&")[0], comments=True)
+
+        assert COMMANDS[command].make_context(command, arguments).params
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    shown = set(re.findall(r"^::: decompose_distill\.(\w+)$", pages, re.MULTILINE))
+
+    assert shown >= set(dd.__all__)
+
+
+def test_every_command_and_option_is_in_the_reference() -> None:
+    page = _page("reference/cli.md")
+    for name, command in COMMANDS.items():
+        assert f"## {name}" in page
+        for parameter in command.params:
+            assert f"`{max(parameter.opts, key=len)}`" in page or parameter.name == "help"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (ROOT / "docs").rglob("*.md"):
+        assert str(page.relative_to(ROOT / "docs").as_posix()) in navigation
+
+
+def test_every_link_between_files_leads_somewhere() -> None:
+    for page in (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"):
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_the_backend_package_of_the_how_to_is_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = list(blocks(ROOT / "docs" / "how-to" / "write-a-backend.md"))
+    project = tomllib.loads(next(each.body for each in page if each.language == "toml"))["project"]
+    [(group, points)] = project["entry-points"].items()
+    metadata = tmp_path / f"{project['name']}-{project['version']}.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    rows = "\n".join(f"{name} = {target}" for name, target in points.items())
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{rows}\n")
+    [module] = {target.partition(":")[0] for target in points.values()}
+    (tmp_path / f"{module}.py").write_text(
+        next(each.body for each in page if each.body.startswith(f"# {module}.py"))
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    for name in points:
+        dd.testing.check_backend(lambda name=name: dd.load_backend(f"{name}:model"))
+
+
+def test_the_readme_keeps_its_two_commands_and_the_place_of_the_table() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert re.search(r"<!-- demo table -->.*<!-- /demo table -->", readme, re.DOTALL)
+    assert "decompose-distill demo --output-dir runs/demo" in readme
+    assert ".venv/bin/pytest" in readme

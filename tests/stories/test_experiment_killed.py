@@ -1,0 +1,119 @@
+"""The command `paper`, killed with SIGKILL in the middle and started again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import decompose_distill
+from tests.support.samples import QUESTIONS
+
+PLUGIN = """
+import os, re, signal
+from pathlib import Path
+from decompose_distill import Completion, Usage
+LOG, KILL_AT = Path(os.environ["ASKED_LOG"]), int(os.environ["KILL_AT"])
+class Backend:
+    def __init__(self, model):
+        self.identity = f"logged:{model}"
+    def generate(self, requests):
+        for request in requests:
+            text = request.messages[-1].content
+            with LOG.open("a") as log:
+                log.write(f"{self.identity} {request.messages} \\n".replace("\\\\n", " "))
+            if len(LOG.read_text().splitlines()) == KILL_AT:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield Completion(request.id, self.answer(text), usage=Usage(9, 5))
+    def answer(self, text):
+        if "Subquestions:" in text:
+            return f"The answer is: {len(text) % 7}"
+        first, second = re.findall(r"are (\\w+) and (\\w+)", text)[0]
+        return f"1. How old is {first}?\\n2. How old is {second}?\\n3. What is #1 plus #2?"
+"""
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Path:
+    """A folder with questions and a backend that notes what it is asked, and may kill itself."""
+    (tmp_path / "logged.py").write_text(PLUGIN)
+    info = tmp_path / "logged-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: logged\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[decompose_distill.backends]\nlogged = logged:Backend\n"
+    )
+    for name, asked in (("train", QUESTIONS[:5]), ("test", QUESTIONS[5:])):
+        rows = ({"question": each.text, "answer": "3"} for each in asked)
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return tmp_path
+
+
+def _run(asking: Path, tiny_dir: Path, place: str, kill_at: int = 0) -> "subprocess.Popen[str]":
+    options = {
+        "--teacher": "logged:teacher",
+        "--student": str(tiny_dir),
+        "--train": "train.jsonl",
+        "--test": "test.jsonl",
+        "--output-dir": place,
+        "--rows": "teacher,shuffled,S_D-T",
+        "--columns": "solver,untrained student",
+        "--max-new-tokens": "16",
+        "--epochs": "1",
+    }
+    command = [sys.executable, "-m", "decompose_distill.cli", "paper"]
+    environment = {"ASKED_LOG": str(asking / f"{place}.log"), "KILL_AT": str(kill_at)}
+    return subprocess.Popen(
+        [*command, *(text for pair in options.items() for text in pair)],
+        cwd=asking,
+        env={**os.environ, "PYTHONPATH": _path(asking), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _path(asking: Path) -> str:
+    """The plugin, and this very package, also where another one is installed."""
+    return os.pathsep.join((str(asking), str(Path(decompose_distill.__file__).parents[1])))
+
+
+def _finish(process: "subprocess.Popen[str]") -> str:
+    said, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return said
+
+
+def _cells(place: Path) -> list[Any]:
+    figures = json.loads((place / "report.json").read_text(encoding="utf-8"))
+    return [{**cell, "cost": None} for cell in figures["cells"]]  # seconds are never the same
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_a_matrix_killed_twice_repeats_no_finished_cell_and_ends_in_the_same_table(
+    asking: Path, tiny_dir: Path
+) -> None:
+    straight = _run(asking, tiny_dir, "straight")
+    # While traces are collected, and in the second cell: 10 requests for the traces, one of them
+    # twice, then 3 decompositions and the 3 of the first cell.
+    for kill_at in (7, 18):
+        killed = _run(asking, tiny_dir, "killed", kill_at)
+        _, errors = killed.communicate(timeout=600)
+        assert killed.returncode == -signal.SIGKILL, errors
+    said = _finish(_run(asking, tiny_dir, "killed"))
+    expected = _finish(straight)
+
+    assert _cells(asking / "killed") == _cells(asking / "straight")
+    assert said.split("\n\n")[2] == expected.split("\n\n")[2]  # the table of accuracies
+    asked, once = (
+        Counter((asking / f"{place}.log").read_text().splitlines())
+        for place in ("killed", "straight")
+    )
+    again = asked - once
+    assert not once - asked
+    assert again.total() == 2  # what was under way at each kill was asked, and never answered

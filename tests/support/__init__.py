@@ -1,0 +1,1 @@
+"""Servers, samples and children that the tests use."""

@@ -1,0 +1,84 @@
+"""Adapters: merged or alone, they write the same."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from decompose_distill import Decomposer, DistillConfig, MissingExtraError, Trace, distill
+from decompose_distill.models.loading import load_model, load_tokenizer
+from decompose_distill.training.checkpoints.reload_check import observe
+from decompose_distill.training.data.examples import make_examples
+from decompose_distill.training.engine import lora
+from decompose_distill.training.engine.optimizer import Optimizer
+from tests.support.samples import PROMPT, QUESTIONS
+
+CONFIG = {"epochs": 30, "batch_size": 4, "learning_rate": 2e-2, "lora_rank": 4}
+
+
+def _distill(traces: tuple[Trace, ...], student: Path, place: Path, **options: Any) -> Path:
+    config = DistillConfig(**(CONFIG | options))
+    return distill(
+        traces, student=student, output_dir=place, prompt=PROMPT, config=config, progress=False
+    )
+
+
+def _greedy(checkpoint: Path, traces: tuple[Trace, ...]) -> tuple[str, ...]:
+    """In float32: rounding a merged weight to bfloat16 may change a close choice of words."""
+    examples = list(make_examples(traces, "decomposer", PROMPT, "subquestions"))
+    model = load_model(checkpoint, dtype=torch.float32)
+    return observe(model, load_tokenizer(checkpoint), examples).greedy
+
+
+def test_merged_and_adapter_alone_write_the_same(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
+) -> None:
+    merged = _distill(learned, tiny_dir, tmp_path / "merged", dtype="float32")
+    alone = _distill(learned, tiny_dir, tmp_path / "alone", dtype="float32", merge_lora=False)
+    figures = [json.loads((p / "decompose_distill.json").read_text()) for p in (merged, alone)]
+
+    assert _greedy(merged, learned) == _greedy(alone, learned)
+    assert next(Decomposer.from_pretrained(alone).decompose(QUESTIONS))
+    assert figures[0]["figures"]["last_loss"] < 0.5 * figures[0]["figures"]["first_loss"]
+    assert (merged / "model.safetensors").is_file()
+    assert not (alone / "model.safetensors").exists()
+    size = (alone / "adapter_model.safetensors").stat().st_size
+    assert size < (merged / "model.safetensors").stat().st_size / 2
+
+
+@pytest.mark.smollm2
+def test_a_real_models_adapter_writes_the_same_merged_and_alone(
+    learned: tuple[Trace, ...], smollm2_dir: Path
+) -> None:
+    model, tokenizer = load_model(smollm2_dir, dtype=torch.float32), load_tokenizer(smollm2_dir)
+    examples = list(make_examples(learned[:3], "decomposer", PROMPT, "subquestions"))
+    untrained = observe(model, tokenizer, examples)
+    wrapper = lora.attach(model, 8, str(smollm2_dir))
+    for name, weight in Optimizer(model, DistillConfig()).weights.items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.01)
+    alone = observe(model, tokenizer, examples)
+    merged = observe(wrapper.merge_and_unload(), tokenizer, examples)
+
+    assert untrained.greedy != alone.greedy == merged.greedy
+
+
+def test_only_the_adapter_is_trained(tiny_dir: Path) -> None:
+    model = load_model(tiny_dir)
+    lora.attach(model, 4, str(tiny_dir))
+    optimizer = Optimizer(model, DistillConfig())
+
+    assert all("lora_" in name for name in optimizer.weights)
+    assert len(optimizer.weights) == 2 * 7 * 2  # two matrices, seven layers a block, two blocks
+
+
+def test_without_peft_the_command_that_adds_it_is_shown(
+    learned: tuple[Trace, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'decompose-distill\[peft\]'"):
+        _distill(learned, Path("nowhere"), tmp_path / "s")
