@@ -4,10 +4,10 @@
 
 Open book, the facts a question needs stand among distractors in its context; closed book, they
 stand nowhere. Teacher and solver are scripted (`demo.scripted_model` in the package), every
-student is a real model: SmolLM2-135M, or with `--student tiny` a small Llama made from nothing. All cells
-are measured on `unseen` questions, those that tell whether a skill transfers also on `familiar`
-and `recombined` ones. The comparisons were chosen before anything was measured, and are
-corrected together (Holm). Run again with the same `--output-dir`, it goes on where it stopped.
+student is a real model: SmolLM2-135M, or with `--student tiny` a small Llama made from nothing.
+All cells are measured on `unseen` questions, those that tell whether a skill transfers also on
+`familiar` and `recombined` ones. The comparisons were chosen before anything was measured, and
+are corrected together (Holm). Run again with the same `--output-dir`, it goes on where it stopped.
 The table is also printed as Markdown.
 """
 

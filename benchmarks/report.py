@@ -30,7 +30,7 @@ from decompose_distill import (
     Usage,
 )
 from decompose_distill.cost.break_even import Cost, Expense, usage_by_role
-from decompose_distill.evaluation.harness import Result
+from decompose_distill.evaluation.results import Result
 from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Flow, LossCurve, MaskedRow, Study
 

@@ -16,7 +16,8 @@ import importlib
 import typing
 
 from decompose_distill import filters, prompts, scores
-from decompose_distill.backend import Backend, load_backend
+from decompose_distill.backend import Backend
+from decompose_distill.backends.registry import load_backend
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import (
     BackendError,
@@ -54,7 +55,8 @@ if typing.TYPE_CHECKING:
     from decompose_distill.collection.planning import plan
     from decompose_distill.cost.forecast import Plan
     from decompose_distill.data.questions import load_questions
-    from decompose_distill.evaluation.harness import Comparison, Report, evaluate
+    from decompose_distill.evaluation.harness import evaluate
+    from decompose_distill.evaluation.results import Comparison, Report
     from decompose_distill.experiments.run import paper
     from decompose_distill.experiments.student import Student
     from decompose_distill.interop.exporting import export_traces
@@ -117,10 +119,10 @@ __all__ = [
 # Reached on first use, as they import numpy, torch or tqdm.
 _LAZY = {
     "Collected": "decompose_distill.collection.collector",
-    "Comparison": "decompose_distill.evaluation.harness",
+    "Comparison": "decompose_distill.evaluation.results",
     "DistillConfig": "decompose_distill.training.config",
     "Plan": "decompose_distill.cost.forecast",
-    "Report": "decompose_distill.evaluation.harness",
+    "Report": "decompose_distill.evaluation.results",
     "Student": "decompose_distill.experiments.student",
     "collect": "decompose_distill.collection.collector",
     "distill": "decompose_distill.training.recipe",

@@ -22,7 +22,7 @@ from decompose_distill import (
     load_questions,
     scores,
 )
-from decompose_distill.evaluation.harness import Report, to_table
+from decompose_distill.evaluation.results import Report, to_table
 from decompose_distill.evaluation.statistics import (
     bootstrap_mean,
     mcnemar,

@@ -41,7 +41,7 @@ from decompose_distill import (
 )
 from decompose_distill.cost.budget import Purse
 from decompose_distill.cost.pricing import Price
-from decompose_distill.evaluation.harness import Report
+from decompose_distill.evaluation.results import Report
 from decompose_distill.experiments.cell_cost import traces_usd
 from decompose_distill.experiments.controls import shuffled
 from decompose_distill.experiments.result_cache import run_once

@@ -25,7 +25,7 @@ from decompose_distill import (
     Usage,
 )
 from decompose_distill.cost.break_even import Cost, Expense
-from decompose_distill.evaluation.harness import Result
+from decompose_distill.evaluation.results import Result
 from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Flow, Grid, LossCurve, MaskedRow, Study
 from decompose_distill.reporting.study_file import load_study, save_study

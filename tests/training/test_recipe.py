@@ -163,7 +163,7 @@ def test_the_state_with_the_best_validation_is_the_student(
 def _validation_loss(checkpoint: Path, traces: tuple[Trace, ...]) -> float:
     from decompose_distill.training.data.examples import make_examples
     from decompose_distill.training.data.tokenization import tokenize
-    from decompose_distill.training.engine.loop import validation_loss
+    from decompose_distill.training.engine.loss import validation_loss
 
     tokenizer = load_tokenizer(checkpoint)
     examples = make_examples(traces, "decomposer", PROMPT, "subquestions")

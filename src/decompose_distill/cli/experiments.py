@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from decompose_distill import scores
-from decompose_distill.backend import load_backend
+from decompose_distill.backends.registry import load_backend
 from decompose_distill.cost.pricing import read_prices
 from decompose_distill.errors import ConfigError
 from decompose_distill.pipelines.decomposer import Decomposer

@@ -16,7 +16,8 @@ from decompose_distill.demo.teacher import teacher
 from decompose_distill.demo.tiny_model import make_tiny_student
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.errors import BackendError
-from decompose_distill.evaluation.harness import Report, evaluate
+from decompose_distill.evaluation.harness import evaluate
+from decompose_distill.evaluation.results import Report
 from decompose_distill.models.loading import load_model, load_tokenizer, save_model
 from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.pipeline import Pipeline

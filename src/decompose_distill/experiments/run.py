@@ -14,7 +14,7 @@ from decompose_distill.cost.ledger import read_budget
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
-from decompose_distill.evaluation.harness import Report
+from decompose_distill.evaluation.results import Report
 from decompose_distill.experiments.forecast import outlook
 from decompose_distill.experiments.measurement import Repeat, measure
 from decompose_distill.experiments.setup import TEST, Setup, answerable, check, unique

@@ -5,7 +5,7 @@ from importlib.metadata import version
 
 from decompose_distill.backend import identity
 from decompose_distill.evaluation.contamination import Overlap, find_overlap
-from decompose_distill.evaluation.harness import Comparison, Report, Result
+from decompose_distill.evaluation.results import Comparison, Report, Result
 from decompose_distill.experiments.cell_cost import cell_cost
 from decompose_distill.experiments.components import student_place
 from decompose_distill.experiments.measurement import Repeat

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from decompose_distill.evaluation.harness import Comparison
+from decompose_distill.evaluation.results import Comparison
 from decompose_distill.evaluation.statistics import LEVEL, holm, smallest_difference
 from decompose_distill.reporting.study import Cell, Place, Study
 
@@ -75,7 +75,7 @@ def conclude(study: Study, tests: tuple[Tested, ...]) -> Conclusion:
     """Say what the study answers, and no more than its sample can show.
 
     Example:
-        >>> from decompose_distill.evaluation.harness import Report
+        >>> from decompose_distill.evaluation.results import Report
         >>> cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
         >>> print(conclude(Study("Demo", (cell,), teacher=cell.place), ()))
         No student was measured against teacher × solver. teacher × solver: nothing was scored.

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from decompose_distill.cost.break_even import BreakEven, Cost, break_even
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.evaluation.harness import Comparison, Report
+from decompose_distill.evaluation.results import Comparison, Report
 from decompose_distill.evaluation.statistics import Interval, interval_of, spread
 
 Place = tuple[str, str]

@@ -12,7 +12,7 @@ from typing import Any
 from decompose_distill.cost.break_even import Cost, Expense
 from decompose_distill.errors import DataError
 from decompose_distill.evaluation.contamination import Overlap
-from decompose_distill.evaluation.harness import Comparison, Report, Result
+from decompose_distill.evaluation.results import Comparison, Report, Result
 from decompose_distill.reporting.study import (
     Cell,
     Flow,

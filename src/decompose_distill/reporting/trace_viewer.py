@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from decompose_distill.evaluation.harness import Result
+from decompose_distill.evaluation.results import Result
 from decompose_distill.reporting.study import Cell, Study
 
 _UNSEEN = re.compile(

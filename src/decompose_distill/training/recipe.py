@@ -44,8 +44,9 @@ from decompose_distill.training.data.examples import Role, Target
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import Rows
 from decompose_distill.training.data.tokenization import Tokens
-from decompose_distill.training.engine.loop import Step, train, validation_loss
+from decompose_distill.training.engine.loop import Step, train
 from decompose_distill.training.engine.lora import attach, check_peft
+from decompose_distill.training.engine.loss import validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace

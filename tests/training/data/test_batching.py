@@ -7,12 +7,11 @@ from decompose_distill.training.data.batching import (
     PADDING,
     collate,
     pack,
-    packed_mask,
-    packed_positions,
     plan_batches,
     shared_prefix,
 )
 from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.engine.attention import packed_mask, packed_positions
 
 ROWS = st.lists(st.integers(2, 30), min_size=1, max_size=20).map(
     lambda lengths: [

@@ -16,14 +16,9 @@ from decompose_distill.models.generation import common_prefix
 from decompose_distill.models.loading import load_model, recompute_activations
 from decompose_distill.training.data.batching import Batch, collate, plan_batches
 from decompose_distill.training.data.tokenization import Tokens
-from decompose_distill.training.engine.loop import (
-    Forward,
-    Step,
-    choose_forward,
-    summed_loss,
-    train,
-    validation_loss,
-)
+from decompose_distill.training.engine.forward import Forward, choose_forward
+from decompose_distill.training.engine.loop import Step, train
+from decompose_distill.training.engine.loss import summed_loss, validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer, scheduled
 
 Gradients = dict[str, torch.Tensor]

@@ -1,0 +1,83 @@
+"""Backends by name: `scheme:model`, built in or from the entry points of other packages."""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+from decompose_distill.backend import Backend
+from decompose_distill.errors import ConfigError, DecomposeDistillError
+
+_BUILT_IN = {
+    "hf": "decompose_distill.backends.transformers:TransformersBackend",
+    "openai": "decompose_distill.backends.openai:OpenAIBackend",
+    "replay": "decompose_distill.backends.replay:ReplayBackend",
+}
+
+
+_BATCH = "decompose_distill.backends.openai.batch.backend:OpenAIBatchBackend"
+
+
+def load_backend(
+    name: str,
+    *,
+    base_url: str | None = None,
+    max_in_flight: int | None = None,
+    batches: str | Path | None = None,
+) -> Backend:
+    """Build a backend from `"scheme:model"`.
+
+    Schemes: `hf:` (hub id, directory or `.gguf` file), `openai:` (any compatible server),
+    `replay:` (a file of traces), and every name in the entry-point group
+    `decompose_distill.backends`.
+
+    Args:
+        name: Scheme and model, such as `openai:gpt-4.1-mini`.
+        base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
+        max_in_flight: Requests that an `openai:` server is to work on at once.
+        batches: File of what was submitted, such as `traces.jsonl.batches`; with it an `openai:`
+            server is used through its batch interface.
+
+    Raises:
+        ConfigError: The scheme is unknown, the model's name is missing, or an option does not
+            go with the rest.
+        BackendError: The model or the key cannot be had.
+
+    Example:
+        >>> load_backend("openai:my-model", base_url="http://localhost:8000/v1").model
+        'my-model'
+    """
+    scheme, _, model = name.partition(":")
+    if not model:
+        raise ConfigError(f"backend {name!r} must be written 'scheme:model', as 'openai:gpt-4.1'")
+    options = {"base_url": base_url, "max_in_flight": max_in_flight, "batches": batches}
+    given = {option: value for option, value in options.items() if value is not None}
+    if given and scheme != "openai":
+        raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
+    if batches is not None and max_in_flight is not None:
+        raise ConfigError("max_in_flight does not go with batches, which take all there is")
+    factory = _factory(scheme) if batches is None else _imported(_BATCH)
+    try:
+        return factory(model, **given)
+    except DecomposeDistillError as error:
+        refused = error.with_traceback(None)
+    del base_url, options, given  # out of the reports that show local variables
+    raise refused
+
+
+def _factory(scheme: str) -> Callable[..., Backend]:
+    if target := _BUILT_IN.get(scheme):
+        return _imported(target)
+    from importlib.metadata import entry_points  # a third of this package's import time
+
+    plugins = {point.name: point for point in entry_points(group="decompose_distill.backends")}
+    if scheme not in plugins:
+        known = ", ".join(sorted({*_BUILT_IN, *plugins}))
+        raise ConfigError(f"unknown backend scheme {scheme!r}; known: {known}")
+    loaded: Callable[..., Backend] = plugins[scheme].load()
+    return loaded
+
+
+def _imported(target: str) -> Callable[..., Backend]:
+    module, _, attribute = target.partition(":")
+    factory: Callable[..., Backend] = getattr(importlib.import_module(module), attribute)
+    return factory

@@ -1,0 +1,259 @@
+"""What a pipeline scored: results, a report with its interval, and a paired comparison."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from decompose_distill import scores
+from decompose_distill.errors import ConfigError
+from decompose_distill.evaluation.contamination import Overlap
+from decompose_distill.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    interval_of,
+    mcnemar,
+    paired_shares,
+    sign_flip,
+)
+from decompose_distill.scores.versioning import name_and_version
+from decompose_distill.types import Trace, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One question's outcome."""
+
+    trace: Trace
+    score: float | None
+    """Between 0 and 1; `None` where it could not be scored, and is left out of the mean."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pipeline scored on a set of questions.
+
+    A failure of the model (cut off, unreadable) counts as wrong and is shown apart; a question
+    without gold answer, or one the backend could not serve, is left out and counted.
+
+    Example:
+        >>> print(Report("teacher", "exact", ()))
+        teacher: no question could be scored (n = 0)
+    """
+
+    name: str
+    score_name: str
+    results: tuple[Result, ...]
+    score_version: str | None = None
+    """Version of the score; `None` for a function that has none."""
+    overlap: Overlap | None = None
+    """What was measured and trained on alike; `None` where nobody said what was trained on."""
+
+    @cached_property
+    def values(self) -> Mapping[str, float]:
+        """Score by question id, of the questions that could be scored."""
+        return {
+            result.trace.question.id: result.score
+            for result in self.results
+            if result.score is not None
+        }
+
+    @property
+    def n(self) -> int:
+        """Number of questions scored."""
+        return len(self.values)
+
+    @property
+    def unscored(self) -> int:
+        """Number of questions left out."""
+        return len(self.results) - self.n
+
+    @property
+    def mean(self) -> float:
+        """Mean score; with scores of 0 and 1, the accuracy. NaN where nothing was scored."""
+        return sum(self.values.values()) / self.n if self.n else float("nan")
+
+    @cached_property
+    def interval(self) -> Interval:
+        """95 % interval of the mean: Wilson for right and wrong, bootstrap for partial scores."""
+        return interval_of(list(self.values.values()))
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Questions without an answer, by `stage: reason`."""
+        failed = (result.trace.failure for result in self.results)
+        return Counter(f"{failure.stage}: {failure.reason}" for failure in failed if failure)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all questions."""
+        return sum((result.trace.usage for result in self.results), Usage())
+
+    def compare(self, baseline: "Report") -> "Comparison":
+        """Test this report against another on the same questions.
+
+        Raises:
+            ConfigError: The two have no scored question in common, or other scores.
+        """
+        if self.scored_by != baseline.scored_by:
+            raise ConfigError(f"cannot compare {self.scored_by} with {baseline.scored_by} scores")
+        common = self.values.keys() & baseline.values.keys()
+        if not common:
+            raise ConfigError(f"{self.name} and {baseline.name} have no scored question in common")
+        pairs = [(self.values[name], baseline.values[name]) for name in sorted(common)]
+        return Comparison(self.name, baseline.name, tuple(pairs))
+
+    @property
+    def scored_by(self) -> str:
+        """Name and version of the score, as tables show them: `exact/2`."""
+        return f"{self.score_name}/{self.score_version}" if self.score_version else self.score_name
+
+    def rescore(self, score: scores.Score) -> "Report":
+        """The same answers by another score: strict and flexible side by side, asked once.
+
+        Raises:
+            ConfigError: The score gave something else than a number from 0 to 1 or `None`.
+        """
+        results = tuple(Result(each.trace, score_trace(each.trace, score)) for each in self.results)
+        return Report(self.name, *named_results(score, results), self.overlap)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain data; without a scored question, the accuracy is `None`."""
+        low, high = self.interval
+        figures: dict[str, Any] = {"name": self.name, "score": self.score_name}
+        figures["score_version"] = self.score_version
+        figures["contamination"] = None if self.overlap is None else self.overlap.to_json()
+        figures["accuracy"] = self.mean if self.n else None
+        figures |= {"ci_low": low, "ci_high": high, "n": self.n, "unscored": self.unscored}
+        return figures | {"failures": dict(self.failures)}
+
+    def __str__(self) -> str:
+        if not self.n:
+            return f"{self.name}: no question could be scored (n = 0){self._first_error()}"
+        low, high = (100 * bound for bound in self.interval)
+        line = f"{self.name}: {self.score_name} {100 * self.mean:.1f} % [{low:.1f}, {high:.1f}]"
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.failures.most_common())
+        return (
+            f"{line} (n = {self.n}"
+            + (f", failed: {reasons}" if reasons else "")
+            + (f", left out: {self.unscored}" if self.unscored else "")
+            + ")"
+            + (f" CONTAMINATED: {self.overlap}" if self.overlap else "")
+        )
+
+    def _first_error(self) -> str:
+        failed = (result.trace.failure for result in self.results)
+        return next((f"; the first failure: {each.message}" for each in failed if each), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two reports on the same questions, tested in pairs.
+
+    Example:
+        >>> print(Comparison("a", "b", ((1.0, 0.0),) * 6))
+        a − b: +100.0 points [+29.2, +100.0], 6 against 0 questions, p = 0.031 (n = 6)
+    """
+
+    name: str
+    baseline: str
+    pairs: tuple[tuple[float, float], ...]
+    by_seed: tuple[float, ...] = ()
+    """The difference with each training seed alone, where there are several."""
+
+    @property
+    def difference(self) -> float:
+        """Mean of the differences, first minus baseline."""
+        return sum(first - second for first, second in self.pairs) / len(self.pairs)
+
+    @property
+    def better(self) -> int:
+        """Questions on which the first scored higher."""
+        return sum(first > second for first, second in self.pairs)
+
+    @property
+    def worse(self) -> int:
+        """Questions on which the baseline scored higher."""
+        return sum(first < second for first, second in self.pairs)
+
+    @property
+    def interval(self) -> Interval:
+        """95 % interval of the difference; for partial scores a bootstrap of the pairs."""
+        changes = [first - second for first, second in self.pairs]
+        if not self._all_or_nothing and len(set(changes)) > 1:
+            return bootstrap_mean(changes)
+        gained, lost = (sum(max(0.0, sign * each) for each in changes) for sign in (1, -1))
+        return paired_shares(gained, lost, len(changes))
+
+    @property
+    def p_value(self) -> float:
+        """Exact McNemar test for right and wrong, a test by signs for partial scores."""
+        if self._all_or_nothing:
+            return mcnemar(self.better, self.worse)
+        return sign_flip([first - second for first, second in self.pairs])
+
+    @property
+    def _all_or_nothing(self) -> bool:
+        return all(value in (0, 1) for pair in self.pairs for value in pair)
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        p = f"p = {self.p_value:.3f}" if self.p_value >= 0.001 else "p < 0.001"
+        return (
+            f"{self.name} − {self.baseline}: {100 * self.difference:+.1f} points "
+            f"[{100 * low:+.1f}, {100 * high:+.1f}], "
+            f"{self.better} against {self.worse} questions, {p} (n = {len(self.pairs)})"
+        )
+
+
+def named_results(
+    score: scores.Score, results: tuple[Result, ...]
+) -> tuple[str, tuple[Result, ...], str | None]:
+    name, version = name_and_version(score)
+    return name, results, version
+
+
+def score_trace(trace: Trace, score: scores.Score) -> float | None:
+    if trace.failure is None:
+        points = score(trace.answer or "", trace.question.golds)
+        if points is None or 0 <= points <= 1:
+            return points
+        name = name_and_version(score)[0]
+        raise ConfigError(f"score {name} gave {points}; it must be between 0 and 1, or None")
+    if trace.failure.reason == "error" or score("", trace.question.golds) is None:
+        return None
+    return 0.0
+
+
+def to_table(reports: Iterable[Report]) -> str:
+    """Reports as aligned text, a row each.
+
+    Example:
+        >>> print(to_table([Report("teacher", "exact", ())]))
+        name     score  accuracy  95 % interval  n  failed
+        teacher  exact  –         –              0  0
+    """
+    rows = [("name", "score", "accuracy", "95 % interval", "n", "failed")]
+    rows += [_cells(report) for report in reports]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def _cells(report: Report) -> tuple[str, str, str, str, str, str]:
+    failed = str(report.failures.total())
+    if not report.n:
+        return (report.name, report.scored_by, "–", "–", "0", failed)
+    low, high = (100 * bound for bound in report.interval)
+    mean, interval = f"{100 * report.mean:.1f} %", f"[{low:.1f}, {high:.1f}]"
+    return (report.name, report.scored_by, mean, interval, str(report.n), failed)
+
+
+def save_reports(reports: Iterable[Report], path: Any) -> None:
+    """Write the figures of reports as a JSON list."""
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump([report.to_json() for report in reports], file, indent=2)
