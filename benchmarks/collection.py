@@ -38,13 +38,13 @@ def texts(questions: int) -> Iterator[str]:
 
 
 @dataclass
-class Meter:
+class Stopwatch:
     """Seconds of wall and of this process's processor, from entering to leaving."""
 
     wall: float = 0.0
     cpu: float = 0.0
 
-    def __enter__(self) -> "Meter":
+    def __enter__(self) -> "Stopwatch":
         self._began = time.perf_counter(), time.process_time()
         return self
 
@@ -80,7 +80,7 @@ def _collect(pipeline: Any, questions: int, folder: str) -> dict[str, float]:
     from decompose_distill.collection.collector import collect  # before the clock runs
 
     asked = [dd.Question(text) for text in texts(questions)]
-    with Meter() as meter:
+    with Stopwatch() as meter:
         done = collect(pipeline, asked, Path(folder) / "traces.jsonl", progress=False)
     assert not done.failed, done
     return meter.figures(done.asked)
@@ -91,7 +91,7 @@ def threads(url: str, questions: int, folder: str) -> dict[str, float]:
     import httpx2
 
     with (
-        Meter() as meter,
+        Stopwatch() as meter,
         httpx2.Client(timeout=600, limits=httpx2.Limits(max_connections=IN_FLIGHT)) as client,
         ThreadPoolExecutor(IN_FLIGHT) as pool,
         (Path(folder) / "answers.jsonl").open("w") as file,
@@ -126,7 +126,7 @@ def openai_sdk(url: str, questions: int, folder: str) -> dict[str, float]:
 
                 await asyncio.gather(*(ask(text) for text in texts(questions)))
 
-    with Meter() as meter:
+    with Stopwatch() as meter:
         asyncio.run(run())
     return meter.figures(questions)
 
@@ -136,9 +136,9 @@ CLIENTS = {each.__name__: each for each in (ours, ours_two_roles, threads, opena
 
 def write(path: str, traces: int) -> dict[str, float]:
     """Make traces and write each, all on the disk at the end."""
-    from decompose_distill.storage.traces import Journal
+    from decompose_distill.storage.traces import TraceStore
 
-    with Meter() as meter, Journal(path) as journal:
+    with Stopwatch() as meter, TraceStore(path) as journal:
         for trace in _traces(traces):
             journal.add(trace)
     return meter.figures(traces)
@@ -148,7 +148,7 @@ def read(path: str, traces: int) -> dict[str, float]:
     """Read traces and screen them."""
     import decompose_distill as dd
 
-    with Meter() as meter:
+    with Stopwatch() as meter:
         kept = sum(dd.filters.correct(trace) is None for trace in dd.read_traces(path))
     assert kept == traces, f"{kept} of {traces} kept"
     return meter.figures(traces)

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import decompose_distill as dd
 from decompose_distill.demo.contexts import open_book
 from decompose_distill.demo.run import PROMPT, SMOLLM2, TINY, base_student
-from decompose_distill.demo.scripted_model import LargeModel, gold_rationale
+from decompose_distill.demo.scripted_model import ScriptedModel, gold_rationale
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.evaluation.statistics import holm
 from decompose_distill.reporting.conclusion import p_text, points
@@ -135,7 +135,7 @@ def measure(
     student = _student(args, place, world)
     world = open_book(world) if book == "open" else world
     print(f"\n{book} book\n", flush=True)
-    model = LargeModel(world)
+    model = ScriptedModel(world)
     study = dd.paper(
         dd.Pipeline(dd.Decomposer(model, prompt=PROMPT), dd.Solver(model)),
         world.train,

@@ -41,7 +41,7 @@ if TYPE_CHECKING:  # torch is imported in the runs only, see `_run`
 
     from decompose_distill import DistillConfig
     from decompose_distill.training.data.examples import Example
-    from decompose_distill.training.data.tokenization import Tokens
+    from decompose_distill.training.data.tokenization import TokenizedExample
 
 Figures = Mapping[str, Any]
 """Read from JSON, or to be written as such."""
@@ -72,7 +72,7 @@ class Work:
     args: argparse.Namespace
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    rows: Sequence[Tokens]
+    rows: Sequence[TokenizedExample]
     config: DistillConfig
 
 
@@ -266,7 +266,7 @@ def convert(args: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def flops(model: PreTrainedModel, rows: Sequence[Tokens]) -> float:
+def flops(model: PreTrainedModel, rows: Sequence[TokenizedExample]) -> float:
     """What an epoch must compute: two a weight forward and four backward, and no padding.
 
     6 · (weights but the vocabulary's) · tokens, 6 · layers · width · tokens² for causal attention
@@ -358,7 +358,7 @@ def _load(args: argparse.Namespace) -> Work:
     return Work(args, load_model(_base(args), dtype=_dtype(args)), tokenizer, rows, config)
 
 
-def validation_loss(model: PreTrainedModel, rows: Sequence[Tokens]) -> float:
+def validation_loss(model: PreTrainedModel, rows: Sequence[TokenizedExample]) -> float:
     """Nats a target token, in float32 behind the logits, row by row and so without padding."""
     import torch
 
@@ -457,7 +457,7 @@ def _run_theirs(trainer: Trainer, work: Work) -> dict[str, float]:
     return {"steps": trainer.state.global_step, "seconds": seconds, "before_bytes": before}
 
 
-def _check_same_rows(dataset: Iterable[Figures], rows: Sequence[Tokens]) -> None:
+def _check_same_rows(dataset: Iterable[Figures], rows: Sequence[TokenizedExample]) -> None:
     found = sorted(pair for row in dataset for pair in _unpack(row))
     if found != sorted((row.ids, _labels(row)) for row in rows):
         raise SystemExit("the trainer's token ids or labels are not those of our tokenize()")
@@ -472,7 +472,7 @@ def _unpack(row: Figures) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
         start += length
 
 
-def _labels(row: Tokens) -> tuple[int, ...]:
+def _labels(row: TokenizedExample) -> tuple[int, ...]:
     return (*[-100] * row.start, *row.ids[row.start :])
 
 
@@ -483,12 +483,12 @@ def _set_learning_rates(trainer: Trainer, config: DistillConfig) -> None:
     """
     from torch.optim.lr_scheduler import LambdaLR
 
-    from decompose_distill.training.engine.optimizer import scheduled
+    from decompose_distill.training.engine.optimizer import lr_factor
 
     steps = math.ceil(len(trainer.train_dataset) / trainer.args.per_device_train_batch_size)
     trainer.lr_scheduler = LambdaLR(
         trainer.create_optimizer(),
-        lambda done: scheduled(done, steps, config.warmup_ratio, config.schedule),
+        lambda done: lr_factor(done, steps, config.warmup_ratio, config.schedule),
     )
 
 
@@ -507,13 +507,15 @@ def make_rows(args: argparse.Namespace, first: int, number: int) -> list[Example
 
 def tokenize_rows(
     tokenizer: PreTrainedTokenizerBase, args: argparse.Namespace, first: int, number: int
-) -> list[Tokens]:
+) -> list[TokenizedExample]:
     from decompose_distill.training.data.tokenization import tokenize
 
     return [tokenize(tokenizer, example, 1 << 30) for example in make_rows(args, first, number)]
 
 
-def _validation_rows(tokenizer: PreTrainedTokenizerBase, args: argparse.Namespace) -> list[Tokens]:
+def _validation_rows(
+    tokenizer: PreTrainedTokenizerBase, args: argparse.Namespace
+) -> list[TokenizedExample]:
     return tokenize_rows(tokenizer, args, FIRST_VALIDATION_ROW, args.validation)
 
 

@@ -79,10 +79,13 @@ def main(traces_path: str, student: str, output_dir: str) -> list[float]:
     order = random.Random(SEED)
     batches = []
     for _ in range(EPOCHS):
-        shuffled = order.sample(range(len(rows)), len(rows))
-        for start in range(0, len(shuffled), 16 * BATCH_SIZE):
+        shuffle_decompositions = order.sample(range(len(rows)), len(rows))
+        for start in range(0, len(shuffle_decompositions), 16 * BATCH_SIZE):
             # Rows of like length share a batch: little padding, and the order stays random.
-            pool = sorted(shuffled[start : start + 16 * BATCH_SIZE], key=lambda i: len(rows[i][0]))
+            pool = sorted(
+                shuffle_decompositions[start : start + 16 * BATCH_SIZE],
+                key=lambda i: len(rows[i][0]),
+            )
             drawn = [pool[at : at + BATCH_SIZE] for at in range(0, len(pool), BATCH_SIZE)]
             order.shuffle(drawn)
             batches += drawn

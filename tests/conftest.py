@@ -18,7 +18,7 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "A
     os.environ.pop(name, None)
 
 if TYPE_CHECKING:
-    from decompose_distill.training.data.tokenization import Tokens
+    from decompose_distill.training.data.tokenization import TokenizedExample
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +42,7 @@ def learned() -> tuple[Trace, ...]:
 
 
 @pytest.fixture
-def rows(tiny_dir: Path, learned: tuple[Trace, ...]) -> "list[Tokens]":
+def rows(tiny_dir: Path, learned: tuple[Trace, ...]) -> "list[TokenizedExample]":
     """The same as token ids of a decomposer with `PROMPT`."""
     from decompose_distill.models.loading import load_tokenizer
     from decompose_distill.training.data.examples import make_examples

@@ -20,7 +20,12 @@ from decompose_distill import (
     Usage,
     testing,
 )
-from decompose_distill.backends.caching import MOST_HELD, Cached, RequestJournal, request_key
+from decompose_distill.backends.caching import (
+    MOST_HELD,
+    CachingBackend,
+    CompletionStore,
+    request_key,
+)
 
 SYSTEM, USER = Message("system", "Split."), Message("user", "Who is older?")
 REQUEST = Request("solve/q/0/0", (SYSTEM, USER), Sampling(temperature=0.5, seed=3))
@@ -57,8 +62,8 @@ class Windowed(Counting):
 
 
 def _ask(path: Path, backend: Counting, *requests: Request) -> list[Completion]:
-    with RequestJournal(path) as journal:
-        return list(Cached(backend, journal).generate(requests))
+    with CompletionStore(path) as journal:
+        return list(CachingBackend(backend, journal).generate(requests))
 
 
 OTHERS = {
@@ -157,8 +162,8 @@ def test_found_answers_between_missing_ones_are_all_given(tmp_path: Path) -> Non
 
 def test_an_endless_stream_of_found_and_equal_requests_runs_in_a_window(tmp_path: Path) -> None:
     endless = (replace(REQUEST, id=str(n), sample=min(n % 50, 1)) for n in itertools.count())
-    with RequestJournal(tmp_path / "requests") as journal:
-        answers = Cached(Windowed(8), journal).generate(endless)
+    with CompletionStore(tmp_path / "requests") as journal:
+        answers = CachingBackend(Windowed(8), journal).generate(endless)
         found = list(itertools.islice(answers, 3 * MOST_HELD))
 
     assert len(found) == 3 * MOST_HELD
@@ -168,9 +173,9 @@ def test_the_protocol_is_kept(tmp_path: Path) -> None:
     numbers = itertools.count()
     with ExitStack() as journals:
 
-        def make() -> Cached:
-            journal = journals.enter_context(RequestJournal(tmp_path / str(next(numbers))))
-            return Cached(Counting(), journal)
+        def make() -> CachingBackend:
+            journal = journals.enter_context(CompletionStore(tmp_path / str(next(numbers))))
+            return CachingBackend(Counting(), journal)
 
         testing.check_backend(make, failing=Request("no", (Message("user", "fail"),)))
 
@@ -187,11 +192,11 @@ def test_a_backend_that_answers_an_unknown_id_is_found_out(tmp_path: Path) -> No
 def test_a_journal_of_another_run_is_refused_while_that_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "requests"
     with (
-        RequestJournal(path),
+        CompletionStore(path),
         pytest.raises(ConfigError, match=r"requests is being written by another run: wait for it"),
     ):
-        RequestJournal(path)
-    with RequestJournal(path):
+        CompletionStore(path)
+    with CompletionStore(path):
         pass  # and not longer
 
 
@@ -234,5 +239,5 @@ def test_a_malformed_line_is_named_and_the_lock_given_back(fault: str, tmp_path:
 
     for _ in range(2):
         with pytest.raises(DataError) as caught:
-            RequestJournal(path)
+            CompletionStore(path)
         assert str(caught.value).startswith(f"{path}:2: {fault}")

@@ -29,7 +29,7 @@ from decompose_distill import (
     Trace,
     Usage,
 )
-from decompose_distill.backends.metering import Metered, most_tokens
+from decompose_distill.backends.metering import MeteredBackend, most_tokens
 from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.cost.ledger import Ledger
 from decompose_distill.cost.ledger_records import read_accounts
@@ -93,7 +93,7 @@ def test_a_budget_holds_at_every_moment_and_no_room_is_left_unused(
     billed: list[Decimal] = []
     requests = _requests(60)
     with Ledger(path, budget_usd=budget, prices=PRICES) as ledger:
-        metered = Metered(provider, ledger, "solver")
+        metered = MeteredBackend(provider, ledger, "solver")
         done: list[Completion] = []
         with suppress(BudgetExceeded):
             done.extend(metered.generate(requests))
@@ -112,7 +112,7 @@ def test_a_budget_that_is_reached_is_gone_on_with_under_a_larger_one(tmp_path: P
     for budget in (0.01, 0.02, 1):
         left = [each for each in _requests(60) if each.id not in done]
         with Ledger(tmp_path / "ledger", budget_usd=budget, prices=PRICES) as ledger:
-            metered = Metered(provider, ledger, "solver")
+            metered = MeteredBackend(provider, ledger, "solver")
             with suppress(BudgetExceeded):
                 done.extend(each.id for each in metered.generate(left))
         assert ledger.spent_usd == provider.billed <= Decimal(str(budget))
@@ -129,8 +129,8 @@ def test_where_two_roles_share_a_budget_neither_loses_what_is_under_way(
     sampling = Sampling(max_new_tokens=50)
     questions = [Question(f"How old is {n}?") for n in range(80)]
     with Ledger(tmp_path / "ledger", budget_usd=budget, prices=PRICES) as ledger:
-        decomposer = Decomposer(Metered(first, ledger, "decomposer"), sampling=sampling)
-        solver = Solver(Metered(second, ledger, "solver"), sampling=sampling)
+        decomposer = Decomposer(MeteredBackend(first, ledger, "decomposer"), sampling=sampling)
+        solver = Solver(MeteredBackend(second, ledger, "solver"), sampling=sampling)
         traces: list[Trace] = []
         with pytest.raises(
             BudgetExceeded, match=r"of the budget of \$0.0\d00 is spent, and the next"
@@ -150,9 +150,9 @@ def test_a_cheap_decomposer_does_not_use_up_what_a_dear_solver_waits_for(tmp_pat
     questions = [Question(f"How old is {n}?") for n in range(300)]
     with Ledger(tmp_path / "ledger", budget_usd=0.1, prices=PRICES) as ledger:
         cheap = Sampling(max_new_tokens=5)
-        decomposer = Decomposer(Metered(first, ledger, "decomposer"), sampling=cheap)
+        decomposer = Decomposer(MeteredBackend(first, ledger, "decomposer"), sampling=cheap)
         dear = Sampling(max_new_tokens=5000)
-        solver = Solver(Metered(second, ledger, "solver"), sampling=dear)
+        solver = Solver(MeteredBackend(second, ledger, "solver"), sampling=dear)
         with pytest.raises(BudgetExceeded):
             list(Pipeline(decomposer, solver).run(questions, ordered=False))
 
@@ -168,7 +168,7 @@ def test_an_answer_without_a_count_of_tokens_is_booked_at_its_most(tmp_path: Pat
 
     [request] = _requests(1)
     with Ledger(tmp_path / "ledger", prices=PRICES) as ledger:
-        list(Metered(Silent(), ledger, "solver").generate([request]))
+        list(MeteredBackend(Silent(), ledger, "solver").generate([request]))
 
         assert ledger.entries[0].usage == most_tokens(request)
 
@@ -195,7 +195,7 @@ def test_a_refusal_from_the_start_costs_nothing_and_a_later_one_what_was_under_w
 ) -> None:
     with Ledger(tmp_path / "ledger", prices=PRICES) as ledger:
         with pytest.raises(BackendError, match="check the key"):
-            list(Metered(Refusing(answers), ledger, "solver").generate(_requests(5)))
+            list(MeteredBackend(Refusing(answers), ledger, "solver").generate(_requests(5)))
         [entry] = ledger.entries
 
     assert entry.unanswered == lost
@@ -207,7 +207,7 @@ def test_a_batch_stays_reserved_where_the_run_that_awaits_it_is_refused(tmp_path
         refusing = Refusing(0)
         refusing.batch = True
         with pytest.raises(BackendError, match="check the key"):
-            list(Metered(refusing, ledger, "solver").generate(_requests(5)))
+            list(MeteredBackend(refusing, ledger, "solver").generate(_requests(5)))
     accounts = read_accounts(tmp_path / "ledger", PRICES)
 
     assert len(accounts.open) == 5
@@ -236,7 +236,7 @@ def test_every_attempt_that_may_be_billed_is_counted(
     with FakeServer(lambda call: next(script)) as server:
         backend = OpenAIBackend("m", base_url=server.url, max_attempts=3, sleep=at_once)
         with Ledger(tmp_path / "ledger", prices=PRICES) as ledger:
-            list(Metered(backend, ledger, "solver").generate(_requests(1)))
+            list(MeteredBackend(backend, ledger, "solver").generate(_requests(1)))
             [entry] = ledger.entries
 
     assert entry.unanswered == unanswered
@@ -245,7 +245,7 @@ def test_every_attempt_that_may_be_billed_is_counted(
 def test_giving_up_under_way_counts_what_was_sent_as_spent(tmp_path: Path) -> None:
     requests = _requests(10)
     with Ledger(tmp_path / "ledger", prices=PRICES) as ledger:
-        stream = Metered(Provider(4), ledger, "solver").generate(requests)
+        stream = MeteredBackend(Provider(4), ledger, "solver").generate(requests)
         next(stream)
         stream.close()  # type: ignore[attr-defined]
         [entry] = ledger.entries
@@ -263,7 +263,7 @@ def test_what_ends_the_requests_is_raised_once_those_sent_have_come_back(tmp_pat
     done: list[Completion] = []
     with Ledger(tmp_path / "ledger", prices=PRICES) as ledger:
         with pytest.raises(BackendError, match="upstream is gone"):
-            done.extend(Metered(provider, ledger, "solver").generate(broken()))
+            done.extend(MeteredBackend(provider, ledger, "solver").generate(broken()))
         assert ledger.entries[0].requests == 6
     assert len(done) == 6
 
@@ -278,7 +278,7 @@ def test_a_failure_for_good_passes_through_with_its_price(tmp_path: Path) -> Non
                 yield Completion(request.id, "", "error", error="gave up", unanswered=6)
 
     with Ledger(tmp_path / "ledger", prices=PRICES) as ledger:
-        solver = Solver(Metered(Failing(), ledger, "solver"))
+        solver = Solver(MeteredBackend(Failing(), ledger, "solver"))
         outcome = Pipeline(None, solver)(Question("Who?")).outcome
         [entry] = ledger.entries
 
@@ -289,12 +289,12 @@ def test_a_failure_for_good_passes_through_with_its_price(tmp_path: Path) -> Non
 
 def test_a_backend_of_unknown_price_is_refused_only_with_a_budget(tmp_path: Path) -> None:
     with Ledger(tmp_path / "free") as ledger:
-        Metered(Provider(1), ledger, "solver")
+        MeteredBackend(Provider(1), ledger, "solver")
     with (
         Ledger(tmp_path / "capped", budget_usd=1) as ledger,
         pytest.raises(ConfigError, match="'m'"),
     ):
-        Metered(Provider(1), ledger, "solver")
+        MeteredBackend(Provider(1), ledger, "solver")
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
@@ -316,10 +316,10 @@ def test_a_metered_backend_is_a_backend(tmp_path: Path) -> None:
 
     numbers = iter(range(1000))
 
-    def make() -> Metered:
+    def make() -> MeteredBackend:
         ledger = Ledger(tmp_path / f"ledger{next(numbers)}")
         opened.append(ledger)
-        return Metered(ScriptedBackend(str.upper), ledger, "solver")
+        return MeteredBackend(ScriptedBackend(str.upper), ledger, "solver")
 
     opened: list[Ledger] = []
     try:

@@ -21,7 +21,7 @@ from decompose_distill import (
     collect,
     plan,
 )
-from decompose_distill.cost.estimates import Span
+from decompose_distill.cost.estimates import Estimate
 from decompose_distill.cost.pricing import add_usd
 
 PRICES = {"m": Price(Decimal(1), Decimal(4))}
@@ -164,5 +164,5 @@ def test_a_stage_without_a_backend_has_no_forecast() -> None:
 
 
 def test_spans_add_and_multiply_end_by_end() -> None:
-    assert Span(1, 2, 3) + Span(1, 1, 1) == Span(2, 3, 4)
-    assert Span(1, 2, 3) * Span(2, 2, 3) * 2 == Span(4, 8, 18)
+    assert Estimate(1, 2, 3) + Estimate(1, 1, 1) == Estimate(2, 3, 4)
+    assert Estimate(1, 2, 3) * Estimate(2, 2, 3) * 2 == Estimate(4, 8, 18)

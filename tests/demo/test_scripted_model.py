@@ -8,7 +8,7 @@ import pytest
 from decompose_distill import prompts
 from decompose_distill.demo.atomic_steps import read_step
 from decompose_distill.demo.contexts import needed, open_book, state
-from decompose_distill.demo.scripted_model import LargeModel, gold_rationale
+from decompose_distill.demo.scripted_model import ScriptedModel, gold_rationale
 from decompose_distill.demo.teacher import skip_hop, teacher
 from decompose_distill.demo.worked_steps import HABITS, right, slip
 from decompose_distill.demo.world import World, build_world
@@ -41,19 +41,19 @@ def gold(world: World, question: Question) -> Decomposition:
 
 
 def share(world: World, decomposer: Decomposer | None, mode: Mode = "joint") -> float:
-    solver = Solver(LargeModel(world), mode=mode)
+    solver = Solver(ScriptedModel(world), mode=mode)
     return evaluate(Pipeline(decomposer, solver), world.train, progress=False).mean
 
 
 def test_it_keeps_the_rules_of_a_backend(world: World) -> None:
     question = world.train[0]
-    check_backend(lambda: _Reworded(LargeModel(world), question))
+    check_backend(lambda: _Reworded(ScriptedModel(world), question))
 
 
 class _Reworded:
     """The model, asked one of its own questions in place of what the kit asks."""
 
-    def __init__(self, model: LargeModel, question: Question) -> None:
+    def __init__(self, model: ScriptedModel, question: Question) -> None:
         self.model, self.chat = model, prompts.COT.render(question)
 
     def generate(self, requests: Iterator[Request]) -> Iterator[object]:
@@ -62,7 +62,7 @@ class _Reworded:
 
 def test_it_decomposes_as_the_teacher_does(world: World) -> None:
     write = teacher(world)
-    for item in Decomposer(LargeModel(world)).decompose(world.train):
+    for item in Decomposer(ScriptedModel(world)).decompose(world.train):
         assert item.text == write(item.question.text)
 
 
@@ -77,7 +77,7 @@ def test_the_gold_rationale_ends_in_the_gold_answer(world: World) -> None:
 def test_given_the_gold_plan_it_is_mostly_right_and_errs_by_habit(world: World) -> None:
     habitual: dict[bool, list[bool]] = {True: [], False: []}
     plans = (gold(world, question) for question in world.train)
-    for solution in Solver(LargeModel(world)).solve(plans):
+    for solution in Solver(ScriptedModel(world)).solve(plans):
         assert isinstance(solution, Solution)
         question = solution.decomposition.question
         asked = world.compositions[question.text]
@@ -90,13 +90,13 @@ def test_given_the_gold_plan_it_is_mostly_right_and_errs_by_habit(world: World) 
 
 
 def test_two_stages_beat_one_call_and_working_beats_none(world: World) -> None:
-    two_stages = share(world, Decomposer(LargeModel(world)))
+    two_stages = share(world, Decomposer(ScriptedModel(world)))
     worked, short = share(world, None, "cot"), share(world, None, "direct")
     assert two_stages > worked + 0.1 > short + 0.1
 
 
 def test_a_short_answer_has_no_working(world: World) -> None:
-    solver = Solver(LargeModel(world), mode="direct")
+    solver = Solver(ScriptedModel(world), mode="direct")
     for solution in solver.solve(Decomposition(question, ()) for question in world.train):
         assert len(solution.text.splitlines()) == 1
 
@@ -106,7 +106,7 @@ def test_it_takes_a_misleading_plan_at_its_word(world: World) -> None:
     decoy = skip_hop(world.compositions[question.text]).plan()
     records = needed(skip_hop(world.compositions[question.text]), world.facts)
     told = replace(question, context=" ".join(state(*fact) for fact in records.items()))
-    [solution] = Solver(LargeModel(world)).solve(
+    [solution] = Solver(ScriptedModel(world)).solve(
         [Decomposition(told, tuple(map(Subquestion, decoy)))]
     )
     assert len(solution.text.splitlines()) == len(decoy) + 1
@@ -116,7 +116,7 @@ def test_it_makes_a_plan_of_its_own_where_the_given_one_cannot_be_carried_out(
     world: World,
 ) -> None:
     plans = [Decomposition(q, (Subquestion("How old is #1?"),)) for q in world.train]
-    for solution in Solver(LargeModel(world)).solve(plans):
+    for solution in Solver(ScriptedModel(world)).solve(plans):
         assert "How old is #1?" not in solution.text
 
 
@@ -124,7 +124,7 @@ def test_subquestions_of_another_question_lead_it_astray_by_knowledge() -> None:
     world = build_world(seed=0, train=100)
     mine, other = world.train[:2]
     plan = replace(gold(world, other), question=mine)
-    [solution] = Solver(LargeModel(world)).solve([plan])
+    [solution] = Solver(ScriptedModel(world)).solve([plan])
     assert isinstance(solution, Solution)
     assert solution.answer != mine.answer
 
@@ -135,15 +135,15 @@ def test_the_open_book_model_knows_nothing_that_the_context_does_not_say() -> No
         replace(gold(world, question), question=replace(question, context="It rains."))
         for question in world.train
     ]
-    answers = {each.answer for each in Solver(LargeModel(world)).solve(plans)}
+    answers = {each.answer for each in Solver(ScriptedModel(world)).solve(plans)}
     assert answers == {"unknown"}
 
 
 def test_the_same_request_has_the_same_answer_and_a_sample_another(world: World) -> None:
     def texts(sampling: Sampling, sample: int = 0) -> list[str]:
         pipeline = Pipeline(
-            Decomposer(LargeModel(world), sampling=sampling),
-            Solver(LargeModel(world), sampling=sampling),
+            Decomposer(ScriptedModel(world), sampling=sampling),
+            Solver(ScriptedModel(world), sampling=sampling),
         )
         traces = pipeline.run(world.train[:60], sample=sample)
         return [trace.outcome.text for trace in traces]
@@ -158,13 +158,13 @@ def test_whatever_a_student_writes_it_answers(world: World) -> None:
     question = world.train[0]
     for words in ("?", "Main question", "No decomposition", "1. 2. 3.", "#9 #0", "Why?\nWhy?"):
         plan = Decomposition(question, (Subquestion(words),))
-        [outcome] = Solver(LargeModel(world)).solve([plan])
+        [outcome] = Solver(ScriptedModel(world)).solve([plan])
         assert isinstance(outcome, Solution), words
 
 
 def test_a_question_of_another_world_comes_back_as_an_error(world: World) -> None:
     request = Request("0", (Message("user", "Question: What is 6 times 7?"),))
-    [completion] = LargeModel(world).generate([request])
+    [completion] = ScriptedModel(world).generate([request])
     assert completion.finish == "error"
     assert "only the questions of its own world" in completion.error
 

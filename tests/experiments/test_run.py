@@ -39,13 +39,13 @@ from decompose_distill import (
     prompts,
     scores,
 )
-from decompose_distill.cost.budget import Purse
+from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.pricing import Price
 from decompose_distill.evaluation.results import Report
 from decompose_distill.experiments.cell_cost import traces_usd
-from decompose_distill.experiments.controls import shuffled
+from decompose_distill.experiments.controls import shuffle_decompositions
 from decompose_distill.experiments.result_cache import run_once
-from decompose_distill.experiments.setup import Setup
+from decompose_distill.experiments.setup import ExperimentSetup
 from decompose_distill.experiments.study_builder import DECOMPOSER, DISTILLED_SOLVER
 from decompose_distill.experiments.tables import grid
 from decompose_distill.experiments.training_data import Training
@@ -425,7 +425,7 @@ def test_traces_of_a_local_teacher_and_a_solver_with_a_price_cost_the_machine_an
 ) -> None:
     teacher, solver = Counting(decompose), Counting(solve)
     teacher.identity = "hf:teacher"
-    setup = Setup(
+    setup = ExperimentSetup(
         Decomposer(teacher, prompt=PROMPT),
         {"solver": Solver(solver)},
         Student("/none"),
@@ -436,7 +436,7 @@ def test_traces_of_a_local_teacher_and_a_solver_with_a_price_cost_the_machine_an
         scores.exact,
         1,
         1,
-        Purse(tmp_path, {"counting": Price(Decimal(0), Decimal(1_000_000))}),
+        SharedBudget(tmp_path, {"counting": Price(Decimal(0), Decimal(1_000_000))}),
         Decimal(2),
         progress=False,
     )
@@ -461,7 +461,9 @@ def test_a_pass_that_was_stopped_and_went_on_took_the_seconds_of_both_calls(
 
     def run(solver: Counting) -> float | None:
         pipeline = Pipeline(None, Solver(solver, mode="direct"))
-        done = run_once(tmp_path, {}, lambda: pipeline, TRAIN, Purse(tmp_path), progress=False)
+        done = run_once(
+            tmp_path, {}, lambda: pipeline, TRAIN, SharedBudget(tmp_path), progress=False
+        )
         return done.seconds
 
     with pytest.raises(Stopped):
@@ -610,7 +612,7 @@ def test_shuffled_gives_nobody_its_own_subquestions_and_each_to_about_one(
         question = Question(f"Question {number}?")
         steps = (Subquestion(f"Step of {number}?"),) if decomposed else ()
         traces.append(Trace(question, Solution(Decomposition(question, steps), "")))
-    moved = [each.decomposition for each in shuffled(traces)]
+    moved = [each.decomposition for each in shuffle_decompositions(traces)]
     given_out = [each.subquestions for each in moved if each and not each.declined]
 
     assert [each.question for each in moved if each] == [trace.question for trace in traces]

@@ -89,10 +89,10 @@ def test_the_choice_is_the_same_in_any_order_and_within_the_cap(
     traces: list[Trace], most: int, rng: object
 ) -> None:
     kept = _kept(traces, most)
-    shuffled = list(traces)
-    rng.shuffle(shuffled)  # type: ignore[attr-defined]
+    shuffle_decompositions = list(traces)
+    rng.shuffle(shuffle_decompositions)  # type: ignore[attr-defined]
 
-    assert set(_kept(shuffled, most)) == set(kept)
+    assert set(_kept(shuffle_decompositions, most)) == set(kept)
     for question in ASKED:
         mine = [trace for trace in traces if trace.question == question]
         splits = {trace.decomposition.subquestions for trace in mine if trace.decomposition}

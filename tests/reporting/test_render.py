@@ -29,7 +29,7 @@ from decompose_distill.evaluation.results import Result
 from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Flow, Grid, LossCurve, MaskedRow, Study
 from decompose_distill.reporting.study_file import load_study, save_study
-from decompose_distill.reporting.trace_viewer import browser_data
+from decompose_distill.reporting.trace_viewer import trace_viewer_data
 
 HOSTILE = "<script>document.title='run'</script></script><img src=x onerror=alert(1)> \x1b[31mred"
 TEACHER, STUDENT, SOLVER = ("teacher", "solver"), ("S_D-R", "solver"), ("teacher", "S_E-R")
@@ -239,7 +239,7 @@ def test_the_page_holds_every_trace_once_those_of_transfers_by_themselves(tmp_pa
     data = json.loads(page.split('id="data">')[1].split("</script>")[0])
     counts = [len(question["a"]) for question in data["questions"]]
 
-    assert data == browser_data(study)
+    assert data == trace_viewer_data(study)
     # The ids of another file's questions may be the same, and ask something else.
     assert counts == [4] * 40 + [1] * 40
     assert data["rows"][-1]["name"].startswith("S_D-R × solver (<script>")

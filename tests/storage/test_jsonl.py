@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, DataError
 from decompose_distill.storage.atomic import replacing
-from decompose_distill.storage.jsonl import LineFile
+from decompose_distill.storage.jsonl import JsonlFile
 
 
 def _write(path: Path, *lines: str) -> list[int]:
-    with LineFile(path) as file:
+    with JsonlFile(path) as file:
         return [file.append(line) for line in lines]
 
 
 def test_a_line_is_read_back_from_where_it_was_put(tmp_path: Path) -> None:
     words = ["{}", json.dumps({"long": "x" * 10_000}), json.dumps("é")]
-    with LineFile(tmp_path / "lines") as file:
+    with JsonlFile(tmp_path / "lines") as file:
         places = [file.append(word) for word in words]
 
         assert [file.read(place) for place in places] == words
@@ -56,7 +56,7 @@ def test_a_file_that_ends_in_something_else_is_left_alone(tmp_path: Path) -> Non
     path.write_text("dear diary,\ntoday")
 
     with pytest.raises(DataError, match=r"notes.txt: not JSON: it ends in b'today'"):
-        LineFile(path)
+        JsonlFile(path)
     assert path.read_text() == "dear diary,\ntoday"
 
 
@@ -66,7 +66,7 @@ def test_lines_are_put_last_in_order_and_the_dropped_are_gone(kinds: list[int], 
     """Of each line the kind decides: 0 is dropped, 1 stays, others are put last."""
     import tempfile
 
-    with tempfile.TemporaryDirectory() as folder, LineFile(Path(folder) / "lines") as file:
+    with tempfile.TemporaryDirectory() as folder, JsonlFile(Path(folder) / "lines") as file:
         lines = [json.dumps([number, "x" * (number * 7 % 20)]) for number in range(len(kinds))]
         places = [file.append(line) for line in lines]
         last = [number for number, kind in enumerate(kinds) if kind > 1]
@@ -106,7 +106,7 @@ def test_another_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
         "except ConfigError as error: sys.exit(str(error))"
     )
     command = [sys.executable, "-c", code, str(path)]
-    with LineFile(path):
+    with JsonlFile(path):
         held = subprocess.run(command, capture_output=True, text=True, check=False)
     free = subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -117,10 +117,10 @@ def test_another_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> N
 
 def test_another_part_of_this_process_is_refused_too(tmp_path: Path) -> None:
     with (
-        LineFile(tmp_path / "lines"),
+        JsonlFile(tmp_path / "lines"),
         pytest.raises(ConfigError, match="another run"),
     ):
-        LineFile(tmp_path / "lines")
+        JsonlFile(tmp_path / "lines")
 
 
 @contextmanager
@@ -139,7 +139,7 @@ def _full_disk(size: int) -> Iterator[None]:
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
 def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
     path, line = tmp_path / "lines", json.dumps({"words": "x" * 100})
-    with LineFile(path) as file:
+    with JsonlFile(path) as file:
         file.append(line)
         with _full_disk(150), pytest.raises(DataError, match=r"lines: cannot write: .*make room"):
             file.append(line)
@@ -152,11 +152,11 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="needs a limit on the size of files")
 def test_a_full_disk_while_rewriting_leaves_the_old_file(tmp_path: Path) -> None:
     path, lines = tmp_path / "lines", [json.dumps(str(number) * 100) for number in range(3)]
-    with LineFile(path) as file:
+    with JsonlFile(path) as file:
         places = [file.append(line) for line in lines]
         with _full_disk(150), pytest.raises(DataError, match="cannot write"):
             file.put_last(places[::-1], ())
-    with LineFile(path):
+    with JsonlFile(path):
         pass  # and can be opened again
 
     assert path.read_text().splitlines() == lines
@@ -166,4 +166,4 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(DataError, match=r"file/lines: cannot write: "):
-        LineFile(tmp_path / "file" / "lines")
+        JsonlFile(tmp_path / "file" / "lines")

@@ -19,7 +19,7 @@ from decompose_distill import (
     read_traces,
     write_traces,
 )
-from decompose_distill.storage.traces import Journal, decode_trace, encode_trace
+from decompose_distill.storage.traces import TraceStore, decode_trace, encode_trace
 
 WORDS = st.text(min_size=1).filter(str.strip)
 USAGES = st.builds(Usage, st.integers(0, 10**9), st.integers(0, 10**9))
@@ -117,7 +117,7 @@ def test_a_line_torn_by_a_kill_is_cut_off(
 ) -> None:
     path = tmp_path / "traces.jsonl"
     path.write_text(encode_trace(traces[0]) + "\n" + torn)
-    with Journal(path) as journal:
+    with TraceStore(path) as journal:
         journal.add(traces[1])
 
     assert list(read_traces(path)) == list(traces[:2])
@@ -126,7 +126,7 @@ def test_a_line_torn_by_a_kill_is_cut_off(
 def test_a_file_that_is_one_torn_line_becomes_empty(tmp_path: Path) -> None:
     path = tmp_path / "traces.jsonl"
     path.write_text('{"schema": 1, "que')
-    with Journal(path):
+    with TraceStore(path):
         pass
 
     assert path.read_text() == ""

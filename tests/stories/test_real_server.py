@@ -28,7 +28,7 @@ from decompose_distill import (
     prompts,
 )
 from decompose_distill.backends.openai import OpenAIBackend
-from decompose_distill.cost.budget import Purse
+from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.pricing import read_prices
 from tests.support.samples import run_cli
 
@@ -182,7 +182,7 @@ def test_the_command_paper_pays_the_server_once_for_each_cell(
     def run() -> tuple[object, Decimal | None]:
         assert run_cli(*command.split(), monkeypatch=monkeypatch) == 0
         cells = json.loads((out / "report.json").read_text(encoding="utf-8"))["cells"]
-        return cells, Purse(out, read_prices(prices)).spent_usd()
+        return cells, SharedBudget(out, read_prices(prices)).spent_usd()
 
     cells, spent = run()
 

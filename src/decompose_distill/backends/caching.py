@@ -12,7 +12,7 @@ from typing import Any
 
 from decompose_distill.backend import Backend, identity
 from decompose_distill.errors import BackendError, DataError
-from decompose_distill.storage.jsonl import LineFile, decode_object, typed
+from decompose_distill.storage.jsonl import JsonlFile, decode_object, typed
 from decompose_distill.types import Completion, Request, Usage
 
 SCHEMA = 1
@@ -22,8 +22,8 @@ a thousand times as many where the backend works in batches of hours."""
 _KEY = re.compile("[0-9a-f]{64}")
 
 
-class RequestJournal(LineFile):
-    """A file of completions by the key of their request; see `LineFile` for what is durable when.
+class CompletionStore(JsonlFile):
+    """A file of completions by the key of their request; see `JsonlFile` for what is durable when.
 
     Raises:
         ConfigError: Another run writes the file.
@@ -33,7 +33,7 @@ class RequestJournal(LineFile):
         >>> import tempfile
         >>> from decompose_distill.types import Message
         >>> request = Request("0", (Message("user", "Hi"),))
-        >>> with RequestJournal(tempfile.mkdtemp() + "/requests") as journal:
+        >>> with CompletionStore(tempfile.mkdtemp() + "/requests") as journal:
         ...     key = request_key(request, "some model")
         ...     journal.add(key, request, Completion("0", "Hello!"))
         ...     journal.find(key, request).text
@@ -74,7 +74,7 @@ class RequestJournal(LineFile):
         return Completion(request.id, row["text"], row["finish"], usage)
 
 
-class Cached:
+class CachingBackend:
     """Answers from a journal what was asked before, and asks the backend for the rest.
 
     A completion is in the journal before it is passed on. Errors are not kept, so they are
@@ -87,13 +87,13 @@ class Cached:
         >>> asked = []
         >>> backend = ScriptedBackend(lambda text: asked.append(text) or "Hello!")
         >>> request = Request("0", (Message("user", "Hi"),))
-        >>> with RequestJournal(tempfile.mkdtemp() + "/requests") as journal:
-        ...     cached = Cached(backend, journal)
+        >>> with CompletionStore(tempfile.mkdtemp() + "/requests") as journal:
+        ...     cached = CachingBackend(backend, journal)
         ...     [next(cached.generate([request])).text for _ in range(2)], asked
         (['Hello!', 'Hello!'], ['Hi'])
     """
 
-    def __init__(self, backend: Backend, journal: RequestJournal) -> None:
+    def __init__(self, backend: Backend, journal: CompletionStore) -> None:
         self.backend = backend
         self.journal = journal
         self.found = Usage()
@@ -134,7 +134,7 @@ class Cached:
 class _Round:
     """One call of the backend: what it was asked, and what waits for its answers."""
 
-    def __init__(self, cached: Cached, name: str) -> None:
+    def __init__(self, cached: CachingBackend, name: str) -> None:
         self._cached, self._name = cached, name
         self._most = MOST_HELD * (1000 if getattr(cached.backend, "batch", False) else 1)
         self._keys: dict[str, str] = {}

@@ -34,7 +34,7 @@ def most_tokens(request: Request) -> Usage:
     return Usage(read, request.sampling.max_new_tokens)
 
 
-class Metered:
+class MeteredBackend:
     """Reserves a request's worst case in a ledger before it is sent, and books what it used.
 
     Where the budget has no room for the next request, no more are sent; what is under way
@@ -54,7 +54,7 @@ class Metered:
         >>> from decompose_distill.backends.scripted import ScriptedBackend
         >>> from decompose_distill.types import Message
         >>> with Ledger(tempfile.mkdtemp() + "/ledger") as ledger:
-        ...     metered = Metered(ScriptedBackend(str.upper), ledger, "solver")
+        ...     metered = MeteredBackend(ScriptedBackend(str.upper), ledger, "solver")
         ...     [done] = metered.generate([Request("0", (Message("user", "hi there"),))])
         >>> ledger.entries[0].usage
         Usage(input_tokens=2, output_tokens=2)

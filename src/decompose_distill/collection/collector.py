@@ -9,9 +9,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
-from decompose_distill.backends.caching import Cached, RequestJournal
-from decompose_distill.backends.metering import Metered
-from decompose_distill.collection.trace_index import Layout
+from decompose_distill.backends.caching import CachingBackend, CompletionStore
+from decompose_distill.backends.metering import MeteredBackend
+from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
 from decompose_distill.cost.ledger import Ledger, find_price, ledger_path
@@ -20,7 +20,7 @@ from decompose_distill.errors import BudgetExceeded
 from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.solver import Solver
-from decompose_distill.storage.traces import Journal, scan_traces
+from decompose_distill.storage.traces import TraceStore, scan_traces
 from decompose_distill.types import Decomposition, Question, Trace, Usage
 
 Role = TypeVar("Role")
@@ -120,15 +120,15 @@ def collect(
     _check_prices(pipeline, prices or {}, budgeted=budget_usd is not None)
     given = list(questions)
     unique = {question.id: question for question in given}
-    layout = Layout(tuple(unique.values()), samples, solves, pipeline.key)
+    layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
     asked, failed = 0, Counter[str]()
-    with Journal(path) as journal:
+    with TraceStore(path) as journal:
         for begins, trace in scan_traces(path):
             layout.note(trace, begins)
         found = layout.answered
         bar = progress_bar("collecting", len(layout), "trace", done=layout.settled, show=progress)
         with (
-            RequestJournal(f"{path}.requests") as requests,
+            CompletionStore(f"{path}.requests") as requests,
             Ledger(ledger_path(path), budget_usd=budget_usd, prices=prices) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),
@@ -162,13 +162,15 @@ def _roles(pipeline: Pipeline) -> dict[str, Decomposer | Solver]:
     return {name: role for name, role in stages.items() if isinstance(role, Decomposer | Solver)}
 
 
-def _paying(pipeline: Pipeline, requests: RequestJournal, ledger: Ledger) -> Pipeline:
+def _paying(pipeline: Pipeline, requests: CompletionStore, ledger: Ledger) -> Pipeline:
     """The same pipeline, whose backends are asked only for what is not in the journal."""
 
     def paid(name: str, role: Role) -> Role:
         if not isinstance(role, Decomposer | Solver):
             return role
-        return replace(role, backend=Cached(Metered(role.backend, ledger, name), requests))
+        return replace(
+            role, backend=CachingBackend(MeteredBackend(role.backend, ledger, name), requests)
+        )
 
     return Pipeline(paid("decomposer", pipeline.decomposer), paid("solver", pipeline.solver))
 
@@ -177,7 +179,7 @@ def _saved(pipeline: Pipeline, ledger: Ledger) -> Decimal | None:
     parts: list[Decimal | None] = []
     for name, role in _roles(pipeline).items():
         price = ledger.price(name)
-        found = role.backend.found if isinstance(role.backend, Cached) else Usage()
+        found = role.backend.found if isinstance(role.backend, CachingBackend) else Usage()
         parts.append(price.usd(found) if price else None if found != Usage() else Decimal(0))
     return add_usd(parts)
 
@@ -189,8 +191,8 @@ def _note(failed: Counter[str], ledger: Ledger) -> str:
 
 def _missing(
     pipeline: Pipeline,
-    journal: Journal,
-    layout: Layout,
+    journal: TraceStore,
+    layout: TraceIndex,
     ledger: Ledger,
     stopped: Callable[[], bool],
 ) -> Iterator[Trace]:
@@ -226,7 +228,7 @@ def _missing(
 
 
 @contextmanager
-def _saying_what_is_left(path: str | Path, layout: Layout) -> Iterator[None]:
+def _saying_what_is_left(path: str | Path, layout: TraceIndex) -> Iterator[None]:
     """Add to an exceeded budget what it leaves undone, and how to go on."""
     try:
         yield

@@ -7,11 +7,11 @@ from pathlib import Path
 from statistics import fmean
 
 from decompose_distill.backends.metering import most_tokens
-from decompose_distill.collection.trace_index import Layout
-from decompose_distill.cost.estimates import NOTHING, Measured, Span, count_characters
-from decompose_distill.cost.forecast import Forecast, Plan
+from decompose_distill.collection.trace_index import TraceIndex
+from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats, count_characters
+from decompose_distill.cost.forecast import Plan, RoleForecast
 from decompose_distill.cost.ledger import find_price, ledger_path
-from decompose_distill.cost.ledger_records import requests_a_second
+from decompose_distill.cost.ledger_records import requests_per_second
 from decompose_distill.cost.pricing import Price
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.pipelines.decomposer import Decomposer
@@ -22,17 +22,17 @@ from decompose_distill.types import Decomposition, Message, Question, Request, T
 
 LOOKED_AT = 1000
 """Questions whose prompts are counted; where there are more, these stand for all."""
-TOKENS_A_CHARACTER = Span(1 / 5, 1 / 4, 1 / 3)
+TOKENS_A_CHARACTER = Estimate(1 / 5, 1 / 4, 1 / 3)
 """Of English prose; code, figures and other languages take more."""
 WRITTEN = {
-    "decompose": Span(25, 60, 120),
-    "joint": Span(80, 200, 400),
-    "direct": Span(5, 10, 30),
-    "cot": Span(60, 150, 300),
-    "plan_and_solve": Span(80, 200, 400),
+    "decompose": Estimate(25, 60, 120),
+    "joint": Estimate(80, 200, 400),
+    "direct": Estimate(5, 10, 30),
+    "cot": Estimate(60, 150, 300),
+    "plan_and_solve": Estimate(80, 200, 400),
 }
 """Tokens of an answer, assumed until some are measured; what a model thinks comes on top."""
-SECONDS_A_TOKEN, SECONDS_BEFORE = Span(0.005, 0.02, 0.05), Span(0.2, 0.5, 2)
+SECONDS_A_TOKEN, SECONDS_BEFORE = Estimate(0.005, 0.02, 0.05), Estimate(0.2, 0.5, 2)
 """What a server takes for each token it writes, and before the first; assumed likewise."""
 
 
@@ -72,8 +72,8 @@ def plan(
         (3, 0.0)
     """
     unique = {question.id: question for question in questions}
-    layout = Layout(tuple(unique.values()), samples, solves, pipeline.key)
-    seen = {"decomposer": Measured(), "solver": Measured()}
+    layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
+    seen = {"decomposer": TokenStats(), "solver": TokenStats()}
     if path is not None and Path(path).exists():
         for begins, trace in scan_traces(path):
             layout.note(trace, begins)
@@ -84,11 +84,11 @@ def plan(
     asked = list(islice(open_ones.values(), LOOKED_AT))
     missing = len(layout) - layout.settled
     roles = _forecasts(pipeline, len(undecomposed), missing, asked, seen, prices or {})
-    speed = None if path is None else requests_a_second(ledger_path(path))
+    speed = None if path is None else requests_per_second(ledger_path(path))
     return Plan(missing, len(layout), roles, _seconds(pipeline, roles, speed))
 
 
-def _measure(seen: dict[str, Measured], trace: Trace, pipeline: Pipeline) -> None:
+def _measure(seen: dict[str, TokenStats], trace: Trace, pipeline: Pipeline) -> None:
     """Take in what the roles used for a trace, a decomposition once."""
     first, second = pipeline.decomposer, pipeline.solver
     split, failure = trace.decomposition, trace.failure
@@ -108,11 +108,11 @@ def _forecasts(
     undecomposed: int,
     missing: int,
     asked: Sequence[Question],
-    seen: Mapping[str, Measured],
+    seen: Mapping[str, TokenStats],
     prices: Mapping[str, Price],
-) -> tuple[Forecast, ...]:
+) -> tuple[RoleForecast, ...]:
     first, second = pipeline.decomposer, pipeline.solver
-    made: list[Forecast] = []
+    made: list[RoleForecast] = []
     split, longest = NOTHING, 0
     if isinstance(first, Decomposer):
         chats = [first.prompt.render(question) for question in asked]
@@ -130,7 +130,7 @@ def _forecasts(
     return tuple(made)
 
 
-def _answer(seen: Measured, kind: str) -> Span:
+def _answer(seen: TokenStats, kind: str) -> Estimate:
     return seen.written if seen.suffices else WRITTEN[kind]
 
 
@@ -139,17 +139,19 @@ def _forecast(
     role: Decomposer | Solver,
     requests: int,
     chats: Sequence[Sequence[Message]],
-    answer: Span,
-    seen: Measured,
+    answer: Estimate,
+    seen: TokenStats,
     prices: Mapping[str, Price],
-    split: Span = NOTHING,
+    split: Estimate = NOTHING,
     longest: int = 0,
-) -> Forecast:
+) -> RoleForecast:
     """Forecast one role; `split` and `longest` are the tokens of a decomposition in its prompt."""
     limit = role.sampling.max_new_tokens
-    capped = Span(*(min(tokens, limit) for tokens in (answer.low, answer.expected, answer.high)))
+    capped = Estimate(
+        *(min(tokens, limit) for tokens in (answer.low, answer.expected, answer.high))
+    )
     most = [most_tokens(Request("", tuple(chat), role.sampling)).input_tokens for chat in chats]
-    return Forecast(
+    return RoleForecast(
         name,
         requests,
         (_prompt_tokens(role, chats, seen) + split) * requests,
@@ -163,23 +165,25 @@ def _forecast(
 
 
 def _prompt_tokens(
-    role: Decomposer | Solver, chats: Sequence[Sequence[Message]], seen: Measured
-) -> Span:
+    role: Decomposer | Solver, chats: Sequence[Sequence[Message]], seen: TokenStats
+) -> Estimate:
     """Tokens of one prompt, on average."""
     tokenizer = getattr(role.backend, "tokenizer", None)
     if tokenizer is not None and chats:
         mean = fmean(len(prompt_ids(tokenizer, chat)) for chat in chats)
-        return Span(mean, mean, mean)
+        return Estimate(mean, mean, mean)
     characters = fmean(map(count_characters, chats)) if chats else 0.0
     if seen.suffices:
-        return Span(0.95, 1, 1.05) * (characters * seen.tokens_a_character)
+        return Estimate(0.95, 1, 1.05) * (characters * seen.tokens_per_character)
     return TOKENS_A_CHARACTER * characters
 
 
-def _seconds(pipeline: Pipeline, roles: Sequence[Forecast], speed: float | None) -> Span | None:
+def _seconds(
+    pipeline: Pipeline, roles: Sequence[RoleForecast], speed: float | None
+) -> Estimate | None:
     """Time of all requests, at the speed of an earlier run or an assumed one."""
     if speed:
-        return Span(0.7, 1, 1.5) * (sum(role.requests for role in roles) / speed)
+        return Estimate(0.7, 1, 1.5) * (sum(role.requests for role in roles) / speed)
     backends = {"decomposer": pipeline.decomposer, "solver": pipeline.solver}
     total = NOTHING
     for role in roles:

@@ -11,7 +11,7 @@ _ABSENT = -1
 _DECOMPOSED, _UNDECOMPOSED = 1, 2
 
 
-class Layout:
+class TraceIndex:
     """A slot for each question, sample and solve, in the order of the finished file.
 
     A slot holds where its trace begins in the file and no more, so that millions fit. The slots

@@ -16,11 +16,11 @@ _NOTHING_LEFT = Decimal("1e-12")
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class SharedBudget:
     """What may be spent on all that lies below a folder.
 
     Example:
-        >>> print(Purse(Path("runs/none")).spent_usd())
+        >>> print(SharedBudget(Path("runs/none")).spent_usd())
         0
     """
 

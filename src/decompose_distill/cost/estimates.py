@@ -11,11 +11,11 @@ FEWEST = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Estimate:
     """A figure that is not known: the least and the most to be reckoned with, and the expected.
 
     Example:
-        >>> print(Span(1, 2, 4) + Span(10, 20, 40))
+        >>> print(Estimate(1, 2, 4) + Estimate(10, 20, 40))
         22 (11–44)
     """
 
@@ -23,31 +23,33 @@ class Span:
     expected: float
     high: float
 
-    def __add__(self, other: "Span") -> "Span":
-        return Span(self.low + other.low, self.expected + other.expected, self.high + other.high)
+    def __add__(self, other: "Estimate") -> "Estimate":
+        return Estimate(
+            self.low + other.low, self.expected + other.expected, self.high + other.high
+        )
 
-    def __mul__(self, factor: "float | Span") -> "Span":
-        by = factor if isinstance(factor, Span) else Span(factor, factor, factor)
-        return Span(self.low * by.low, self.expected * by.expected, self.high * by.high)
+    def __mul__(self, factor: "float | Estimate") -> "Estimate":
+        by = factor if isinstance(factor, Estimate) else Estimate(factor, factor, factor)
+        return Estimate(self.low * by.low, self.expected * by.expected, self.high * by.high)
 
     def __str__(self) -> str:
         low, expected, high = (f"{figure:,.0f}" for figure in (self.low, self.expected, self.high))
         return expected if low == high else f"{expected} ({low}–{high})"
 
 
-NOTHING = Span(0, 0, 0)
+NOTHING = Estimate(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class TokenStats:
     """Sums over the answers of one role.
 
     Example:
         >>> chat = (Message("user", "x" * 40),)
-        >>> seen = Measured()
+        >>> seen = TokenStats()
         >>> for written in (10, 20) * 10:
         ...     seen = seen.add(chat, Usage(10, written), cut=False)
-        >>> seen.tokens_a_character
+        >>> seen.tokens_per_character
         0.25
         >>> print(seen.written)
         15 (13–17)
@@ -62,7 +64,7 @@ class Measured:
     squares: int = 0
     """Tokens written, summed, and their squares."""
 
-    def add(self, messages: Sequence[Message], usage: Usage, *, cut: bool) -> "Measured":
+    def add(self, messages: Sequence[Message], usage: Usage, *, cut: bool) -> "TokenStats":
         """Take in an answer and the chat it answers."""
         written = usage.output_tokens
         return replace(
@@ -81,16 +83,16 @@ class Measured:
         return self.answers >= FEWEST and self.read > 0
 
     @property
-    def tokens_a_character(self) -> float:
+    def tokens_per_character(self) -> float:
         """Of the prompts, chat template included."""
         return self.read / self.characters
 
     @property
-    def written(self) -> Span:
+    def written(self) -> Estimate:
         """Mean length of an answer in tokens, and two standard errors to both sides."""
         mean = self.sum / self.answers
         error = sqrt(max(0.0, self.squares / self.answers - mean * mean) / self.answers)
-        return Span(max(0.0, mean - 2 * error), mean, mean + 2 * error)
+        return Estimate(max(0.0, mean - 2 * error), mean, mean + 2 * error)
 
 
 def count_characters(messages: Sequence[Message]) -> int:

@@ -3,33 +3,33 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from decompose_distill.cost.estimates import NOTHING, Measured, Span
+from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats
 from decompose_distill.cost.pricing import Price, add_usd, show_usd
 from decompose_distill.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class RoleForecast:
     """What one role is expected to use."""
 
     role: str
     """`decomposer` or `solver`."""
     requests: int
-    input_tokens: Span
-    output_tokens: Span
+    input_tokens: Estimate
+    output_tokens: Estimate
     most: Usage
     """Tokens if each prompt is as long as it can be and each answer reaches its limit."""
     price: Price | None
     """`None` where it is unknown."""
-    answer: Span
+    answer: Estimate
     """Tokens of one answer."""
     limit: int
     """`max_new_tokens`: a longer answer is cut off, which is a failure."""
-    measured: Measured
+    measured: TokenStats
     """The answers in the file; where these are too few, the figures are assumptions."""
 
     @property
-    def usd(self) -> Span | None:
+    def usd(self) -> Estimate | None:
         """Price of the tokens, in US dollars; `None` where it is unknown."""
         if self.price is None:
             return None
@@ -71,12 +71,12 @@ class Plan:
     """Traces to make."""
     total: int
     """Traces the file is to hold."""
-    roles: tuple[Forecast, ...]
-    seconds: Span | None
+    roles: tuple[RoleForecast, ...]
+    seconds: Estimate | None
     """`None` where nothing says how fast the backends are."""
 
     @property
-    def usd(self) -> Span | None:
+    def usd(self) -> Estimate | None:
         """Price of all of it, in US dollars; `None` where one is unknown."""
         known = [role.usd for role in self.roles if role.usd is not None]
         return sum(known, NOTHING) if len(known) == len(self.roles) else None
@@ -94,14 +94,14 @@ class Plan:
         return "\n".join(lines)
 
 
-def _dollars(usd: Span | None) -> str:
+def _dollars(usd: Estimate | None) -> str:
     if usd is None:
         return "an unknown amount, as no price is known; give it in prices, or with --prices"
     low, expected, high = (show_usd(Decimal(part)) for part in (usd.low, usd.expected, usd.high))
     return expected if low == high else f"{expected} ({low}–{high})"
 
 
-def _duration(seconds: Span | None) -> str:
+def _duration(seconds: Estimate | None) -> str:
     if seconds is None:
         return "unknown"
     unit, name = next(

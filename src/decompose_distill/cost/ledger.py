@@ -19,7 +19,7 @@ from decompose_distill.cost.ledger_records import (
 )
 from decompose_distill.cost.pricing import Price, price_name, price_of
 from decompose_distill.errors import ConfigError
-from decompose_distill.storage.jsonl import LineFile
+from decompose_distill.storage.jsonl import JsonlFile
 from decompose_distill.types import Usage
 
 
@@ -60,12 +60,12 @@ def read_budget(budget_usd: Decimal | float | None) -> Decimal | None:
     return budget
 
 
-class Ledger(LineFile):
+class Ledger(JsonlFile):
     """Counts tokens and money, durably, and keeps a budget. Use as a context manager.
 
     The budget is for all that the file holds, whichever run paid for it. What was spent and
     what is reserved never exceed it together, as a request is written down at its worst case
-    before it is sent. See `LineFile` for what is durable when.
+    before it is sent. See `JsonlFile` for what is durable when.
 
     Args:
         path: The file, created or continued.

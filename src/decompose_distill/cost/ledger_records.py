@@ -73,7 +73,7 @@ def read_accounts(path: str | Path, prices: Mapping[str, Price] | None = None) -
     return accounts
 
 
-def requests_a_second(path: Path) -> float | None:
+def requests_per_second(path: Path) -> float | None:
     """How fast the last run worked in which so much came back that it says something.
 
     Raises:

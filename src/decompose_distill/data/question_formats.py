@@ -9,14 +9,15 @@ Row = dict[str, Any]
 _OTHERWISE = 'of a file of your own, name the fields: fields={"question": ..., "answer": ...}'
 
 
-def recognise(row: Row, where: str) -> Row:
+def normalize_row(row: Row, where: str) -> Row:
     """Bring a row of a known layout to `question`, `answer`, `aliases`, `context`, `id`.
 
     Raises:
         DataError: No known layout fits, or a field of it is malformed.
 
     Example:
-        >>> recognise({"question": "How many?", "answer": "9 * 2 = 18\\n#### 18"}, "x:1")["answer"]
+        >>> row = {"question": "How many?", "answer": "9 * 2 = 18\\n#### 18"}
+        >>> normalize_row(row, "questions.jsonl:1")["answer"]
         '18'
     """
     try:
@@ -43,10 +44,10 @@ def recognise(row: Row, where: str) -> Row:
         )
     if "qid" in row and isinstance(row.get("answer"), bool):
         return {"question": row["question"], "answer": row["answer"], "id": row["qid"]}
-    return {**row, "answer": after_marker(row.get("answer"))}
+    return {**row, "answer": final_answer(row.get("answer"))}
 
 
-def after_marker(answer: Any) -> Any:
+def final_answer(answer: Any) -> Any:
     """Of an answer as GSM8K writes it, what follows the working; any other as it is."""
     if isinstance(answer, str) and "\n#### " in f"\n{answer}":
         return answer.rpartition("#### ")[2].strip()

@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.data.question_formats import after_marker, recognise
+from decompose_distill.data.question_formats import final_answer, normalize_row
 from decompose_distill.data.readers import read_rows
 from decompose_distill.errors import ConfigError, DataError, MissingExtraError
 from decompose_distill.storage.jsonl import typed
@@ -69,7 +69,7 @@ def _decode(
     for where, row in rows:
         if not isinstance(row, dict):
             raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
-        plain = _renamed(row, fields, where) if fields else recognise(row, where)
+        plain = _renamed(row, fields, where) if fields else normalize_row(row, where)
         question = _question(plain, fields or {}, where)
         other, there = first.setdefault(question.id, (question, where))
         if (question.text, question.context) != (other.text, other.context):
@@ -121,7 +121,7 @@ def _answers(value: Any, field: str, where: str) -> Iterator[str]:
         if isinstance(each, bool):
             yield "yes" if each else "no"
         elif each is not None and str(each).strip():
-            yield str(after_marker(each))
+            yield str(final_answer(each))
 
 
 def _hub_rows(name: str, split: str | None) -> Iterable[tuple[str, Any]]:

@@ -161,9 +161,9 @@ def divide(rng: Random, share: float = 0.7) -> tuple[Population, Population]:
     """
     parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
     for everyone in (names.WOMEN, names.MEN, names.PLACES, names.WORKS):
-        shuffled = rng.sample(everyone, len(everyone))
-        cut = round(share * len(shuffled))
-        parts.append((tuple(shuffled[:cut]), tuple(shuffled[cut:])))
+        shuffle_decompositions = rng.sample(everyone, len(everyone))
+        cut = round(share * len(shuffle_decompositions))
+        parts.append((tuple(shuffle_decompositions[:cut]), tuple(shuffle_decompositions[cut:])))
     return Population(*(first for first, _ in parts)), Population(*(rest for _, rest in parts))
 
 

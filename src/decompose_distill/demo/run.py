@@ -36,7 +36,7 @@ BATCH_SIZE = 128
 VARIANTS: Mapping[str, filters.Filter] = {"S_D-T": filters.complete, "S_D-R": filters.correct}
 
 Say = Callable[[str], None]
-Rows = Mapping[tuple[str, str], Report]
+TokenDataset = Mapping[tuple[str, str], Report]
 """Reports by name of the row and of the split."""
 
 
@@ -54,7 +54,7 @@ TINY = Scale(1000, DistillConfig(epochs=4, batch_size=16, learning_rate=2e-3))
 
 def run_demo(
     output_dir: str | Path, *, student: str = "auto", seed: int = 0, say: Say = print
-) -> Rows:
+) -> TokenDataset:
     """Collect, screen, train S_D-T and S_D-R, and evaluate them on three held-out splits.
 
     Writes `traces.jsonl`, `results.json` and the students `S_D-T` and `S_D-R` to `output_dir`.
@@ -183,7 +183,7 @@ def _row(name: str, reports: Iterable[Report]) -> str:
     return f"{name:<30}" + "".join(f"{cell:<22}" for cell in cells)
 
 
-def _conclusion(rows: Rows, place: Path, seconds: float) -> str:
+def _conclusion(rows: TokenDataset, place: Path, seconds: float) -> str:
     """The tests that answer the demo's question, and where everything is."""
     best = rows["S_D-R", "unseen"]
     lines = ["", "On unseen questions, exact McNemar test on pairs:"]
@@ -193,7 +193,7 @@ def _conclusion(rows: Rows, place: Path, seconds: float) -> str:
     return "\n".join(lines)
 
 
-def _save(rows: Rows, path: Path) -> None:
+def _save(rows: TokenDataset, path: Path) -> None:
     """Write a row a report, again after each, so that an interrupted run keeps its figures."""
     figures = [{**report.to_json(), "split": split} for (_, split), report in rows.items()]
     path.write_text(json.dumps(figures, indent=2), encoding="utf-8")

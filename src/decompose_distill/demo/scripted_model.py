@@ -35,7 +35,7 @@ _ASKED = re.compile(
 
 
 @dataclass(frozen=True)
-class LargeModel:
+class ScriptedModel:
     """Decomposes as `teacher` does; solves with what the context or else the world records.
 
     A prompt that asks for the line "The answer is: " is one to solve, any other one to
@@ -48,7 +48,7 @@ class LargeModel:
         >>> from decompose_distill import Decomposer, Pipeline, Solver
         >>> from decompose_distill.demo.world import build_world
         >>> world = build_world(seed=0)
-        >>> model = LargeModel(world)
+        >>> model = ScriptedModel(world)
         >>> trace = Pipeline(Decomposer(model), Solver(model))(world.train[0])
         >>> trace.answer == world.train[0].answer
         True

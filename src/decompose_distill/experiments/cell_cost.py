@@ -8,8 +8,8 @@ from decompose_distill.cost.break_even import Cost, Expense, machine_usd, usage_
 from decompose_distill.cost.ledger import find_price
 from decompose_distill.cost.pricing import add_usd
 from decompose_distill.experiments.components import student_place
-from decompose_distill.experiments.measurement import Repeat
-from decompose_distill.experiments.setup import Setup
+from decompose_distill.experiments.measurement import SeedRun
+from decompose_distill.experiments.setup import ExperimentSetup
 from decompose_distill.experiments.training_data import Training
 from decompose_distill.experiments.variants import (
     SHUFFLED,
@@ -26,7 +26,9 @@ LOCAL = "hf:"
 """How the identity of a model in this process begins."""
 
 
-def cell_cost(setup: Setup, training: Training, where: Place, repeats: Sequence[Repeat]) -> Cost:
+def cell_cost(
+    setup: ExperimentSetup, training: Training, where: Place, repeats: Sequence[SeedRun]
+) -> Cost:
     """What all repeats of a cell cost together; the training is that of one repeat."""
     row, column = where
     traces = [trace for repeat in repeats for trace in repeat.traces]
@@ -41,7 +43,7 @@ def cell_cost(setup: Setup, training: Training, where: Place, repeats: Sequence[
     return Cost(len(traces), tuple(expenses), _training_usd(setup, training, where))
 
 
-def _usd(setup: Setup, model: str, usage: Usage, seconds: float | None) -> Decimal | None:
+def _usd(setup: ExperimentSetup, model: str, usage: Usage, seconds: float | None) -> Decimal | None:
     """Price of what a model did: by its tokens, or by the seconds of the machine it ran on."""
     given = {TEACHER: setup.teacher, **setup.solvers}
     if model not in given or _is_local(given[model]):
@@ -56,7 +58,7 @@ def _backend(role: object) -> object:
     return getattr(role, "backend", role)
 
 
-def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | None:
+def _training_usd(setup: ExperimentSetup, training: Training, where: Place) -> Decimal | None:
     """The teacher's traces and the training of the cell's students, the mean of the seeds.
 
     The solves that only S_D-uplift needs are counted for it alone.
@@ -73,7 +75,7 @@ def _training_usd(setup: Setup, training: Training, where: Place) -> Decimal | N
     return found
 
 
-def traces_usd(setup: Setup, training: Training, *, weighed: bool) -> Decimal | None:
+def traces_usd(setup: ExperimentSetup, training: Training, *, weighed: bool) -> Decimal | None:
     """What is not of this machine by its price; the machine for the whole pass where one is."""
     solver, answers = next(iter(setup.solvers.items()))
     solved = training.solved + training.alone if weighed else training.traces
@@ -92,11 +94,11 @@ def _is_local(model: object) -> bool:
     return identity(_backend(model)).startswith(LOCAL)
 
 
-def _machine(setup: Setup, seconds: float | None) -> Decimal | None:
+def _machine(setup: ExperimentSetup, seconds: float | None) -> Decimal | None:
     return None if seconds is None else machine_usd(seconds, setup.usd_per_hour)
 
 
-def _seconds(setup: Setup, training: Training, variant: str, seed: int) -> float:
+def _seconds(setup: ExperimentSetup, training: Training, variant: str, seed: int) -> float:
     checkpoint, _ = student_place(setup, training, variant, seed)
     manifest = load_manifest(checkpoint, role=VARIANTS[variant].role)
     return float(manifest.figures["seconds"])

@@ -9,7 +9,7 @@ from decompose_distill.backend import identity
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.errors import TrainingError
 from decompose_distill.experiments.result_cache import Inputs, place
-from decompose_distill.experiments.setup import Setup
+from decompose_distill.experiments.setup import ExperimentSetup
 from decompose_distill.experiments.student import few_shot
 from decompose_distill.experiments.training_data import Training
 from decompose_distill.experiments.variants import (
@@ -29,7 +29,7 @@ from decompose_distill.training.recipe import distill
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DecomposerSpec:
     """A decomposer: what it depends on, and how it is loaded."""
 
     inputs: Inputs
@@ -37,7 +37,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SolverSpec:
     """A solver: what it depends on, and how it is loaded, once however many cells ask."""
 
     inputs: Inputs
@@ -56,14 +56,16 @@ class Column:
         return replace(found, mode=mode, prompt=self.answer if mode == "direct" else None)
 
 
-def student_place(setup: Setup, training: Training, variant: str, seed: int) -> tuple[Path, Inputs]:
+def student_place(
+    setup: ExperimentSetup, training: Training, variant: str, seed: int
+) -> tuple[Path, Inputs]:
     """Where the checkpoint of a student is or will be, and what it depends on."""
     learned = setup.student.inputs(variant, seed, training.sha256(variant))
     inputs = {**learned, "content": setup.student_content}
     return place(setup.output_dir / "students", f"{variant}-seed-{seed}", inputs), inputs
 
 
-def ensure_student(setup: Setup, training: Training, variant: str, seed: int) -> None:
+def ensure_student(setup: ExperimentSetup, training: Training, variant: str, seed: int) -> None:
     """Train a student unless it was trained before.
 
     Raises:
@@ -92,51 +94,55 @@ def ensure_student(setup: Setup, training: Training, variant: str, seed: int) ->
         ) from error
 
 
-def make_row(setup: Setup, training: Training, name: str, seed: int) -> Row:
+def make_row(setup: ExperimentSetup, training: Training, name: str, seed: int) -> DecomposerSpec:
     """The decomposer of a row that has one of its own."""
     if name == TEACHER:
-        return Row({"decomposer": identity(setup.teacher)}, lambda: setup.teacher)
+        return DecomposerSpec({"decomposer": identity(setup.teacher)}, lambda: setup.teacher)
     if name in VARIANTS:
         checkpoint, inputs = student_place(setup, training, name, seed)
         size = setup.student.batch_size
-        return Row(inputs, lambda: Decomposer.from_pretrained(checkpoint, batch_size=size))
+        return DecomposerSpec(
+            inputs, lambda: Decomposer.from_pretrained(checkpoint, batch_size=size)
+        )
     prompt = setup.student.decompose
     if name == FEW_SHOT:
         prompt = few_shot(prompt, training.screened("S_D-R").kept)
-    return Row(_untrained(setup, prompt), lambda: _untrained_decomposer(setup, prompt))
+    return DecomposerSpec(_untrained(setup, prompt), lambda: _untrained_decomposer(setup, prompt))
 
 
-def _untrained(setup: Setup, prompt: Prompt) -> Inputs:
+def _untrained(setup: ExperimentSetup, prompt: Prompt) -> Inputs:
     return {**setup.student.untrained(prompt), "content": setup.student_content}
 
 
-def _untrained_decomposer(setup: Setup, prompt: Prompt) -> Decomposer:
+def _untrained_decomposer(setup: ExperimentSetup, prompt: Prompt) -> Decomposer:
     backend = TransformersBackend(setup.student.model, batch_size=setup.student.batch_size)
     return Decomposer(backend, prompt=prompt, sampling=setup.student.sampling)
 
 
-def make_column(setup: Setup, training: Training, name: str, seed: int) -> Column:
+def make_column(setup: ExperimentSetup, training: Training, name: str, seed: int) -> SolverSpec:
     """The solver of a column."""
     if name in setup.solvers:
         given = setup.solvers[name]
         asked = isinstance(given, Solver)
-        return Column({"solver": identity(given)}, lambda: given, single_call=asked)
+        return SolverSpec({"solver": identity(given)}, lambda: given, single_call=asked)
     student = setup.student
     if name in VARIANTS:
         checkpoint, inputs = student_place(setup, training, name, seed)
         size = student.batch_size
-        return Column(inputs, cache(lambda: Solver.from_pretrained(checkpoint, batch_size=size)))
+        return SolverSpec(
+            inputs, cache(lambda: Solver.from_pretrained(checkpoint, batch_size=size))
+        )
     if name == AS_SOLVER:
         checkpoint, inputs = student_place(setup, training, "S_D-R", seed)
         inputs = {"student": inputs, "asked": _untrained(setup, student.solve)}
-        return Column(inputs, cache(lambda: _untrained_solver(setup, checkpoint)))
+        return SolverSpec(inputs, cache(lambda: _untrained_solver(setup, checkpoint)))
     assert name == UNTRAINED
     inputs = {**_untrained(setup, student.solve), "answer": student.answer.to_json()}
     load = cache(lambda: _untrained_solver(setup, student.model))
-    return Column(inputs, load, answer=student.answer, single_call=True)
+    return SolverSpec(inputs, load, answer=student.answer, single_call=True)
 
 
-def _untrained_solver(setup: Setup, model: str | Path) -> Solver:
+def _untrained_solver(setup: ExperimentSetup, model: str | Path) -> Solver:
     """A model that was not trained to solve, with the student's prompt for it."""
     backend = TransformersBackend(model, batch_size=setup.student.batch_size)
     return Solver(backend, prompt=setup.student.solve, sampling=setup.student.sampling)

@@ -7,13 +7,13 @@ from itertools import cycle, islice
 from decompose_distill.types import Decomposition, Failure, Question, Solution, Trace
 
 
-class Replayed:
+class RecordedDecomposer:
     """Hands out decompositions made before, in place of the decomposer that made them.
 
     Example:
         >>> question = Question("Why?")
         >>> made = Trace(question, Solution(Decomposition(question, ()), ""))
-        >>> next(Replayed([made], "teacher").decompose([question])).declined
+        >>> next(RecordedDecomposer([made], "teacher").decompose([question])).declined
         True
     """
 
@@ -35,7 +35,7 @@ def _decomposed(trace: Trace) -> Decomposition | Failure:
     return trace.outcome
 
 
-class Undecided:
+class NullSolver:
     """Stands where a solver would: keeps the decomposition and answers nothing."""
 
     identity = "undecided"
@@ -45,14 +45,14 @@ class Undecided:
         return (Solution(decomposition, "") for decomposition in decompositions)
 
 
-def shuffled(traces: Sequence[Trace]) -> tuple[Trace, ...]:
+def shuffle_decompositions(traces: Sequence[Trace]) -> tuple[Trace, ...]:
     """Give each question the subquestions of another one, half the set away.
 
     So far because neighbours may share a passage. A question whose own decomposition failed
     gets another's too; those of a question that was not decomposed go to nobody.
 
     Example:
-        >>> shuffled([])
+        >>> shuffle_decompositions([])
         ()
     """
     donors = [split for each in traces if (split := each.decomposition) and not split.declined]

@@ -7,20 +7,20 @@ from decimal import Decimal
 from functools import cache, partial
 
 from decompose_distill.collection.planning import plan
-from decompose_distill.cost.estimates import NOTHING, Span
+from decompose_distill.cost.estimates import NOTHING, Estimate
 from decompose_distill.cost.pricing import show_usd
 from decompose_distill.experiments.result_cache import TRACES
-from decompose_distill.experiments.setup import TEST, Setup
+from decompose_distill.experiments.setup import TEST, ExperimentSetup
 from decompose_distill.experiments.training_data import collections
 from decompose_distill.experiments.variants import SHUFFLED, SINGLE_CALL, TEACHER
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.solver import Solver
 
-Forecast = tuple[str, Span | None]
+RoleForecast = tuple[str, Estimate | None]
 """Who is asked, and the price in US dollars; `None` where it is unknown."""
 
 
-def outlook(setup: Setup) -> str:
+def describe_plan(setup: ExperimentSetup) -> str:
     """The work from its beginning, as lines for a person; what is finished is not done again."""
     rows = {row for row, _ in setup.places}
     several = f", {len(setup.seeds)} seeds" if len(setup.seeds) > 1 else ""
@@ -38,7 +38,7 @@ def outlook(setup: Setup) -> str:
     return "\n".join((*lines, _cost(setup)))
 
 
-def _measured(setup: Setup) -> str:
+def _measured(setup: ExperimentSetup) -> str:
     return ", ".join(
         f"{len(setup.places_on(split))} cells on {len(questions):,} "
         + ("test questions" if split == TEST else f"of {split}")
@@ -46,7 +46,7 @@ def _measured(setup: Setup) -> str:
     )
 
 
-def requests(setup: Setup) -> Counter[str]:
+def requests(setup: ExperimentSetup) -> Counter[str]:
     """Most requests to the teacher and to each solver that was given, by its name."""
     found = Counter[str]()
     for each in collections(setup):
@@ -62,7 +62,7 @@ def requests(setup: Setup) -> Counter[str]:
     return +found
 
 
-def _cost(setup: Setup) -> str:
+def _cost(setup: ExperimentSetup) -> str:
     total, unknown = NOTHING, set[str]()
     for name, usd in _forecasts(setup):
         total += usd or NOTHING
@@ -76,7 +76,7 @@ def _cost(setup: Setup) -> str:
     return f"cost: {' '.join(told)}; spent so far: {show_usd(setup.purse.spent_usd())}"
 
 
-def _forecasts(setup: Setup) -> Iterator[Forecast]:
+def _forecasts(setup: ExperimentSetup) -> Iterator[RoleForecast]:
     names = {"decomposer": TEACHER, "solver": next(iter(setup.solvers))}
     for each in collections(setup):
         counted = plan(
@@ -91,7 +91,7 @@ def _forecasts(setup: Setup) -> Iterator[Forecast]:
         yield from _forecasts_on(setup, split)
 
 
-def _forecasts_on(setup: Setup, split: str) -> Iterator[Forecast]:
+def _forecasts_on(setup: ExperimentSetup, split: str) -> Iterator[RoleForecast]:
     places = setup.places_on(split)
     foretold = cache(partial(_by_role, setup, split))
     if any(row in (TEACHER, SHUFFLED) for row, _ in places):
@@ -106,7 +106,9 @@ def _forecasts_on(setup: Setup, split: str) -> Iterator[Forecast]:
                     yield column, None if usd is None else usd * repeats
 
 
-def _by_role(setup: Setup, split: str, row: str, column: str) -> dict[str, Span | None]:
+def _by_role(
+    setup: ExperimentSetup, split: str, row: str, column: str
+) -> dict[str, Estimate | None]:
     """Prices of one cell; none for a stage without a backend, such as a calculator."""
     solver, first = setup.solvers[column], None if row in SINGLE_CALL else setup.teacher
     if isinstance(solver, Solver) and (mode := SINGLE_CALL.get(row)):

@@ -5,22 +5,26 @@ from dataclasses import dataclass
 from functools import partial
 
 from decompose_distill.experiments.components import (
-    Column,
-    Row,
+    DecomposerSpec,
+    SolverSpec,
     ensure_student,
     make_column,
     make_row,
 )
-from decompose_distill.experiments.controls import Replayed, Undecided, shuffled
+from decompose_distill.experiments.controls import (
+    NullSolver,
+    RecordedDecomposer,
+    shuffle_decompositions,
+)
 from decompose_distill.experiments.result_cache import (
     Inputs,
-    Pass,
+    PipelineRun,
     digest,
     hash_questions,
     place,
     run_once,
 )
-from decompose_distill.experiments.setup import Setup
+from decompose_distill.experiments.setup import ExperimentSetup
 from decompose_distill.experiments.training_data import Training
 from decompose_distill.experiments.variants import (
     SHUFFLED,
@@ -36,7 +40,7 @@ from decompose_distill.types import Trace
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
+class SeedRun:
     """One cell with one seed on one split, as it was measured."""
 
     split: str
@@ -46,7 +50,7 @@ class Repeat:
     solve_seconds: float | None
 
 
-def measure(setup: Setup, training: Training) -> Iterator[Repeat]:
+def measure(setup: ExperimentSetup, training: Training) -> Iterator[SeedRun]:
     """Every cell, a column after the other, so that a solver is loaded once.
 
     A decomposer is run once on each split, before the first solver that needs what it says.
@@ -67,13 +71,13 @@ def measure(setup: Setup, training: Training) -> Iterator[Repeat]:
         yield from _measure_column(setup, training, name, rows)
 
 
-def _splits(setup: Setup, where: Place) -> list[str]:
+def _splits(setup: ExperimentSetup, where: Place) -> list[str]:
     return [split for split in setup.splits if where in setup.places_on(split)]
 
 
 def _measure_column(
-    setup: Setup, training: Training, name: str, rows: list[str]
-) -> Iterator[Repeat]:
+    setup: ExperimentSetup, training: Training, name: str, rows: list[str]
+) -> Iterator[SeedRun]:
     trained, column = students([name]), None
     for seed in setup.seeds:
         if trained or column is None:
@@ -85,8 +89,13 @@ def _measure_column(
 
 
 def _cell(
-    setup: Setup, training: Training, where: Place, column: Column, seed: int, split: str
-) -> Repeat:
+    setup: ExperimentSetup,
+    training: Training,
+    where: Place,
+    column: SolverSpec,
+    seed: int,
+    split: str,
+) -> SeedRun:
     row, questions = where[0], setup.splits[split]
     before, split_inputs = _decompose(setup, training, row, seed, split)
     inputs = {
@@ -96,24 +105,26 @@ def _cell(
     }
 
     def load() -> Pipeline:
-        given = None if row in SINGLE_CALL else Replayed(before.traces, digest(split_inputs))
+        given = (
+            None if row in SINGLE_CALL else RecordedDecomposer(before.traces, digest(split_inputs))
+        )
         return Pipeline(given, column.solver(row))
 
     label = seed if students(where) else 0
     folder = place(setup.output_dir / "cells", " ".join((*where, split, f"seed {label}")), inputs)
     done = run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress)
-    return Repeat(split, where, done.traces, before.seconds, done.seconds)
+    return SeedRun(split, where, done.traces, before.seconds, done.seconds)
 
 
 def _decompose(
-    setup: Setup, training: Training, row: str, seed: int, split: str
-) -> tuple[Pass, Inputs]:
+    setup: ExperimentSetup, training: Training, row: str, seed: int, split: str
+) -> tuple[PipelineRun, Inputs]:
     """What a row's decomposer says on a split, asked once for all solvers."""
     if row in SINGLE_CALL:
-        return Pass((), 0.0), {"asked": row, "prompt": PROMPTS[SINGLE_CALL[row]].to_json()}
+        return PipelineRun((), 0.0), {"asked": row, "prompt": PROMPTS[SINGLE_CALL[row]].to_json()}
     if row == SHUFFLED:
         made, inputs = _decompose(setup, training, TEACHER, seed, split)
-        return Pass(shuffled(made.traces), made.seconds), {"shuffled": inputs}
+        return PipelineRun(shuffle_decompositions(made.traces), made.seconds), {"shuffled": inputs}
     if row not in VARIANTS:
         seed = 0  # only a label, as nothing of it is trained
     questions = setup.splits[split]
@@ -124,5 +135,5 @@ def _decompose(
     return run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress), inputs
 
 
-def _alone(part: Row) -> Pipeline:
-    return Pipeline(part.load(), Undecided())
+def _alone(part: DecomposerSpec) -> Pipeline:
+    return Pipeline(part.load(), NullSolver())

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill.collection.collector import Collected, collect
-from decompose_distill.cost.budget import Purse
+from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.ledger import ledger_path
 from decompose_distill.cost.ledger_records import seconds_worked
 from decompose_distill.errors import DataError
@@ -55,7 +55,7 @@ def hash_questions(questions: Sequence[Question]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PipelineRun:
     """One pass of a pipeline over questions: a trace each, in their order."""
 
     traces: tuple[Trace, ...]
@@ -68,12 +68,12 @@ def run_once(
     inputs: Inputs,
     load: Callable[[], Pipeline],
     questions: Sequence[Question],
-    purse: Purse,
+    purse: SharedBudget,
     *,
     samples: int = 1,
     solves: int = 1,
     progress: bool = True,
-) -> Pass:
+) -> PipelineRun:
     """Run a pipeline over questions, or read what it said where it has been run before.
 
     Nothing is loaded for what is finished. A pass with a question the backend could not serve
@@ -87,7 +87,7 @@ def run_once(
     done = folder / DONE.format(samples=samples, solves=solves)
     read = partial(_ordered, folder, questions, samples, solves)
     if done.is_file():
-        return Pass(read(), json.loads(done.read_text("utf-8"))["seconds"])
+        return PipelineRun(read(), json.loads(done.read_text("utf-8"))["seconds"])
     pipeline, path = load(), folder / TRACES
     began = time.perf_counter()
     with purse.saying_the_whole():
@@ -105,7 +105,7 @@ def run_once(
     seconds = _seconds(found, spent, len(traces))
     if not any(trace.failure and trace.failure.reason == "error" for trace in traces):
         write_text(done, json.dumps({"seconds": seconds, "inputs": inputs}, indent=2, default=str))
-    return Pass(traces, seconds)
+    return PipelineRun(traces, seconds)
 
 
 def _seconds(found: Collected, spent: float, wanted: int) -> float | None:

@@ -9,17 +9,17 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from decompose_distill import scores
-from decompose_distill.cost.budget import Purse
+from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.ledger import read_budget
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.results import Report
-from decompose_distill.experiments.forecast import outlook
-from decompose_distill.experiments.measurement import Repeat, measure
-from decompose_distill.experiments.setup import TEST, Setup, answerable, check, unique
+from decompose_distill.experiments.forecast import describe_plan
+from decompose_distill.experiments.measurement import SeedRun, measure
+from decompose_distill.experiments.setup import TEST, ExperimentSetup, answerable, check, unique
 from decompose_distill.experiments.student import Student
-from decompose_distill.experiments.study_builder import make_cell, make_study, overlaps, warn
+from decompose_distill.experiments.study_builder import build_study, make_cell, overlaps, warn
 from decompose_distill.experiments.tables import cell_line, grid, header
 from decompose_distill.experiments.training_data import Training, collect_training
 from decompose_distill.experiments.variants import FEW_SHOT, SOLVER, choose
@@ -121,7 +121,7 @@ def paper(
         )
     further = dict(solvers or {})
     columns_given = {SOLVER: pipeline.solver, **further}
-    setup = Setup(
+    setup = ExperimentSetup(
         pipeline.decomposer,
         columns_given,
         student if isinstance(student, Student) else Student(student),
@@ -132,7 +132,7 @@ def paper(
         score,
         samples,
         solves,
-        Purse(Path(output_dir), prices, read_budget(budget_usd)),
+        SharedBudget(Path(output_dir), prices, read_budget(budget_usd)),
         usd_per_hour,
         progress,
     )
@@ -141,7 +141,7 @@ def paper(
     warned = [warn(split, overlap) for split, overlap in found.items() if overlap]
     for warning in warned:
         warnings.warn(warning, stacklevel=2)
-    say("\n".join((outlook(setup), *(f"WARNING: {warning}" for warning in warned))))
+    say("\n".join((describe_plan(setup), *(f"WARNING: {warning}" for warning in warned))))
     setup.output_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(setup.output_dir / "lock", timeout=0):
@@ -153,7 +153,7 @@ def paper(
         ) from error
 
 
-def _run(setup: Setup, title: str, found: Mapping[str, Overlap], say: Say) -> Study:
+def _run(setup: ExperimentSetup, title: str, found: Mapping[str, Overlap], say: Say) -> Study:
     training = collect_training(setup)
     learners = (*setup.variants, *({FEW_SHOT} & {row for row, _ in setup.places}))
     missing = [name for name in learners if not training.teaches(name)]
@@ -165,7 +165,7 @@ def _run(setup: Setup, title: str, found: Mapping[str, Overlap], say: Say) -> St
     for split, cell in _cells(setup, training, found):
         cells[split].append(cell)
         say(cell_line(cell) + (f"  ({split})" if split else ""))
-    study = make_study(setup, training, title, cells, found, left_out)
+    study = build_study(setup, training, title, cells, found, left_out)
     say(f"\n{grid(Grid(TEST, study.cells))}")
     for transfer in study.transfers:
         say(f"\n{transfer.name}\n{grid(transfer)}")
@@ -179,10 +179,10 @@ def _nothing_for(training: Training, name: str) -> str:
 
 
 def _cells(
-    setup: Setup, training: Training, found: Mapping[str, Overlap]
+    setup: ExperimentSetup, training: Training, found: Mapping[str, Overlap]
 ) -> Iterable[tuple[str, Cell]]:
     """Each cell as soon as its last repeat is measured."""
-    repeats: dict[tuple[str, str, str], list[Repeat]] = defaultdict(list)
+    repeats: dict[tuple[str, str, str], list[SeedRun]] = defaultdict(list)
     for repeat in measure(setup, training):
         known = repeats[repeat.split, *repeat.place]
         known.append(repeat)

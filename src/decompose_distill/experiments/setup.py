@@ -8,7 +8,7 @@ from pathlib import Path
 
 from decompose_distill import scores
 from decompose_distill.cost.break_even import machine_usd
-from decompose_distill.cost.budget import Purse
+from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.ledger import find_price
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.experiments.student import Student
@@ -38,7 +38,7 @@ TEST = ""
 
 
 @dataclass(frozen=True)
-class Setup:
+class ExperimentSetup:
     """Everything a matrix is made from."""
 
     teacher: Decomposing
@@ -52,7 +52,7 @@ class Setup:
     score: scores.Score
     samples: int
     solves: int
-    purse: Purse
+    purse: SharedBudget
     usd_per_hour: Decimal | float | None
     progress: bool
 
@@ -85,7 +85,7 @@ class Setup:
         """Repeats of a cell: those of its training, or one."""
         return self.seeds if students(place) else self.seeds[:1]
 
-    def without(self, names: Sequence[str]) -> "Setup":
+    def without(self, names: Sequence[str]) -> "ExperimentSetup":
         """The same without the cells that stand on some students or rows."""
         kept = (each for each in self.places if not {*each, *students(each)} & {*names})
         return replace(self, places=tuple(kept))
@@ -110,7 +110,7 @@ def answerable(places: Iterable[Place], solvers: Mapping[str, Solving]) -> tuple
     )
 
 
-def check(setup: Setup) -> None:
+def check(setup: ExperimentSetup) -> None:
     """Refuse what would fail after hours or after money was spent.
 
     Raises:

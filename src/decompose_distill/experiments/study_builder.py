@@ -8,8 +8,8 @@ from decompose_distill.evaluation.contamination import Overlap, find_overlap
 from decompose_distill.evaluation.results import Comparison, Report, Result
 from decompose_distill.experiments.cell_cost import cell_cost
 from decompose_distill.experiments.components import student_place
-from decompose_distill.experiments.measurement import Repeat
-from decompose_distill.experiments.setup import TEST, Setup
+from decompose_distill.experiments.measurement import SeedRun
+from decompose_distill.experiments.setup import TEST, ExperimentSetup
 from decompose_distill.experiments.training_data import Training
 from decompose_distill.experiments.variants import BASELINE, COMPARED, SOLVER, TEACHER, VARIANTS
 from decompose_distill.models.loading import context_window, load_config, load_tokenizer
@@ -32,10 +32,10 @@ DISTILLED_SOLVER = tuple((TEACHER, name) for name in ("S_E-R", "S_E-T", "S_E-A",
 
 
 def make_cell(
-    setup: Setup,
+    setup: ExperimentSetup,
     training: Training,
     where: Place,
-    repeats: Sequence[Repeat],
+    repeats: Sequence[SeedRun],
     overlap: Overlap | None,
 ) -> Cell:
     """One cell with its scores and its cost."""
@@ -48,15 +48,15 @@ def make_cell(
     return Cell(*where, scored, cell_cost(setup, training, where, repeats))
 
 
-def overlaps(setup: Setup) -> Mapping[str, Overlap]:
+def overlaps(setup: ExperimentSetup) -> Mapping[str, Overlap]:
     """By split, what of it is among the training questions, where anything is trained."""
     if not setup.learns:
         return {}
     return {split: find_overlap(setup.train, asked) for split, asked in setup.splits.items()}
 
 
-def make_study(
-    setup: Setup,
+def build_study(
+    setup: ExperimentSetup,
     training: Training,
     title: str,
     cells: Mapping[str, Sequence[Cell]],
@@ -98,7 +98,7 @@ def _flow(training: Training, variant: str) -> Flow:
     return Flow(variant, len(training.traces), len(screened.kept), screened.dropped)
 
 
-def _losses(setup: Setup, training: Training) -> Iterator[LossCurve]:
+def _losses(setup: ExperimentSetup, training: Training) -> Iterator[LossCurve]:
     for variant in setup.variants:
         for seed in setup.seeds:
             losses = load_losses(student_place(setup, training, variant, seed)[0])
@@ -107,7 +107,7 @@ def _losses(setup: Setup, training: Training) -> Iterator[LossCurve]:
             yield LossCurve(variant + several, train, losses.validation)
 
 
-def _masked_rows(setup: Setup, training: Training) -> Iterator[MaskedRow]:
+def _masked_rows(setup: ExperimentSetup, training: Training) -> Iterator[MaskedRow]:
     """The first example of each student, token by token as it was trained."""
     if not setup.variants:
         return
@@ -123,7 +123,7 @@ def _masked_rows(setup: Setup, training: Training) -> Iterator[MaskedRow]:
             yield MaskedRow(variant, tokenizer.decode(row.ids[: row.start]), tokens)
 
 
-def _settings(setup: Setup) -> dict[str, str]:
+def _settings(setup: ExperimentSetup) -> dict[str, str]:
     counts = {split or "test": len(asked) for split, asked in setup.splits.items()}
     settings = {"Teacher": identity(setup.teacher)}
     settings |= {f"Column {name}": identity(each) for name, each in setup.solvers.items()}

@@ -7,8 +7,14 @@ from hashlib import sha256
 from pathlib import Path
 
 from decompose_distill import filters
-from decompose_distill.experiments.result_cache import Inputs, Pass, hash_questions, place, run_once
-from decompose_distill.experiments.setup import Setup
+from decompose_distill.experiments.result_cache import (
+    Inputs,
+    PipelineRun,
+    hash_questions,
+    place,
+    run_once,
+)
+from decompose_distill.experiments.setup import ExperimentSetup
 from decompose_distill.experiments.variants import FEW_SHOT, VARIANTS, Screen
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.solver import Solver
@@ -79,7 +85,7 @@ def _hash(traces: tuple[Trace, ...]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
+class CollectedTraces:
     """One file of traces of the training questions."""
 
     name: str
@@ -87,16 +93,16 @@ class Collection:
     samples: int
     solves: int
 
-    def inputs(self, setup: Setup) -> Inputs:
+    def inputs(self, setup: ExperimentSetup) -> Inputs:
         """What it depends on."""
         questions = hash_questions(setup.train)
         return {"pipeline": self.pipeline.identity, "questions": questions}
 
-    def folder(self, setup: Setup) -> Path:
+    def folder(self, setup: ExperimentSetup) -> Path:
         """Where it is kept; more samples and solves are added to it."""
         return place(setup.output_dir / "training", self.name, self.inputs(setup))
 
-    def collect(self, setup: Setup) -> Pass:
+    def collect(self, setup: ExperimentSetup) -> PipelineRun:
         """Ask for what is missing of it."""
         return run_once(
             self.folder(setup),
@@ -110,7 +116,7 @@ class Collection:
         )
 
 
-def collections(setup: Setup) -> tuple[Collection, ...]:
+def collections(setup: ExperimentSetup) -> tuple[CollectedTraces, ...]:
     """What the teacher and the main solver are asked of the training questions.
 
     Where uplift is measured, also the solver without a decomposition, allowed to reason where it
@@ -120,14 +126,14 @@ def collections(setup: Setup) -> tuple[Collection, ...]:
         return ()
     solver, solves = next(iter(setup.solvers.values())), setup.solves if setup.weighs else 1
     pipeline = Pipeline(setup.teacher, solver)
-    taught = Collection("teacher", pipeline, setup.samples, solves)
+    taught = CollectedTraces("teacher", pipeline, setup.samples, solves)
     if not setup.weighs:
         return (taught,)
     alone = replace(solver, mode="cot", prompt=None) if isinstance(solver, Solver) else solver
-    return (taught, Collection("alone", Pipeline(None, alone), 1, solves))
+    return (taught, CollectedTraces("alone", Pipeline(None, alone), 1, solves))
 
 
-def collect_training(setup: Setup) -> Training:
+def collect_training(setup: ExperimentSetup) -> Training:
     """Ask the teacher about the training questions, where anything is to learn from it.
 
     Raises:

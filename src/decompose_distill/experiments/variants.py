@@ -56,7 +56,7 @@ DECOMPOSERS = tuple(name for name, each in VARIANTS.items() if each.role == "dec
 SOLVERS = tuple(name for name, each in VARIANTS.items() if each.role == "solver")
 
 ROWS = (*SINGLE_CALL, TEACHER, SHUFFLED, UNTRAINED, FEW_SHOT, *DECOMPOSERS)
-"""Every row; `shuffled` is the control with another question's subquestions."""
+"""Every row; `shuffle_decompositions` is the control with another question's subquestions."""
 COLUMNS = (SOLVER, UNTRAINED, *SOLVERS, AS_SOLVER)
 """Every column but those of further solvers."""
 

@@ -86,7 +86,7 @@ def follows_past(model: Any) -> bool:
             return False  # another kind of past
         rows = [torch.tensor([ids], device=model.device) for ids in whole]
         wanted = torch.cat([model(input_ids=ids).logits[:, -1] for ids in rows])
-    return agree(found, wanted)
+    return logits_match(found, wanted)
 
 
 def probe_ids(model: Any, length: int) -> list[int]:
@@ -98,7 +98,7 @@ def probe_ids(model: Any, length: int) -> list[int]:
     return [(37 * place * place + 101 * place + size // 3) % size for place in range(length)]
 
 
-def agree(found: torch.Tensor, wanted: torch.Tensor, short: float = 0.05) -> bool:
+def logits_match(found: torch.Tensor, wanted: torch.Tensor, short: float = 0.05) -> bool:
     """Whether two ways give the same logits, to rounding.
 
     Args:

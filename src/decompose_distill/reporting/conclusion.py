@@ -9,7 +9,7 @@ from decompose_distill.reporting.study import Cell, Place, Study
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class TestedComparison:
     """A comparison with what its family of comparisons and its sample make of it."""
 
     comparison: Comparison
@@ -34,7 +34,7 @@ class Tested:
         return self.shown and self.comparison.difference < 0
 
 
-def family(study: Study) -> tuple[Tested, ...]:
+def correct_comparisons(study: Study) -> tuple[TestedComparison, ...]:
     """The study's comparisons, those of the answer first, corrected together."""
     found: dict[tuple[str, str], Comparison] = {}
     for place in (study.decomposer, study.solver):
@@ -44,7 +44,7 @@ def family(study: Study) -> tuple[Tested, ...]:
         found.setdefault((each.name, each.baseline), each)
     p_values = [each.p_value for each in found.values()]
     return tuple(
-        Tested(each, p, adjusted, _smallest(each, len(found)))
+        TestedComparison(each, p, adjusted, _smallest(each, len(found)))
         for each, p, adjusted in zip(found.values(), p_values, holm(p_values), strict=True)
     )
 
@@ -71,7 +71,7 @@ class Conclusion:
         return " ".join((self.headline, *self.details))
 
 
-def conclude(study: Study, tests: tuple[Tested, ...]) -> Conclusion:
+def conclude(study: Study, tests: tuple[TestedComparison, ...]) -> Conclusion:
     """Say what the study answers, and no more than its sample can show.
 
     Example:
@@ -96,13 +96,13 @@ def conclude(study: Study, tests: tuple[Tested, ...]) -> Conclusion:
     return Conclusion(_headline(found, teacher.name), tuple(details))
 
 
-def _headline(tests: dict[str, Tested], teacher: str) -> str:
+def _headline(tests: dict[str, TestedComparison], teacher: str) -> str:
     if not tests:
         return f"No student was measured against {teacher}."
     return " ".join(_verdict(part, test) for part, test in tests.items())
 
 
-def _verdict(part: str, test: Tested) -> str:
+def _verdict(part: str, test: TestedComparison) -> str:
     """What was shown of a part; a loss that was not shown is not called none."""
     change = f"{100 * abs(test.comparison.difference):.1f} points"
     if test.shown:
@@ -122,7 +122,7 @@ def _accuracy(cell: Cell) -> str:
     return f"{100 * cell.mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}] of {cell.n:,} questions"
 
 
-def _difference(part: str, test: Tested) -> str:
+def _difference(part: str, test: TestedComparison) -> str:
     comparison = test.comparison
     low, high = (points(bound) for bound in comparison.interval)
     sentence = (

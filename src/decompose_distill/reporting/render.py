@@ -17,10 +17,16 @@ from decompose_distill.reporting.charts import (
     break_even_curve,
     loss_chart,
 )
-from decompose_distill.reporting.conclusion import conclude, family, p_text, points, usd
+from decompose_distill.reporting.conclusion import (
+    conclude,
+    correct_comparisons,
+    p_text,
+    points,
+    usd,
+)
 from decompose_distill.reporting.study import Cell, Study
-from decompose_distill.reporting.summary import on_front, priced, study_figures
-from decompose_distill.reporting.trace_viewer import browser_data, embedded, visible
+from decompose_distill.reporting.summary import pareto_cells, priced_cells, study_figures
+from decompose_distill.reporting.trace_viewer import embedded, trace_viewer_data, visible
 from decompose_distill.storage.atomic import write_text
 
 HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
@@ -44,7 +50,7 @@ def write_report(study: Study, folder: str | Path) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tests = family(study)
+    tests = correct_comparisons(study)
     answer = conclude(study, tests)
     figures = study_figures(study, tests, str(answer))
     context = {"study": study, "figures": figures, "answer": answer, "priced": _priced(study)}
@@ -68,7 +74,7 @@ def _page(study: Study, context: dict[str, Any]) -> str:
     }
     charts |= {"cost_rows": _cost_rows(study)}
     inside = {"style": Markup(style), "script": Markup(script)}
-    inside |= {"data": Markup(embedded(browser_data(study)))}
+    inside |= {"data": Markup(embedded(trace_viewer_data(study)))}
     allowed = {"style_hash": _hash(style), "script_hash": _hash(script)}
     template = _environment(html=True).get_template("report.html.j2")
     return template.render(context | charts | inside | allowed)
@@ -76,8 +82,8 @@ def _page(study: Study, context: dict[str, Any]) -> str:
 
 def _priced(study: Study) -> list[Priced]:
     """The cells of the accuracy-cost chart, numbered from the cheapest."""
-    front = on_front(study)
-    cells = sorted(priced(study), key=lambda each: (each[1], -each[0].mean))
+    front = pareto_cells(study)
+    cells = sorted(priced_cells(study), key=lambda each: (each[1], -each[0].mean))
     return [
         Priced(str(number), float(1000 * price), cell.mean, *cell.interval, cell.place in front)
         for number, (cell, price) in enumerate(cells, start=1)
@@ -86,10 +92,10 @@ def _priced(study: Study) -> list[Priced]:
 
 def _cost_rows(study: Study) -> list[dict[str, Any]]:
     """The table below the chart: the cells drawn, then those without a price."""
-    cells = sorted(priced(study), key=lambda each: (each[1], -each[0].mean))
+    cells = sorted(priced_cells(study), key=lambda each: (each[1], -each[0].mean))
     drawn = [cell for cell, _ in cells]
     others = [cell for cell in study.cells if cell not in drawn]
-    front = on_front(study)
+    front = pareto_cells(study)
     return [
         {
             "name": cell.name,

@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Any
 
 from decompose_distill.cost.break_even import Cost, pareto_front
-from decompose_distill.reporting.conclusion import Tested
+from decompose_distill.reporting.conclusion import TestedComparison
 from decompose_distill.reporting.study import Cell, Place, Study
 
 
-def study_figures(study: Study, tests: Sequence[Tested], answer: str) -> dict[str, Any]:
+def study_figures(study: Study, tests: Sequence[TestedComparison], answer: str) -> dict[str, Any]:
     """Everything in the report that is a figure; unknown ones are `None`."""
-    front = on_front(study)
+    front = pareto_cells(study)
     figures: dict[str, Any] = {"title": study.title, "answer": answer}
     figures |= {"warnings": list(study.warnings), "settings": dict(study.settings)}
     figures["cells"] = [_cell(cell, front) for cell in study.cells]
@@ -33,15 +33,15 @@ def study_figures(study: Study, tests: Sequence[Tested], answer: str) -> dict[st
     return figures
 
 
-def priced(study: Study) -> list[tuple[Cell, Decimal]]:
+def priced_cells(study: Study) -> list[tuple[Cell, Decimal]]:
     """Cells with an accuracy and a price, and that price for one question."""
     prices = ((cell, cell.cost.usd_per_question if cell.cost else None) for cell in study.cells)
     return [(cell, price) for cell, price in prices if price is not None and cell.n]
 
 
-def on_front(study: Study) -> frozenset[Place]:
+def pareto_cells(study: Study) -> frozenset[Place]:
     """Places of the cells that no other beats in price and accuracy."""
-    cells = priced(study)
+    cells = priced_cells(study)
     places = pareto_front([(price, cell.mean) for cell, price in cells])
     return frozenset(cells[place][0].place for place in places)
 
@@ -76,7 +76,7 @@ def _cost(cost: Cost | None) -> dict[str, Any] | None:
     return figures
 
 
-def _comparison(test: Tested) -> dict[str, Any]:
+def _comparison(test: TestedComparison) -> dict[str, Any]:
     found = test.comparison
     figures: dict[str, Any] = {"name": found.name, "baseline": found.baseline}
     low, high = found.interval

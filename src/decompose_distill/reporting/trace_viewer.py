@@ -39,7 +39,7 @@ def embedded(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def browser_data(study: Study) -> dict[str, Any]:
+def trace_viewer_data(study: Study) -> dict[str, Any]:
     """Every trace of every cell, those of transfers too, by question.
 
     Keys are short because there are many: of a question `t` text, `c` context, `g` golds, and

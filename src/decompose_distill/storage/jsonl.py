@@ -18,7 +18,7 @@ SYNC_SECONDS = 1.0
 """Longest time between two waits for the disk while lines are added."""
 
 
-class LineFile:
+class JsonlFile:
     """An append-only file of JSON lines; each is with the operating system before the next.
 
     A kill of this process loses none of them. The disk is waited for once in `SYNC_SECONDS`

@@ -7,7 +7,7 @@ from typing import Any
 
 from decompose_distill.errors import DataError
 from decompose_distill.storage.atomic import replacing
-from decompose_distill.storage.jsonl import LineFile, decode_object, is_json, typed
+from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed
 from decompose_distill.types import (
     Decomposition,
     Failure,
@@ -67,8 +67,8 @@ def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:
             begins += len(line)
 
 
-class Journal(LineFile):
-    """A file of traces that is added to; see `LineFile` for what is durable when."""
+class TraceStore(JsonlFile):
+    """A file of traces that is added to; see `JsonlFile` for what is durable when."""
 
     def add(self, trace: Trace) -> int:
         """Write one trace, and tell where its line begins."""

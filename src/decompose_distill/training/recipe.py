@@ -29,9 +29,9 @@ from decompose_distill.training.checkpoints.checkpoint import (
 )
 from decompose_distill.training.checkpoints.hub_upload import check_push, push
 from decompose_distill.training.checkpoints.model_card import base_licence, model_card
-from decompose_distill.training.checkpoints.reload_check import check_parity, observe
+from decompose_distill.training.checkpoints.reload_check import snapshot, verify_reload
 from decompose_distill.training.checkpoints.resume import (
-    Progress,
+    TrainState,
     begin,
     load_progress,
     load_state,
@@ -42,9 +42,9 @@ from decompose_distill.training.data.audit import show_rows
 from decompose_distill.training.data.batching import plan_batches
 from decompose_distill.training.data.examples import Role, Target
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
-from decompose_distill.training.data.token_dataset import Rows
-from decompose_distill.training.data.tokenization import Tokens
-from decompose_distill.training.engine.loop import Step, train
+from decompose_distill.training.data.token_dataset import TokenDataset
+from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.engine.loop import TrainStep, train
 from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.loss import validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer
@@ -150,7 +150,7 @@ def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: st
 
 def _train(
     task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool
-) -> tuple[Any, Progress]:
+) -> tuple[Any, TrainState]:
     """Train to the end, from the newest state where there is one: the model, and how it went."""
     model, config = _load(task.student, task.config), task.config
     rank = config.lora_rank
@@ -180,10 +180,10 @@ def _states(
     prepared: Prepared,
     model: Any,
     optimizer: Optimizer,
-    state: Progress,
+    state: TrainState,
     report: Report,
     progress: bool,
-) -> Iterator[Progress]:
+) -> Iterator[TrainState]:
     """Train on, yielding whenever the state is worth saving."""
     an_epoch = -(-len(prepared.train) // config.batch_size)
     steps, every = config.epochs * an_epoch, config.save_steps or an_epoch
@@ -211,7 +211,7 @@ def _states(
                 checked = (*checked, (step.number, loss))
                 report(step.number, {"validation_loss": loss})
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
-            state = Progress(step.number, tuple(losses), checked, seconds)
+            state = TrainState(step.number, tuple(losses), checked, seconds)
             yield state
             if stop():
                 raise KeyboardInterrupt
@@ -219,7 +219,7 @@ def _states(
                 return
 
 
-def _batches(rows: Rows, config: DistillConfig) -> Iterator[list[Tokens]]:
+def _batches(rows: TokenDataset, config: DistillConfig) -> Iterator[list[TokenizedExample]]:
     lengths = rows.lengths
     plan = plan_batches(
         lengths, config.batch_size, config.epochs, config.seed, group=not config.packing
@@ -227,11 +227,11 @@ def _batches(rows: Rows, config: DistillConfig) -> Iterator[list[Tokens]]:
     return ([rows[place] for place in places] for places in plan)
 
 
-def _stale(state: Progress, config: DistillConfig) -> bool:
+def _stale(state: TrainState, config: DistillConfig) -> bool:
     return config.patience is not None and state.stale >= config.patience
 
 
-def _scalars(step: Step) -> dict[str, float]:
+def _scalars(step: TrainStep) -> dict[str, float]:
     return {
         "loss": step.loss,
         "learning_rate": step.learning_rate,
@@ -240,7 +240,7 @@ def _scalars(step: Step) -> dict[str, float]:
     }
 
 
-def _save(task: Task, prepared: Prepared, model: Any, state: Progress, place: Path) -> None:
+def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: Path) -> None:
     """Write the student, read it back and compare."""
     adapted = task.config.lora_rank is not None
     if adapted and task.config.merge_lora:
@@ -249,7 +249,7 @@ def _save(task: Task, prepared: Prepared, model: Any, state: Progress, place: Pa
     _align_tokens(whole, prepared.tokenizer)
     most = prepared.train.most_targets
     room = context_window(whole.config) - prepared.train.most_prompt
-    trained = observe(whole, prepared.tokenizer, prepared.shown)
+    trained = snapshot(whole, prepared.tokenizer, prepared.shown)
     manifest = Manifest(
         task.role,
         task.target,
@@ -269,7 +269,7 @@ def _save(task: Task, prepared: Prepared, model: Any, state: Progress, place: Pa
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)
     save_student(place, model, prepared.tokenizer, card, manifest, losses)
-    check_parity(place, trained, prepared.shown, whole.dtype)
+    verify_reload(place, trained, prepared.shown, whole.dtype)
 
 
 def _align_tokens(model: Any, tokenizer: Any) -> None:
@@ -285,7 +285,7 @@ def _align_tokens(model: Any, tokenizer: Any) -> None:
     model.config.pad_token_id = tokenizer.pad_token_id
 
 
-def _figures(state: Progress) -> dict[str, Any]:
+def _figures(state: TrainState) -> dict[str, Any]:
     last = state.losses[-10:]
     figures = {
         "steps": state.step,

@@ -18,7 +18,7 @@ from httpx2 import Headers
 from decompose_distill import load_backend
 from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.backends.openai.endpoints import Addresses
-from decompose_distill.backends.openai.retry_after import LONGEST_WAIT, asked_wait
+from decompose_distill.backends.openai.retry_after import LONGEST_WAIT, requested_wait
 from decompose_distill.backends.openai.wire_format import encode
 from decompose_distill.errors import BackendError, BackendUnavailable, ConfigError
 from decompose_distill.testing import check_backend
@@ -325,7 +325,7 @@ def test_the_wait_a_server_asks_for_is_kept(
 def test_a_date_to_wait_for_is_read_by_the_clock_of_the_server() -> None:
     yesterday = {"date": http_date(-86400), "retry-after": http_date(-86400 + 20)}
 
-    assert asked_wait(429, Headers(yesterday)) == pytest.approx(20, abs=1)
+    assert requested_wait(429, Headers(yesterday)) == pytest.approx(20, abs=1)
 
 
 def test_a_wait_beyond_the_bound_ends_the_request(server: FakeServer) -> None:

@@ -1,9 +1,9 @@
 import asyncio
 
-from decompose_distill.backends.openai.circuit_breaker import FAILURES, LONGEST_REST, Breaker
-from decompose_distill.backends.openai.wire_format import Later
+from decompose_distill.backends.openai.circuit_breaker import FAILURES, LONGEST_REST, CircuitBreaker
+from decompose_distill.backends.openai.wire_format import RetryableError
 
-DOWN = Later("down", broken=True)
+DOWN = RetryableError("down", broken=True)
 
 
 class Bell:
@@ -24,14 +24,14 @@ class Bell:
         self._rung.clear()
 
 
-def fail(breaker: Breaker, times: int) -> None:
+def fail(breaker: CircuitBreaker, times: int) -> None:
     for _ in range(times):
         breaker.failed(DOWN, probe=False)
 
 
 def test_it_opens_after_failures_in_a_row_only() -> None:
     async def run() -> None:
-        breaker = Breaker(Bell())
+        breaker = CircuitBreaker(Bell())
         fail(breaker, FAILURES - 1)
         breaker.answered()
         fail(breaker, FAILURES - 1)
@@ -45,7 +45,7 @@ def test_it_opens_after_failures_in_a_row_only() -> None:
 def test_after_the_rest_one_request_goes_and_its_answer_closes_it() -> None:
     async def run() -> None:
         bell = Bell()
-        breaker = Breaker(bell)
+        breaker = CircuitBreaker(bell)
         fail(breaker, FAILURES)
         resting = breaker.blocked
         await asyncio.sleep(0)
@@ -67,7 +67,7 @@ def test_after_the_rest_one_request_goes_and_its_answer_closes_it() -> None:
 def test_a_failed_probe_says_why_and_the_rests_grow_up_to_a_bound() -> None:
     async def run() -> list[float]:
         bell = Bell()
-        breaker = Breaker(bell)
+        breaker = CircuitBreaker(bell)
         fail(breaker, FAILURES)
         for _ in range(8):
             await asyncio.sleep(0)
@@ -86,7 +86,7 @@ def test_a_failed_probe_says_why_and_the_rests_grow_up_to_a_bound() -> None:
 def test_what_was_sent_before_it_opened_prolongs_no_rest() -> None:
     async def run() -> list[float]:
         bell = Bell()
-        breaker = Breaker(bell)
+        breaker = CircuitBreaker(bell)
         fail(breaker, 3 * FAILURES)
         await asyncio.sleep(0)
         return bell.seconds
@@ -97,7 +97,7 @@ def test_what_was_sent_before_it_opened_prolongs_no_rest() -> None:
 def test_an_abandoned_probe_makes_room_for_another() -> None:
     async def run() -> None:
         bell = Bell()
-        breaker = Breaker(bell)
+        breaker = CircuitBreaker(bell)
         fail(breaker, FAILURES)
         await asyncio.sleep(0)
         await bell.ring()

@@ -3,7 +3,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from decompose_distill.backends.openai.rate_control import AT_ONCE, Gate, Meter, Pace
+from decompose_distill.backends.openai.rate_control import (
+    AT_ONCE,
+    ConcurrencyGate,
+    RateController,
+    TokenBucket,
+)
 
 
 class Naps:
@@ -21,19 +26,19 @@ def pace(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     requests: float | None = None,
     tokens: float | None = None,
-) -> Pace:
-    return Pace(most, Meter.a_minute(requests), Meter.a_minute(tokens), sleep)
+) -> RateController:
+    return RateController(most, TokenBucket.a_minute(requests), TokenBucket.a_minute(tokens), sleep)
 
 
 def test_a_meter_spreads_its_units_evenly() -> None:
-    meter = Meter.a_minute(60)
+    meter = TokenBucket.a_minute(60)
 
     assert [meter.take(1, now=100.0) for _ in range(3)] == [0, 1, 2]
     assert meter.take(1, now=200.0) == 0
 
 
 def test_a_meter_gives_back_what_was_not_used() -> None:
-    meter = Meter.a_minute(600)
+    meter = TokenBucket.a_minute(600)
     meter.take(100, now=0.0)
     meter.correct(-90)
 
@@ -41,14 +46,14 @@ def test_a_meter_gives_back_what_was_not_used() -> None:
 
 
 def test_a_meter_without_limit_lets_everything_through() -> None:
-    meter = Meter.a_minute(None)
+    meter = TokenBucket.a_minute(None)
 
     assert [meter.take(10**9, now=1.0) for _ in range(3)] == [0, 0, 0]
 
 
 def test_a_gate_lets_in_as_many_as_fit_and_the_others_in_turn() -> None:
     async def run() -> list[int]:
-        gate, inside = Gate(2), []
+        gate, inside = ConcurrencyGate(2), []
 
         async def visit(number: int) -> None:
             await gate.enter()
@@ -67,7 +72,7 @@ def test_a_gate_lets_in_as_many_as_fit_and_the_others_in_turn() -> None:
 @pytest.mark.parametrize("given_a_place", [False, True])
 def test_who_is_cancelled_at_a_gate_keeps_no_place(given_a_place: bool) -> None:
     async def run() -> None:
-        gate = Gate(1)
+        gate = ConcurrencyGate(1)
         await gate.enter()
         waiting = asyncio.ensure_future(gate.enter())
         await asyncio.sleep(0)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from decompose_distill.backends.openai.retry_after import (
     LONGEST_WAIT,
-    asked_wait,
     read_duration,
+    requested_wait,
     used_up,
 )
 
@@ -63,36 +63,36 @@ def anthropic(what: str, left: str, reset: str) -> dict[str, str]:
     ],
 )
 def test_a_refusal_says_how_long_to_wait(headers: dict[str, str], seconds: float) -> None:
-    assert asked_wait(429, Headers(headers)) == pytest.approx(seconds)
+    assert requested_wait(429, Headers(headers)) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("what", ["requests", "tokens", "input-tokens", "output-tokens"])
 def test_the_date_of_a_reset_is_read_by_the_clock_of_the_server(what: str) -> None:
     yesterday = {"date": http_date(-86400), **anthropic(what, "0", rfc_3339(-86400 + 20))}
 
-    assert asked_wait(429, Headers(yesterday)) == pytest.approx(20, abs=1)
+    assert requested_wait(429, Headers(yesterday)) == pytest.approx(20, abs=1)
 
 
 def test_an_answer_that_leaves_nothing_asks_to_wait_for_one_request() -> None:
     headers = Headers(openai("requests", "0", "30s", limit="60"))
 
     assert used_up(headers)
-    assert asked_wait(200, headers) == pytest.approx(0.5)
-    assert asked_wait(429, headers) == pytest.approx(30)
+    assert requested_wait(200, headers) == pytest.approx(0.5)
+    assert requested_wait(429, headers) == pytest.approx(30)
 
 
 def test_an_answer_that_leaves_no_tokens_asks_to_wait_for_their_reset() -> None:
     headers = Headers(openai("tokens", "0", "30s", limit="60000"))
 
     assert used_up(headers)
-    assert asked_wait(200, headers) == pytest.approx(30)
+    assert requested_wait(200, headers) == pytest.approx(30)
 
 
 def test_an_answer_that_leaves_something_asks_for_no_wait() -> None:
     headers = Headers(openai("requests", "10", "30s") | openai("tokens", "1", "6m0s"))
 
     assert not used_up(headers)
-    assert asked_wait(200, headers) == 0
+    assert requested_wait(200, headers) == 0
 
 
 @given(st.integers(0, 30), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59_999))
@@ -107,5 +107,5 @@ def test_any_duration_is_read_as_it_was_written(
 
 @given(st.text(alphabet="0123456789.hmsd +-einfa"))
 def test_no_header_makes_anybody_wait_for_ever_or_back_in_time(text: str) -> None:
-    assert 0 <= asked_wait(429, Headers(openai("requests", "0", text))) <= LONGEST_WAIT
-    assert 0 <= asked_wait(429, Headers({"retry-after": text})) < float("inf")
+    assert 0 <= requested_wait(429, Headers(openai("requests", "0", text))) <= LONGEST_WAIT
+    assert 0 <= requested_wait(429, Headers({"retry-after": text})) < float("inf")

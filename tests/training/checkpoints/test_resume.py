@@ -26,7 +26,7 @@ from decompose_distill import (
 )
 from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.checkpoint import MANIFEST
-from decompose_distill.training.checkpoints.resume import Progress, load_progress
+from decompose_distill.training.checkpoints.resume import TrainState, load_progress
 from tests.support.samples import PROMPT, make_trace
 
 CONFIG = DistillConfig(epochs=2, batch_size=2, learning_rate=5e-3, save_steps=1)
@@ -212,7 +212,7 @@ def test_the_newest_and_the_best_state_are_kept(tiny_dir: Path, tmp_path: Path) 
 
 
 def test_the_best_step_is_that_of_the_smallest_validation_loss() -> None:
-    progress = Progress(40, (), ((10, 0.5), (20, 0.3), (30, 0.4), (40, 0.35)))
+    progress = TrainState(40, (), ((10, 0.5), (20, 0.3), (30, 0.4), (40, 0.35)))
 
     assert (progress.best_step, progress.stale) == (20, 2)
-    assert (Progress(40).best_step, Progress(40).stale) == (40, 0)
+    assert (TrainState(40).best_step, TrainState(40).stale) == (40, 0)

@@ -24,10 +24,10 @@ from decompose_distill.training.data.audit import audit_row, audit_rows, end_mas
 from decompose_distill.training.data.batching import collate
 from decompose_distill.training.data.examples import Example, make_examples
 from decompose_distill.training.data.token_dataset import write_rows
-from decompose_distill.training.data.tokenization import Tokens, tokenize
+from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
 from tests.support.samples import PROMPT, make_trace
 
-Break = Callable[[Any, Tokens], Tokens]
+Break = Callable[[Any, TokenizedExample], TokenizedExample]
 
 
 @pytest.fixture
@@ -40,27 +40,27 @@ def example(learned: tuple[Trace, ...]) -> Example:
     return next(make_examples(learned, "decomposer", PROMPT, "subquestions"))
 
 
-def _without_end(tokenizer: Any, row: Tokens) -> Tokens:
+def _without_end(tokenizer: Any, row: TokenizedExample) -> TokenizedExample:
     return replace(row, ids=row.ids[:-1])
 
 
-def _cut_off(tokenizer: Any, row: Tokens) -> Tokens:
+def _cut_off(tokenizer: Any, row: TokenizedExample) -> TokenizedExample:
     return replace(row, ids=(*row.ids[:-6], row.ids[-1]))
 
 
-def _other_prompt(tokenizer: Any, row: Tokens) -> Tokens:
+def _other_prompt(tokenizer: Any, row: TokenizedExample) -> TokenizedExample:
     return replace(row, ids=(row.ids[0], *row.ids[2:]), start=row.start - 1)
 
 
-def _nothing_trained(tokenizer: Any, row: Tokens) -> Tokens:
+def _nothing_trained(tokenizer: Any, row: TokenizedExample) -> TokenizedExample:
     return replace(row, start=len(row.ids))
 
 
-def _special_token(tokenizer: Any, row: Tokens) -> Tokens:
+def _special_token(tokenizer: Any, row: TokenizedExample) -> TokenizedExample:
     return replace(row, ids=(*row.ids[:-1], end_of_turn(tokenizer), row.ids[-1]))
 
 
-def _other_words(tokenizer: Any, row: Tokens) -> Tokens:
+def _other_words(tokenizer: Any, row: TokenizedExample) -> TokenizedExample:
     return replace(row, ids=(*row.ids[:-2], row.ids[-3], row.ids[-3], row.ids[-1]))
 
 
@@ -169,7 +169,7 @@ def test_samples_of_one_question_are_held_out_together(
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(
-    tokenizer: Any, tiny_dir: Path, rows: list[Tokens], tmp_path: Path
+    tokenizer: Any, tiny_dir: Path, rows: list[TokenizedExample], tmp_path: Path
 ) -> None:
     config = load_config(tiny_dir)
     train = write_rows(rows, tmp_path)
@@ -182,7 +182,7 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(
 
 
 def test_a_chat_template_that_is_lost_on_saving_is_caught(
-    tiny_dir: Path, rows: list[Tokens], tmp_path: Path, tokenizer: Any
+    tiny_dir: Path, rows: list[TokenizedExample], tmp_path: Path, tokenizer: Any
 ) -> None:
     class Forgetful(type(tokenizer)):  # type: ignore[misc]
         def save_pretrained(self, place: str, **options: Any) -> Any:
@@ -200,7 +200,7 @@ def test_a_chat_template_that_is_lost_on_saving_is_caught(
 
 
 def test_padding_that_equals_the_end_token_must_not_hide_it(
-    tokenizer: Any, rows: list[Tokens]
+    tokenizer: Any, rows: list[TokenizedExample]
 ) -> None:
     batch = collate(rows[:3])
     end = end_of_turn(tokenizer)
@@ -222,7 +222,9 @@ def test_a_pad_token_that_is_the_end_token_trains_the_end_all_the_same(
     assert end_masked(collate([long, short]), [long, short]) is None
 
 
-def test_rows_are_shown_with_the_trained_tokens_marked(tokenizer: Any, rows: list[Tokens]) -> None:
+def test_rows_are_shown_with_the_trained_tokens_marked(
+    tokenizer: Any, rows: list[TokenizedExample]
+) -> None:
     shown = show_rows(tokenizer, rows)
 
     assert shown.count("⟦1|.|") == shown.count("<|end|>⟧") == 3

@@ -10,12 +10,12 @@ from decompose_distill.training.data.batching import (
     plan_batches,
     shared_prefix,
 )
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.training.engine.attention import packed_mask, packed_positions
 
 ROWS = st.lists(st.integers(2, 30), min_size=1, max_size=20).map(
     lambda lengths: [
-        Tokens(str(name), tuple(range(name, name + length)), 1)
+        TokenizedExample(str(name), tuple(range(name, name + length)), 1)
         for name, length in enumerate(lengths)
     ]
 )
@@ -43,7 +43,7 @@ def test_every_row_is_seen_once_an_epoch(
 
 @given(ROWS)
 def test_packing_keeps_every_row_whole_in_lines_no_longer_than_the_longest(
-    rows: list[Tokens],
+    rows: list[TokenizedExample],
 ) -> None:
     lines = pack(rows)
 
@@ -54,7 +54,9 @@ def test_packing_keeps_every_row_whole_in_lines_no_longer_than_the_longest(
 
 
 @given(ROWS)
-def test_a_packed_batch_trains_the_same_tokens_at_the_same_places(rows: list[Tokens]) -> None:
+def test_a_packed_batch_trains_the_same_tokens_at_the_same_places(
+    rows: list[TokenizedExample],
+) -> None:
     batch = collate(rows, packing=True)
     assert batch.documents is not None
     mask, places = packed_mask(batch.documents), packed_positions(batch.documents)
@@ -78,7 +80,7 @@ def test_the_shared_prefix_is_common_and_leaves_what_predicts_a_target(
     prompts_ids: list[list[int]],
 ) -> None:
     instruction = [5] * 600
-    rows = [Tokens("x", (*instruction, *ids, 7), 600 + len(ids)) for ids in prompts_ids]
+    rows = [TokenizedExample("x", (*instruction, *ids, 7), 600 + len(ids)) for ids in prompts_ids]
     length = shared_prefix(rows)
 
     assert length >= (600 if len(rows) > 1 else 0)

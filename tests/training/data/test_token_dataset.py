@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill.training.data.token_dataset import write_rows
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.tokenization import TokenizedExample
 
 ROW = st.builds(
-    lambda name, prompt, completion: Tokens(name, (*prompt, *completion), len(prompt)),
+    lambda name, prompt, completion: TokenizedExample(name, (*prompt, *completion), len(prompt)),
     st.text(),
     st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=9),
     st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=9),
@@ -20,7 +20,7 @@ ROW = st.builds(
 
 
 @given(st.lists(ROW, max_size=9))
-def test_what_is_written_is_read_back(given_rows: list[Tokens]) -> None:
+def test_what_is_written_is_read_back(given_rows: list[TokenizedExample]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = write_rows(iter(given_rows), Path(folder))
 
@@ -34,7 +34,11 @@ def test_what_is_written_is_read_back(given_rows: list[Tokens]) -> None:
 
 
 def test_rows_that_share_a_prompt_are_found(tmp_path: Path) -> None:
-    given_rows = [Tokens("a", (1, 2, 3), 2), Tokens("b", (1, 2, 4), 2), Tokens("c", (5, 2, 3), 2)]
+    given_rows = [
+        TokenizedExample("a", (1, 2, 3), 2),
+        TokenizedExample("b", (1, 2, 4), 2),
+        TokenizedExample("c", (5, 2, 3), 2),
+    ]
     rows = write_rows(given_rows, tmp_path)
     first, rest = rows.where(np.array([1, 0, 0], bool)), rows.where(np.array([0, 1, 1], bool))
 

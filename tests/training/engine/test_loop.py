@@ -15,11 +15,11 @@ from decompose_distill import ConfigError, DistillConfig, TrainingError
 from decompose_distill.models.generation import common_prefix
 from decompose_distill.models.loading import load_model, recompute_activations
 from decompose_distill.training.data.batching import Batch, collate, plan_batches
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.training.engine.forward import Forward, choose_forward
-from decompose_distill.training.engine.loop import Step, train
+from decompose_distill.training.engine.loop import TrainStep, train
 from decompose_distill.training.engine.loss import summed_loss, validation_loss
-from decompose_distill.training.engine.optimizer import Optimizer, scheduled
+from decompose_distill.training.engine.optimizer import Optimizer, lr_factor
 
 Gradients = dict[str, torch.Tensor]
 
@@ -29,7 +29,7 @@ def model(tiny_dir: Path) -> Any:
     return load_model(tiny_dir, dtype=torch.float32)
 
 
-def _steps(model: Any, rows: list[Tokens], config: DistillConfig) -> Iterator[Step]:
+def _steps(model: Any, rows: list[TokenizedExample], config: DistillConfig) -> Iterator[TrainStep]:
     plan = plan_batches([len(row.ids) for row in rows], config.batch_size, config.epochs, 0)
     batches = [[rows[place] for place in places] for places in plan]
     return train(model, Optimizer(model, config), batches, len(batches), config)
@@ -54,7 +54,7 @@ def _assert_same(one: tuple[float, Gradients], other: tuple[float, Gradients]) -
         assert torch.allclose(gradient, other[1][name], atol=1e-5), name
 
 
-def test_loss_agrees_with_that_of_transformers(model: Any, rows: list[Tokens]) -> None:
+def test_loss_agrees_with_that_of_transformers(model: Any, rows: list[TokenizedExample]) -> None:
     row = rows[0]
     ids = torch.tensor([row.ids])
     labels = ids.clone()
@@ -67,9 +67,9 @@ def test_loss_agrees_with_that_of_transformers(model: Any, rows: list[Tokens]) -
 
 
 def test_packed_rows_give_the_loss_and_gradients_of_unpacked_ones(
-    model: Any, rows: list[Tokens]
+    model: Any, rows: list[TokenizedExample]
 ) -> None:
-    short = [Tokens(row.name, row.ids[row.start - 4 :], 4) for row in rows]
+    short = [TokenizedExample(row.name, row.ids[row.start - 4 :], 4) for row in rows]
     both = rows[:2] + short
     packed = collate(both, packing=True)
 
@@ -80,9 +80,9 @@ def test_packed_rows_give_the_loss_and_gradients_of_unpacked_ones(
     )
 
 
-def test_parts_of_a_step_add_up_to_the_whole(model: Any, rows: list[Tokens]) -> None:
+def test_parts_of_a_step_add_up_to_the_whole(model: Any, rows: list[TokenizedExample]) -> None:
     forward = choose_forward(model, DistillConfig())
-    uneven = [Tokens(rows[0].name, rows[0].ids[:-5], rows[0].start), *rows[1:4]]
+    uneven = [TokenizedExample(rows[0].name, rows[0].ids[:-5], rows[0].start), *rows[1:4]]
 
     _assert_same(
         _learn(model, forward, [collate(uneven)]),
@@ -90,7 +90,9 @@ def test_parts_of_a_step_add_up_to_the_whole(model: Any, rows: list[Tokens]) -> 
     )
 
 
-def test_a_shared_prefix_changes_neither_loss_nor_gradients(model: Any, rows: list[Tokens]) -> None:
+def test_a_shared_prefix_changes_neither_loss_nor_gradients(
+    model: Any, rows: list[TokenizedExample]
+) -> None:
     forward, four = choose_forward(model, DistillConfig()), rows[:4]
     whole = collate(four)
     shared = common_prefix([row.ids[: row.start] for row in four])
@@ -104,7 +106,7 @@ def test_a_shared_prefix_changes_neither_loss_nor_gradients(model: Any, rows: li
 
 
 def test_gradient_checkpointing_changes_neither_loss_nor_gradients(
-    model: Any, rows: list[Tokens]
+    model: Any, rows: list[TokenizedExample]
 ) -> None:
     batch = collate(rows[:4])
     forward = choose_forward(model, DistillConfig(gradient_checkpointing=True))
@@ -116,7 +118,7 @@ def test_gradient_checkpointing_changes_neither_loss_nor_gradients(
 
 
 def test_a_model_that_scales_its_logits_computes_all_of_them(
-    model: Any, rows: list[Tokens]
+    model: Any, rows: list[TokenizedExample]
 ) -> None:
     forward = model.forward
 
@@ -139,7 +141,9 @@ def test_a_model_that_scales_its_logits_computes_all_of_them(
     assert after != pytest.approx(before, rel=1e-3)
 
 
-def test_a_model_with_a_mask_of_its_own_is_not_packed(model: Any, rows: list[Tokens]) -> None:
+def test_a_model_with_a_mask_of_its_own_is_not_packed(
+    model: Any, rows: list[TokenizedExample]
+) -> None:
     forward = model.base_model.forward
 
     def deaf(attention_mask: object = None, position_ids: object = None, **inputs: Any) -> object:
@@ -152,7 +156,7 @@ def test_a_model_with_a_mask_of_its_own_is_not_packed(model: Any, rows: list[Tok
 
 
 def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
-    tiny_dir: Path, rows: list[Tokens]
+    tiny_dir: Path, rows: list[TokenizedExample]
 ) -> None:
     config = DistillConfig(epochs=1, batch_size=8)
     steady, tight = (load_model(tiny_dir, dtype=torch.float32) for _ in range(2))
@@ -178,7 +182,7 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
 
 
 def test_validation_goes_on_in_halves_where_memory_runs_out(
-    tiny_dir: Path, rows: list[Tokens]
+    tiny_dir: Path, rows: list[TokenizedExample]
 ) -> None:
     steady, tight = (load_model(tiny_dir, dtype=torch.float32) for _ in range(2))
     forward = tight.base_model.forward
@@ -195,7 +199,7 @@ def test_validation_goes_on_in_halves_where_memory_runs_out(
     assert found == pytest.approx(wanted, rel=1e-5)
 
 
-def test_one_example_beyond_the_memory_is_named(model: Any, rows: list[Tokens]) -> None:
+def test_one_example_beyond_the_memory_is_named(model: Any, rows: list[TokenizedExample]) -> None:
     def full(**inputs: Any) -> object:
         if torch.is_grad_enabled():
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")
@@ -217,14 +221,14 @@ def test_a_weight_that_never_had_a_gradient_is_saved_and_loaded(tiny_dir: Path) 
         return model, Optimizer(model, DistillConfig())
 
     (model, optimizer), (other, loaded) = make(), make()
-    list(train(model, optimizer, [[Tokens("a", (1, 2, 3), 1)]], 2, DistillConfig()))
+    list(train(model, optimizer, [[TokenizedExample("a", (1, 2, 3), 1)]], 2, DistillConfig()))
     loaded.load({name: weight.clone() for name, weight in optimizer.state().items()}, 1)
 
     for one, same in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(one, same)
 
 
-def test_the_same_seed_gives_the_same_losses(tiny_dir: Path, rows: list[Tokens]) -> None:
+def test_the_same_seed_gives_the_same_losses(tiny_dir: Path, rows: list[TokenizedExample]) -> None:
     config = DistillConfig(epochs=2, batch_size=4)
     one, other = ([step.loss for step in _steps(load_model(tiny_dir), rows, config)] for _ in "ab")
 
@@ -233,7 +237,7 @@ def test_the_same_seed_gives_the_same_losses(tiny_dir: Path, rows: list[Tokens])
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_what_is_not_finite_stops_with_the_traces_named_and_the_weights_kept(
-    poison: float, model: Any, rows: list[Tokens]
+    poison: float, model: Any, rows: list[TokenizedExample]
 ) -> None:
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     steps = _steps(model, rows[:1], DistillConfig(epochs=1))
@@ -244,7 +248,9 @@ def test_what_is_not_finite_stops_with_the_traces_named_and_the_weights_kept(
     assert all(torch.equal(before[name], weight) for name, weight in model.named_parameters())
 
 
-def test_validation_loss_is_the_mean_over_all_target_tokens(model: Any, rows: list[Tokens]) -> None:
+def test_validation_loss_is_the_mean_over_all_target_tokens(
+    model: Any, rows: list[TokenizedExample]
+) -> None:
     forward = choose_forward(model, DistillConfig())
     with torch.no_grad():
         sums = [summed_loss(forward, [row]).item() for row in rows]
@@ -255,7 +261,7 @@ def test_validation_loss_is_the_mean_over_all_target_tokens(model: Any, rows: li
 
 @given(st.integers(1, 500), st.floats(0, 0.9), st.sampled_from(["cosine", "linear"]))
 def test_the_schedule_rises_to_1_and_falls_towards_0(steps: int, warmup: float, kind: str) -> None:
-    rates = [scheduled(done, steps, warmup, kind) for done in range(steps)]  # type: ignore[arg-type]
+    rates = [lr_factor(done, steps, warmup, kind) for done in range(steps)]  # type: ignore[arg-type]
     peak = rates.index(max(rates))
 
     assert max(rates) == 1
@@ -276,7 +282,9 @@ def test_weight_decay_spares_norms_and_biases(model: Any) -> None:
         assert torch.allclose(weight, wanted), name
 
 
-def test_master_weights_keep_what_bfloat16_would_lose(tiny_dir: Path, rows: list[Tokens]) -> None:
+def test_master_weights_keep_what_bfloat16_would_lose(
+    tiny_dir: Path, rows: list[TokenizedExample]
+) -> None:
     moved = {}
     for master in (False, True):
         model = load_model(tiny_dir, dtype=torch.bfloat16)

@@ -10,7 +10,7 @@ import torch
 
 from decompose_distill import Decomposer, DistillConfig, MissingExtraError, Trace, distill
 from decompose_distill.models.loading import load_model, load_tokenizer
-from decompose_distill.training.checkpoints.reload_check import observe
+from decompose_distill.training.checkpoints.reload_check import snapshot
 from decompose_distill.training.data.examples import make_examples
 from decompose_distill.training.engine import lora
 from decompose_distill.training.engine.optimizer import Optimizer
@@ -30,7 +30,7 @@ def _greedy(checkpoint: Path, traces: tuple[Trace, ...]) -> tuple[str, ...]:
     """In float32: rounding a merged weight to bfloat16 may change a close choice of words."""
     examples = list(make_examples(traces, "decomposer", PROMPT, "subquestions"))
     model = load_model(checkpoint, dtype=torch.float32)
-    return observe(model, load_tokenizer(checkpoint), examples).greedy
+    return snapshot(model, load_tokenizer(checkpoint), examples).greedy
 
 
 def test_merged_and_adapter_alone_write_the_same(
@@ -55,13 +55,13 @@ def test_a_real_models_adapter_writes_the_same_merged_and_alone(
 ) -> None:
     model, tokenizer = load_model(smollm2_dir, dtype=torch.float32), load_tokenizer(smollm2_dir)
     examples = list(make_examples(learned[:3], "decomposer", PROMPT, "subquestions"))
-    untrained = observe(model, tokenizer, examples)
+    untrained = snapshot(model, tokenizer, examples)
     wrapper = lora.attach(model, 8, str(smollm2_dir))
     for name, weight in Optimizer(model, DistillConfig()).weights.items():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.01)
-    alone = observe(model, tokenizer, examples)
-    merged = observe(wrapper.merge_and_unload(), tokenizer, examples)
+    alone = snapshot(model, tokenizer, examples)
+    merged = snapshot(wrapper.merge_and_unload(), tokenizer, examples)
 
     assert untrained.greedy != alone.greedy == merged.greedy
 

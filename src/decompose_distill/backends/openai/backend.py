@@ -18,12 +18,12 @@ on an event loop in a thread.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
-from decompose_distill.backends.openai.circuit_breaker import Breaker
+from decompose_distill.backends.openai.circuit_breaker import CircuitBreaker
 from decompose_distill.backends.openai.client import Client
 from decompose_distill.backends.openai.connections import Connections
 from decompose_distill.backends.openai.endpoints import Addresses, Pool, Route
-from decompose_distill.backends.openai.event_loop import Flight, Loops
-from decompose_distill.backends.openai.rate_control import Meter, Pace
+from decompose_distill.backends.openai.event_loop import EventLoops, RequestStream
+from decompose_distill.backends.openai.rate_control import RateController, TokenBucket
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
 
@@ -92,11 +92,11 @@ class OpenAIBackend:
         self.max_in_flight = max_in_flight
         self.max_attempts = max_attempts
         self._meters = [
-            (Meter.a_minute(requests_per_minute), Meter.a_minute(tokens_per_minute))
+            (TokenBucket.a_minute(requests_per_minute), TokenBucket.a_minute(tokens_per_minute))
             for _ in self._endpoints
         ]
         self._client = Client(model, api_key_env, timeout, deadline, max_attempts, sleep)
-        self._loops = Loops(self._pool)
+        self._loops = EventLoops(self._pool)
 
     def __repr__(self) -> str:
         return f"OpenAIBackend({self.model!r}, base_url={self.base_url!r})"
@@ -120,7 +120,7 @@ class OpenAIBackend:
             >>> list(OpenAIBackend("m", base_url="http://localhost:8000/v1").generate([]))
             []
         """
-        with Flight(self._loops, self._client.complete) as flight:
+        with RequestStream(self._loops, self._client.complete) as flight:
             for request in requests:
                 flight.send(request)
                 yield from flight.landed(leave=self.max_in_flight - 1)
@@ -129,10 +129,10 @@ class OpenAIBackend:
     def _pool(self) -> Pool:
         sleep, routes = self._client.sleep, []
         for (endpoint, weight), meters in zip(self._endpoints, self._meters, strict=True):
-            pace = Pace(self.max_in_flight, *meters, sleep)
+            pace = RateController(self.max_in_flight, *meters, sleep)
             url = endpoint.at("chat/completions")
             connections = Connections(url, endpoint.secret, self._client.timeout)
-            routes.append(Route(endpoint, weight, pace, Breaker(sleep), connections))
+            routes.append(Route(endpoint, weight, pace, CircuitBreaker(sleep), connections))
         return Pool(routes)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from decompose_distill.backends.openai.wire_format import Later
+from decompose_distill.backends.openai.wire_format import RetryableError
 
 FAILURES = 10
 """Failures in a row, with no answer between, that open the circuit."""
@@ -11,7 +11,7 @@ LONGEST_REST = 30.0
 """Seconds between two probes, at most; they begin with one and double."""
 
 
-class Breaker:
+class CircuitBreaker:
     """Closed while a server answers; open while it rests; then half open for one probe.
 
     Args:
@@ -22,11 +22,11 @@ class Breaker:
         self._sleep = sleep
         self._failures = 0
         self._rests = 0
-        self._resting: asyncio.Future[Later | None] | None = None
-        self._probe: asyncio.Future[Later | None] | None = None
+        self._resting: asyncio.Future[RetryableError | None] | None = None
+        self._probe: asyncio.Future[RetryableError | None] | None = None
 
     @property
-    def blocked(self) -> asyncio.Future[Later | None] | None:
+    def blocked(self) -> asyncio.Future[RetryableError | None] | None:
         """What must end before a request may go: the rest, or the probe, which says how it went."""
         for future in (self._resting, self._probe):
             if future and not future.done():
@@ -45,7 +45,7 @@ class Breaker:
         self._failures = self._rests = 0
         self._settle(None)
 
-    def failed(self, later: Later, *, probe: bool) -> None:
+    def failed(self, later: RetryableError, *, probe: bool) -> None:
         """Count a failure; many in a row, or that of a probe, give the server a rest."""
         self._failures += 1
         if probe or (not self._rests and self._failures >= FAILURES):
@@ -58,10 +58,10 @@ class Breaker:
         """A probe was cancelled: another request may be it."""
         self._settle(None)
 
-    async def _rest(self, seconds: float) -> Later | None:
+    async def _rest(self, seconds: float) -> RetryableError | None:
         await self._sleep(seconds)
         return None
 
-    def _settle(self, later: Later | None) -> None:
+    def _settle(self, later: RetryableError | None) -> None:
         if self._probe and not self._probe.done():
             self._probe.set_result(later)

@@ -11,8 +11,14 @@ from tenacity.wait import wait_random_exponential
 
 from decompose_distill.backends.openai.connections import NOT_SENT, TROUBLE, Answer
 from decompose_distill.backends.openai.endpoints import Pool, Route
-from decompose_distill.backends.openai.retry_after import LONGEST_WAIT, asked_wait, used_up
-from decompose_distill.backends.openai.wire_format import Later, decode, encode, failed, words
+from decompose_distill.backends.openai.retry_after import LONGEST_WAIT, requested_wait, used_up
+from decompose_distill.backends.openai.wire_format import (
+    RetryableError,
+    decode,
+    encode,
+    failed,
+    words,
+)
 from decompose_distill.errors import BackendError, BackendUnavailable
 from decompose_distill.types import Completion, Request
 
@@ -39,7 +45,7 @@ class _Account:
     deadline: asyncio.Timeout
     attempts: int = 0
     unanswered: int = 0
-    last: Later | None = None
+    last: RetryableError | None = None
     route: Route | None = field(default=None, repr=False)
 
 
@@ -80,7 +86,7 @@ class Client:
         )
         try:
             return await retrying(self._attempt, pool, request, account)
-        except Later as error:
+        except RetryableError as error:
             last = error
         if last.unreachable and not self.answered:
             advice = "check that the server runs, and base_url or OPENAI_BASE_URL"
@@ -104,7 +110,7 @@ class Client:
         probe = route.breaker.enter()
         try:
             return await self._take_turn(route, request, account)
-        except Later as later:
+        except RetryableError as later:
             account.last = later
             if later.broken:
                 route.breaker.failed(later, probe=probe)
@@ -147,7 +153,7 @@ class Client:
         unreachable = isinstance(cause, httpcore2.ConnectError | httpcore2.ConnectTimeout)
         what = "cannot be reached" if unreachable else "did not answer"
         found = f"{route.endpoint.shown} {what} ({type(cause).__name__}: {cause})"
-        raise Later(found, unreachable=unreachable, broken=True) from cause
+        raise RetryableError(found, unreachable=unreachable, broken=True) from cause
 
     def _judge(self, route: Route, request: Request, answer: Answer, refusals: int) -> Completion:
         """Read an answer, or raise what it means."""
@@ -158,7 +164,7 @@ class Client:
         if 200 <= status < 300:
             route.pace.succeeded()
             if used_up(answer.headers):
-                route.pace.pause(min(asked_wait(status, answer.headers), LONGEST_WAIT))
+                route.pace.pause(min(requested_wait(status, answer.headers), LONGEST_WAIT))
             return decode(request, answer.content, endpoint.secret, endpoint.shown)
         found = f"HTTP {status} from {endpoint.shown}: {words(answer.content, endpoint.secret)}"
         no_credit = status == 429 and b"insufficient_quota" in answer.content
@@ -166,17 +172,17 @@ class Client:
             raise BackendError(f"{found}: {advice.format(key=self.api_key_env, model=self.model)}")
         if status not in _REPEATED and status < 500:
             return failed(request, found)
-        asked = asked_wait(status, answer.headers)
+        asked = requested_wait(status, answer.headers)
         if status == 429:
             route.pace.refused(refusals)
         if asked:
             route.pace.pause(min(asked, LONGEST_WAIT))
-        raise Later(found, asked=asked, broken=status >= 500)
+        raise RetryableError(found, asked=asked, broken=status >= 500)
 
 
-def _later(state: RetryCallState) -> Later:
+def _later(state: RetryCallState) -> RetryableError:
     error = state.outcome.exception() if state.outcome else None
-    return error if isinstance(error, Later) else Later(str(error))
+    return error if isinstance(error, RetryableError) else RetryableError(str(error))
 
 
 def _wait(state: RetryCallState) -> float:

@@ -9,10 +9,10 @@ from typing import Self
 
 import httpx2
 
-from decompose_distill.backends.openai.circuit_breaker import Breaker
+from decompose_distill.backends.openai.circuit_breaker import CircuitBreaker
 from decompose_distill.backends.openai.connections import Connections
-from decompose_distill.backends.openai.rate_control import Pace
-from decompose_distill.backends.openai.wire_format import Later, Secret
+from decompose_distill.backends.openai.rate_control import RateController
+from decompose_distill.backends.openai.wire_format import RetryableError, Secret
 from decompose_distill.errors import BackendError, ConfigError
 
 OFFICIAL = "https://api.openai.com/v1"
@@ -121,8 +121,8 @@ class Route:
 
     endpoint: Endpoint
     weight: float
-    pace: Pace
-    breaker: Breaker
+    pace: RateController
+    breaker: CircuitBreaker
     connections: Connections
 
 
@@ -149,7 +149,9 @@ class Pool:
                 [each for each in blocked if each], return_when=asyncio.FIRST_COMPLETED
             )
             for failed in filter(None, (each.result() for each in ended)):
-                raise Later(str(failed), unreachable=failed.unreachable) from failed.__cause__
+                raise RetryableError(
+                    str(failed), unreachable=failed.unreachable
+                ) from failed.__cause__
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ from decompose_distill.types import Completion, Request
 Complete = Callable[[Pool, Request], Coroutine[Any, Any, Completion]]
 
 
-class Loops:
+class EventLoops:
     """The event loop that all runs of one backend share while there are any.
 
     Args:
@@ -24,21 +24,21 @@ class Loops:
     def __init__(self, open_pool: Callable[[], Pool]) -> None:
         self._open_pool = open_pool
         self._lock = threading.RLock()  # an abandoned run may be collected while one begins
-        self._flights: set[Flight] = set()
-        self._loop: _LoopThread | None = None
+        self._flights: set[RequestStream] = set()
+        self._loop: _EventLoopThread | None = None
 
-    def join(self, flight: "Flight") -> "_LoopThread":
+    def join(self, flight: "RequestStream") -> "_EventLoopThread":
         """The loop for a run; it lives until all that joined have left."""
         with self._lock:
             self._flights.add(flight)  # first, so that no other that leaves ends the loop
             try:
-                self._loop = self._loop or _LoopThread(self._open_pool)
+                self._loop = self._loop or _EventLoopThread(self._open_pool)
             except BaseException:
                 self._flights.discard(flight)
                 raise
             return self._loop
 
-    def leave(self, flight: "Flight") -> None:
+    def leave(self, flight: "RequestStream") -> None:
         """End the loop if this was the last run."""
         with self._lock:
             self._flights.discard(flight)
@@ -49,7 +49,7 @@ class Loops:
         loop.close()
 
 
-class Flight:
+class RequestStream:
     """The requests of one run.
 
     Args:
@@ -57,7 +57,7 @@ class Flight:
         complete: Settles a request; what it raises ends the run.
     """
 
-    def __init__(self, loops: Loops, complete: Complete) -> None:
+    def __init__(self, loops: EventLoops, complete: Complete) -> None:
         self._loops = loops
         self._complete = complete
         self._under_way = 0
@@ -118,7 +118,7 @@ class Flight:
             task.cancel()
 
 
-class _LoopThread:
+class _EventLoopThread:
     """An event loop running in a thread, with the servers asked on it."""
 
     def __init__(self, open_pool: Callable[[], Pool]) -> None:

@@ -23,7 +23,7 @@ _MEASURED = 100
 """Latest successes from which the rate is measured."""
 
 
-class Meter:
+class TokenBucket:
     """Spreads units evenly over time."""
 
     def __init__(self, per_second: float = math.inf) -> None:
@@ -31,7 +31,7 @@ class Meter:
         self._free_at = 0.0
 
     @classmethod
-    def a_minute(cls, units: float | None) -> "Meter":
+    def a_minute(cls, units: float | None) -> "TokenBucket":
         """So many units a minute; without limit where `None`."""
         return cls(math.inf if units is None else units / 60)
 
@@ -46,7 +46,7 @@ class Meter:
         self._free_at += units / self.per_second
 
 
-class Gate:
+class ConcurrencyGate:
     """A semaphore whose size may change; first come, first served."""
 
     def __init__(self, size: float) -> None:
@@ -89,7 +89,7 @@ class Gate:
                 turn.set_result(None)
 
 
-class Pace:
+class RateController:
     """What one server is asked.
 
     Args:
@@ -100,14 +100,18 @@ class Pace:
     """
 
     def __init__(
-        self, most: int, requests: Meter, tokens: Meter, sleep: Callable[[float], Awaitable[None]]
+        self,
+        most: int,
+        requests: TokenBucket,
+        tokens: TokenBucket,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._most = most
         self._requests = requests
         self._tokens = tokens
         self._sleep = sleep
-        self.gate = Gate(min(AT_ONCE, most))
-        self._learnt = Meter()
+        self.gate = ConcurrencyGate(min(AT_ONCE, most))
+        self._learnt = TokenBucket()
         self._binding = False
         self._refusals = 0
         self._since_refusal = 0

@@ -18,7 +18,7 @@ _LIMITED = ("requests", "tokens", "input-tokens", "output-tokens")
 """What providers count, as their headers call it."""
 
 
-def asked_wait(status: int, headers: httpx2.Headers) -> float:
+def requested_wait(status: int, headers: httpx2.Headers) -> float:
     """Seconds a server wants no request, or 0.
 
     `retry-after-ms` and `Retry-After` (seconds or a date) come first. Else it is the reset of

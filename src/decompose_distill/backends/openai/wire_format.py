@@ -11,7 +11,7 @@ from decompose_distill.types import Completion, Request, Usage
 _UNKNOWN = Usage()
 
 
-class Later(BackendUnavailable):
+class RetryableError(BackendUnavailable):
     """An attempt that failed and may be repeated, after the seconds the server asks for."""
 
     def __init__(

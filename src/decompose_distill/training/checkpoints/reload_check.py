@@ -17,7 +17,7 @@ NEW_TOKENS = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Behaviour:
+class GenerationSnapshot:
     """What must survive the disk."""
 
     prompt_ids: tuple[tuple[int, ...], ...]
@@ -28,13 +28,13 @@ class Behaviour:
     """What the model writes to each prompt."""
 
 
-def observe(model: Any, tokenizer: Any, examples: Sequence[Example]) -> Behaviour:
+def snapshot(model: Any, tokenizer: Any, examples: Sequence[Example]) -> GenerationSnapshot:
     """Render a few examples' prompts and continue them greedily."""
     prompts = [prompt_ids(tokenizer, example.messages) for example in examples]
     ends = end_tokens(model.generation_config), end_tokens(model.config)
     model.eval()
     texts = (tokenizer.decode(_continue(model, prompt, ends[0])) for prompt in prompts)
-    return Behaviour(tuple(map(tuple, prompts)), ends, tuple(texts))
+    return GenerationSnapshot(tuple(map(tuple, prompts)), ends, tuple(texts))
 
 
 def _continue(model: Any, prompt: list[int], ends: Sequence[int]) -> list[int]:
@@ -49,14 +49,16 @@ def _continue(model: Any, prompt: list[int], ends: Sequence[int]) -> list[int]:
     return found
 
 
-def check_parity(place: Path, trained: Behaviour, examples: Sequence[Example], dtype: Any) -> None:
+def verify_reload(
+    place: Path, trained: GenerationSnapshot, examples: Sequence[Example], dtype: Any
+) -> None:
     """Reload a saved student and compare it with the model that was in memory.
 
     Raises:
         CheckpointError: Something differs; the message shows both.
     """
-    reloaded = observe(load_model(place, dtype=dtype), load_tokenizer(place), examples)
-    for field in fields(Behaviour):
+    reloaded = snapshot(load_model(place, dtype=dtype), load_tokenizer(place), examples)
+    for field in fields(GenerationSnapshot):
         saved, kept = getattr(reloaded, field.name), getattr(trained, field.name)
         if saved != kept:
             first = next(pair for pair in zip(kept, saved, strict=False) if pair[0] != pair[1])

@@ -20,7 +20,7 @@ _MARK = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainState:
     """How far a run is, and how it went."""
 
     step: int = 0
@@ -68,7 +68,7 @@ def has_begun(folder: Path) -> bool:
     return (folder / _RUN).is_file()
 
 
-def save_state(folder: Path, optimizer: Optimizer, progress: Progress) -> None:
+def save_state(folder: Path, optimizer: Optimizer, progress: TrainState) -> None:
     """Write a state durably, and remove those that are neither the newest nor the best.
 
     Raises:
@@ -92,14 +92,14 @@ def save_state(folder: Path, optimizer: Optimizer, progress: Progress) -> None:
             shutil.rmtree(other)
 
 
-def load_progress(folder: Path) -> Progress:
+def load_progress(folder: Path) -> TrainState:
     """Progress of the newest whole state, or none."""
     whole = sorted(path.parent for path in folder.glob(f"step-*/{_MARK}"))
     if not whole:
-        return Progress()
+        return TrainState()
     row = json.loads((whole[-1] / _MARK).read_text(encoding="utf-8"))
     validation = tuple((step, loss) for step, loss in row["validation"])
-    return Progress(row["step"], tuple(row["losses"]), validation, row["seconds"])
+    return TrainState(row["step"], tuple(row["losses"]), validation, row["seconds"])
 
 
 def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:

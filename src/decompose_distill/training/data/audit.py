@@ -21,8 +21,8 @@ from decompose_distill.models.chat_template import (
 )
 from decompose_distill.training.data.batching import Batch, collate
 from decompose_distill.training.data.examples import Example
-from decompose_distill.training.data.token_dataset import Rows
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.token_dataset import TokenDataset
+from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.types import Message
 
 SHOWN = 3
@@ -31,7 +31,7 @@ LEAST_LEAKED = 20
 _ANSWER = r"(?:the (?:final )?answer is:?|####)\s*{gold}(?!\w)"
 
 
-def audit_row(tokenizer: Any, example: Example, row: Tokens) -> None:
+def audit_row(tokenizer: Any, example: Example, row: TokenizedExample) -> None:
     """Check one example against its tokens.
 
     Raises:
@@ -41,7 +41,7 @@ def audit_row(tokenizer: Any, example: Example, row: Tokens) -> None:
         raise TrainingError(f"audit: trace {row.name}: {reason}")
 
 
-def _row_faults(tokenizer: Any, example: Example, row: Tokens) -> Iterator[str | None]:
+def _row_faults(tokenizer: Any, example: Example, row: TokenizedExample) -> Iterator[str | None]:
     yield _not_trained(row)
     yield _prompt_differs(tokenizer, example, row)
     yield _end_missing(tokenizer, row)
@@ -50,11 +50,11 @@ def _row_faults(tokenizer: Any, example: Example, row: Tokens) -> Iterator[str |
     yield _leak(example)
 
 
-def _not_trained(row: Tokens) -> str | None:
+def _not_trained(row: TokenizedExample) -> str | None:
     return None if 0 < row.start < len(row.ids) else "no token of it would be trained"
 
 
-def _prompt_differs(tokenizer: Any, example: Example, row: Tokens) -> str | None:
+def _prompt_differs(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
     sampled, trained = prompt_ids(tokenizer, example.messages), list(row.ids[: row.start])
     if sampled == trained:
         return None
@@ -67,7 +67,7 @@ def _prompt_differs(tokenizer: Any, example: Example, row: Tokens) -> str | None
     )
 
 
-def _end_missing(tokenizer: Any, row: Tokens) -> str | None:
+def _end_missing(tokenizer: Any, row: TokenizedExample) -> str | None:
     end = end_of_turn(tokenizer)
     if row.ids[-1] == end:
         return None
@@ -77,7 +77,7 @@ def _end_missing(tokenizer: Any, row: Tokens) -> str | None:
     )
 
 
-def _special_inside(tokenizer: Any, example: Example, row: Tokens) -> str | None:
+def _special_inside(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
     blank = [Message(message.role, "x") for message in example.messages]
     wanted = _specials(tokenizer, prompt_ids(tokenizer, blank))
     found = _specials(tokenizer, row.ids[:-1])
@@ -92,7 +92,7 @@ def _specials(tokenizer: Any, ids: Sequence[int]) -> Counter[str]:
     return Counter(token for token in tokens if token in special)
 
 
-def _text_lost(tokenizer: Any, example: Example, row: Tokens) -> str | None:
+def _text_lost(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
     trained = _letters(tokenizer.decode(row.ids[row.start : -1]))
     wanted = _letters(neutralize(tokenizer, example.completion))
     if trained == wanted:
@@ -120,7 +120,11 @@ def _leak(example: Example) -> str | None:
 
 
 def audit_rows(
-    tokenizer: Any, config: Any, train: Rows, validation: Rows, max_duplicates: float
+    tokenizer: Any,
+    config: Any,
+    train: TokenDataset,
+    validation: TokenDataset,
+    max_duplicates: float,
 ) -> None:
     """Check a whole training set against its tokenizer and the model's config.
 
@@ -139,7 +143,7 @@ def audit_rows(
         raise TrainingError(f"audit: {reason}")
 
 
-def _vocabulary_disagrees(tokenizer: Any, config: Any, train: Rows) -> str | None:
+def _vocabulary_disagrees(tokenizer: Any, config: Any, train: TokenDataset) -> str | None:
     size, needed = config.get_text_config().vocab_size, train.largest_id + 1
     if max(needed, len(tokenizer)) <= size:
         return None
@@ -149,13 +153,13 @@ def _vocabulary_disagrees(tokenizer: Any, config: Any, train: Rows) -> str | Non
     )
 
 
-def _all_the_same(train: Rows) -> str | None:
+def _all_the_same(train: TokenDataset) -> str | None:
     if len(train) == 1 or train.different_completions > 1:
         return None
     return f"all {len(train)} completions are the same: there is nothing to learn"
 
 
-def _repeated(train: Rows, most: float) -> str | None:
+def _repeated(train: TokenDataset, most: float) -> str | None:
     if train.repeats <= most * len(train):
         return None
     return (
@@ -165,7 +169,7 @@ def _repeated(train: Rows, most: float) -> str | None:
     )
 
 
-def _overlap(train: Rows, validation: Rows) -> str | None:
+def _overlap(train: TokenDataset, validation: TokenDataset) -> str | None:
     if not (shared := validation.shared_prompts(train)):
         return None
     return (
@@ -174,7 +178,7 @@ def _overlap(train: Rows, validation: Rows) -> str | None:
     )
 
 
-def end_masked(batch: Batch, rows: Sequence[Tokens]) -> str | None:
+def end_masked(batch: Batch, rows: Sequence[TokenizedExample]) -> str | None:
     """Whether padding takes an end token out of the loss, as where both are the same token."""
     for place, row in enumerate(rows):
         if (
@@ -195,12 +199,12 @@ def _template_lost(tokenizer: Any) -> str | None:
     return "the chat template is lost or changed when the tokenizer is saved"
 
 
-def show_rows(tokenizer: Any, rows: Sequence[Tokens]) -> str:
+def show_rows(tokenizer: Any, rows: Sequence[TokenizedExample]) -> str:
     """A few rows as text, what is trained between marks, its tokens apart."""
     return "\n\n".join(_show(tokenizer, row) for row in rows[:SHOWN])
 
 
-def _show(tokenizer: Any, row: Tokens) -> str:
+def _show(tokenizer: Any, row: TokenizedExample) -> str:
     trained = "|".join(tokenizer.decode([token]) for token in row.ids[row.start :])
     return (
         f"trace {row.name}: {len(row.ids)} tokens, trained are the {row.targets} between ⟦ and ⟧\n"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from decompose_distill.models.generation import common_prefix
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.tokenization import TokenizedExample
 
 POOL_BATCHES = 16
 """Batches drawn at once and sorted by length: little padding, and the order stays random."""
@@ -46,10 +46,10 @@ def plan_batches(
     """
     order = random.Random(seed)
     for _ in range(epochs):
-        shuffled = order.sample(range(len(lengths)), len(lengths))
+        shuffle_decompositions = order.sample(range(len(lengths)), len(lengths))
         pool = batch_size * POOL_BATCHES
-        for start in range(0, len(shuffled), pool):
-            drawn = shuffled[start : start + pool]
+        for start in range(0, len(shuffle_decompositions), pool):
+            drawn = shuffle_decompositions[start : start + pool]
             if group:
                 drawn.sort(key=lambda row: lengths[row])
             batches = [drawn[at : at + batch_size] for at in range(0, len(drawn), batch_size)]
@@ -57,7 +57,7 @@ def plan_batches(
             yield from batches
 
 
-def collate(rows: Sequence[Tokens], *, packing: bool = False) -> Batch:
+def collate(rows: Sequence[TokenizedExample], *, packing: bool = False) -> Batch:
     """Put rows into one batch: a row a line, or as many as fit the length of the longest."""
     lines = pack(rows) if packing else [[row] for row in rows]
     width = max(sum(len(row.ids) for row in line) for line in lines)
@@ -77,13 +77,13 @@ def collate(rows: Sequence[Tokens], *, packing: bool = False) -> Batch:
     )
 
 
-def pack(rows: Sequence[Tokens]) -> list[list[Tokens]]:
+def pack(rows: Sequence[TokenizedExample]) -> list[list[TokenizedExample]]:
     """Distribute rows over lines no longer than the longest row: best fit, longest first.
 
     Lines as short as possible keep attention as cheap as without packing.
     """
     width = max(len(row.ids) for row in rows)
-    lines: list[list[Tokens]] = []
+    lines: list[list[TokenizedExample]] = []
     room: list[int] = []
     for row in sorted(rows, key=lambda row: -len(row.ids)):
         fitting = [place for place, left in enumerate(room) if left >= len(row.ids)]
@@ -97,7 +97,7 @@ def pack(rows: Sequence[Tokens]) -> list[list[Tokens]]:
     return lines
 
 
-def shared_prefix(rows: Sequence[Tokens]) -> int:
+def shared_prefix(rows: Sequence[TokenizedExample]) -> int:
     """Prompt tokens all rows begin with, short of the last, which predicts a target.
 
     0 where running them once would save less than the second pass over the weights costs.

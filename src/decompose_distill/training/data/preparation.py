@@ -26,8 +26,8 @@ from decompose_distill.training.data.examples import (
     resolve_target,
     unusable,
 )
-from decompose_distill.training.data.token_dataset import Rows, write_rows
-from decompose_distill.training.data.tokenization import Tokens, tokenize
+from decompose_distill.training.data.token_dataset import TokenDataset, write_rows
+from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
 from decompose_distill.types import Trace
 
 
@@ -64,8 +64,8 @@ class Prepared:
     """A training set that passed the audit."""
 
     tokenizer: Any
-    train: Rows
-    validation: Rows
+    train: TokenDataset
+    validation: TokenDataset
     shown: tuple[Example, ...]
     """A few of the examples, to look at and to compare the saved student on."""
     dropped: Counter[str]
@@ -110,7 +110,7 @@ def prepare(
     bar = progress_bar("auditing", None, "trace", show=progress)
     held, shown, digest = bytearray(), list[Example](), sha256()
 
-    def rows() -> Iterator[Tokens]:
+    def rows() -> Iterator[TokenizedExample]:
         for example, is_held in examples:
             row = tokenize(tokenizer, example, context_window(config))
             audit_row(tokenizer, example, row)

@@ -12,14 +12,14 @@ from typing import BinaryIO, overload
 
 import numpy as np
 
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.tokenization import TokenizedExample
 
 IDS, NAMES = "ids.bin", "names.jsonl"
 _BEGIN, _END, _START, _NAME, _PROMPT, _COMPLETION = range(6)  # columns of the index
 Index = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 
 
-class Rows(Sequence[Tokens]):
+class TokenDataset(Sequence[TokenizedExample]):
     """Examples in a file of ids (int32) and a file of names, with an index (rows, 6) in memory."""
 
     def __init__(self, folder: Path, index: Index) -> None:
@@ -28,25 +28,25 @@ class Rows(Sequence[Tokens]):
         empty = not place.stat().st_size  # a file of no bytes cannot be mapped
         self._ids = np.zeros(0, np.int32) if empty else np.memmap(place, np.int32, mode="r")
 
-    def where(self, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "Rows":
+    def where(self, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "TokenDataset":
         """Some of the rows, over the same files."""
-        return Rows(self._folder, self._index[chosen])
+        return TokenDataset(self._folder, self._index[chosen])
 
     def __len__(self) -> int:
         return len(self._index)
 
     @overload
-    def __getitem__(self, place: int) -> Tokens: ...
+    def __getitem__(self, place: int) -> TokenizedExample: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Tokens]: ...
-    def __getitem__(self, place: int | slice) -> Tokens | list[Tokens]:
+    def __getitem__(self, place: slice) -> list[TokenizedExample]: ...
+    def __getitem__(self, place: int | slice) -> TokenizedExample | list[TokenizedExample]:
         if isinstance(place, slice):
             return [self[each] for each in range(len(self))[place]]
         begin, end, start, name, *_ = (int(number) for number in self._index[place])
         with (self._folder / NAMES).open("rb") as names:
             names.seek(name)
             text = json.loads(names.readline())
-        return Tokens(text, tuple(self._ids[begin:end].tolist()), start)
+        return TokenizedExample(text, tuple(self._ids[begin:end].tolist()), start)
 
     @property
     def lengths(self) -> list[int]:
@@ -80,21 +80,21 @@ class Rows(Sequence[Tokens]):
         """How many completions there are, each counted once."""
         return len(np.unique(self._index[:, _COMPLETION]))
 
-    def shared_prompts(self, other: "Rows") -> list[Tokens]:
+    def shared_prompts(self, other: "TokenDataset") -> list[TokenizedExample]:
         """Rows whose prompt is also in the other set."""
         found = np.isin(self._index[:, _PROMPT], other._index[:, _PROMPT])
         return [self[int(place)] for place in np.flatnonzero(found)]
 
 
-def write_rows(rows: Iterable[Tokens], folder: Path) -> Rows:
+def write_rows(rows: Iterable[TokenizedExample], folder: Path) -> TokenDataset:
     """Write rows to a folder as they come, and open them."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / IDS).open("wb") as ids, (folder / NAMES).open("wb") as names:
         index = array("q", _write(rows, ids, names))
-    return Rows(folder, np.array(index, dtype=np.int64).reshape(-1, 6))
+    return TokenDataset(folder, np.array(index, dtype=np.int64).reshape(-1, 6))
 
 
-def _write(rows: Iterable[Tokens], ids: BinaryIO, names: BinaryIO) -> Iterator[int]:
+def _write(rows: Iterable[TokenizedExample], ids: BinaryIO, names: BinaryIO) -> Iterator[int]:
     begin = 0
     for row in rows:
         yield from (begin, begin + len(row.ids), row.start, names.tell())

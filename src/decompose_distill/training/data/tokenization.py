@@ -9,7 +9,7 @@ from decompose_distill.training.data.examples import Example
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenizedExample:
     """One example in ids; the loss is on `ids[start:]`, the completion with its end token."""
 
     name: str
@@ -22,7 +22,7 @@ class Tokens:
         return len(self.ids) - self.start
 
 
-def tokenize(tokenizer: Any, example: Example, context_window: int) -> Tokens:
+def tokenize(tokenizer: Any, example: Example, context_window: int) -> TokenizedExample:
     """Build the ids of one example; nothing is ever cut off.
 
     Raises:
@@ -38,4 +38,4 @@ def tokenize(tokenizer: Any, example: Example, context_window: int) -> Tokens:
             f"trace {example.name}: {len(ids)} tokens exceed the student's context window of "
             f"{context_window}; drop such traces with keep=..."
         )
-    return Tokens(example.name, ids, len(prompt))
+    return TokenizedExample(example.name, ids, len(prompt))

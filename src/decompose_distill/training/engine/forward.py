@@ -9,14 +9,14 @@ import torch
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.generation import (
     SHORTEST_SHARED,
-    agree,
+    logits_match,
     past_argument,
     probe_ids,
     run_prefix,
 )
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.batching import Batch, collate
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.training.engine.attention import packed_mask, packed_positions
 
 Forward = Callable[[Batch], torch.Tensor]
@@ -85,12 +85,16 @@ HEAD_ROUNDING = 0.005
 """Of 16-bit logits of the same hidden states; a cap or scale behind the head is larger."""
 
 
-def _probe(model: Any) -> list[Tokens]:
+def _probe(model: Any) -> list[TokenizedExample]:
     """Rows with a common beginning; the shorter two fit the length of the longest."""
     ids = tuple(probe_ids(model, 36))
     begin = ids[:SHORTEST_SHARED]
     long, first, second = ids[:26], (*begin, *ids[26:31]), (*begin, *ids[31:36])
-    return [Tokens("", long, 24), Tokens("", first, 11), Tokens("", second, 9)]
+    return [
+        TokenizedExample("", long, 24),
+        TokenizedExample("", first, 11),
+        TokenizedExample("", second, 9),
+    ]
 
 
 def _attempt(model: Any, way: Forward, batches: Sequence[Batch]) -> torch.Tensor | None:
@@ -104,4 +108,4 @@ def _attempt(model: Any, way: Forward, batches: Sequence[Batch]) -> torch.Tensor
 
 
 def _same(found: torch.Tensor | None, wanted: torch.Tensor | None, short: float = 0.05) -> bool:
-    return found is not None and wanted is not None and agree(found, wanted, short)
+    return found is not None and wanted is not None and logits_match(found, wanted, short)

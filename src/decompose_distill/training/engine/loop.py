@@ -10,14 +10,14 @@ import torch
 
 from decompose_distill.errors import TrainingError
 from decompose_distill.training.config import DistillConfig
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loss import count_targets, is_out_of_memory, summed_loss
-from decompose_distill.training.engine.optimizer import Optimizer, scheduled
+from decompose_distill.training.engine.optimizer import Optimizer, lr_factor
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TrainStep:
     """One finished optimizer step."""
 
     number: int
@@ -38,12 +38,12 @@ class Step:
 def train(
     model: Any,
     optimizer: Optimizer,
-    batches: Iterable[Sequence[Tokens]],
+    batches: Iterable[Sequence[TokenizedExample]],
     steps: int,
     config: DistillConfig,
     *,
     done: int = 0,
-) -> Iterator[Step]:
+) -> Iterator[TrainStep]:
     """Train a model in place, yielding after each step.
 
     Args:
@@ -62,7 +62,7 @@ def train(
         began = time.perf_counter()
         torch.manual_seed(config.seed + number)  # by step, so that a resumed run draws the same
         model.train()  # the caller may have sampled in between
-        share = scheduled(number - 1, steps, config.warmup_ratio, config.schedule)
+        share = lr_factor(number - 1, steps, config.warmup_ratio, config.schedule)
         rate = config.learning_rate * share
         micro = min(most, config.micro_batch_size or _pass_size(model, rows))
         loss, fitting = _accumulate(forward, optimizer, rows, micro, config.packing)
@@ -75,11 +75,15 @@ def train(
                 f"{_names(rows)}: try a smaller learning_rate or dtype='float32'"
             )
         seconds = time.perf_counter() - began
-        yield Step(number, loss, rate, norm, len(rows), fitting, short, seconds)
+        yield TrainStep(number, loss, rate, norm, len(rows), fitting, short, seconds)
 
 
 def _accumulate(
-    forward: Forward, optimizer: Optimizer, rows: Sequence[Tokens], micro: int, packing: bool
+    forward: Forward,
+    optimizer: Optimizer,
+    rows: Sequence[TokenizedExample],
+    micro: int,
+    packing: bool,
 ) -> tuple[float, int]:
     """Gradients of the step's mean loss, in parts that fit the memory: the loss, their size."""
     while True:
@@ -97,7 +101,9 @@ def _accumulate(
         micro = -(-micro // 2)
 
 
-def _backward(forward: Forward, rows: Sequence[Tokens], micro: int, packing: bool) -> float:
+def _backward(
+    forward: Forward, rows: Sequence[TokenizedExample], micro: int, packing: bool
+) -> float:
     total, loss = count_targets(rows), 0.0
     for start in range(0, len(rows), micro):
         part = summed_loss(forward, rows[start : start + micro], packing=packing) / total
@@ -106,7 +112,7 @@ def _backward(forward: Forward, rows: Sequence[Tokens], micro: int, packing: boo
     return loss
 
 
-def _pass_size(model: Any, rows: Sequence[Tokens]) -> int:
+def _pass_size(model: Any, rows: Sequence[TokenizedExample]) -> int:
     """Examples a pass where nobody says: all of them, on a processor about `PASS_TOKENS`."""
     if model.device.type != "cpu":
         return len(rows)
@@ -118,5 +124,5 @@ PASS_TOKENS = 1024
 """More at once are no faster on a processor, and activations are most of the memory."""
 
 
-def _names(rows: Sequence[Tokens]) -> str:
+def _names(rows: Sequence[TokenizedExample]) -> str:
     return ", ".join(row.name for row in rows)

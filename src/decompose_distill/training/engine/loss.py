@@ -9,12 +9,12 @@ import torch.nn.functional as F
 
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.batching import collate
-from decompose_distill.training.data.tokenization import Tokens
+from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.training.engine.forward import Forward, choose_forward
 
 
 @torch.no_grad()
-def validation_loss(model: Any, rows: Sequence[Tokens], config: DistillConfig) -> float:
+def validation_loss(model: Any, rows: Sequence[TokenizedExample], config: DistillConfig) -> float:
     """Mean nats a target token over all rows."""
     forward = choose_forward(model, replace(config, packing=False))
     model.eval()
@@ -24,7 +24,7 @@ def validation_loss(model: Any, rows: Sequence[Tokens], config: DistillConfig) -
     return sum(_halving_loss(forward, each) for each in batches) / count_targets(rows)
 
 
-def _halving_loss(forward: Forward, rows: Sequence[Tokens]) -> float:
+def _halving_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> float:
     """Summed loss, in halves where the memory runs out."""
     try:
         return summed_loss(forward, rows).item()
@@ -35,7 +35,9 @@ def _halving_loss(forward: Forward, rows: Sequence[Tokens]) -> float:
     return _halving_loss(forward, rows[:half]) + _halving_loss(forward, rows[half:])
 
 
-def summed_loss(forward: Forward, rows: Sequence[Tokens], *, packing: bool = False) -> torch.Tensor:
+def summed_loss(
+    forward: Forward, rows: Sequence[TokenizedExample], *, packing: bool = False
+) -> torch.Tensor:
     """Cross-entropy of the target tokens, summed: a scalar, in nats."""
     batch = collate(rows, packing=packing)
     return F.cross_entropy(forward(batch).float(), batch.ids[batch.targets], reduction="sum")
@@ -48,5 +50,5 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or words
 
 
-def count_targets(rows: Sequence[Tokens]) -> int:
+def count_targets(rows: Sequence[TokenizedExample]) -> int:
     return sum(row.targets for row in rows)

@@ -97,7 +97,7 @@ def _short(weight: torch.Tensor) -> bool:
     return weight.dtype.itemsize < torch.float32.itemsize
 
 
-def scheduled(done: int, steps: int, warmup_ratio: float, schedule: Schedule) -> float:
+def lr_factor(done: int, steps: int, warmup_ratio: float, schedule: Schedule) -> float:
     """Share of the peak learning rate: linear rise, then half a cosine or a line down to 0."""
     warmup = max(1, round(steps * warmup_ratio))
     if done < warmup:

@@ -14,7 +14,7 @@ from decompose_distill.backends.openai.batch.file_format import (
     outcome,
     read_line,
 )
-from decompose_distill.backends.openai.batch.submissions import Submission, Submissions
+from decompose_distill.backends.openai.batch.submissions import BatchRegister, Submission
 from decompose_distill.backends.openai.wire_format import Secret
 from decompose_distill.errors import DataError
 from decompose_distill.types import Completion, Message, Request
@@ -66,17 +66,17 @@ def test_what_was_submitted_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, names: set[str], attempt: int, identity: str
 ) -> None:
     path = tmp_path_factory.mktemp("kept") / "batches"
-    kept = Submissions(path)
+    kept = BatchRegister(path)
     made = Submission(identity, frozenset(names), attempt)
     kept.intend(made)
     made = kept.created(made, "batch_1")
     one = min(names)
 
-    assert Submissions(path).unsettled(identity) == dict.fromkeys(names, made)
+    assert BatchRegister(path).unsettled(identity) == dict.fromkeys(names, made)
     kept.settle(made, frozenset({one}))
-    assert Submissions(path).unsettled(identity).keys() == names - {one}
+    assert BatchRegister(path).unsettled(identity).keys() == names - {one}
     kept.settle(made, made.custom_ids)
-    assert Submissions(path).unsettled(identity) == {}
+    assert BatchRegister(path).unsettled(identity) == {}
 
 
 @given(content=some.binary())
@@ -87,7 +87,7 @@ def test_any_file_is_read_or_named_in_an_error(
     path.write_bytes(content)
     found = str(path)
     try:
-        Submissions(path)
+        BatchRegister(path)
     except DataError as error:
         found = str(error)
 

@@ -13,8 +13,8 @@ from tenacity.wait import wait_random_exponential
 
 from decompose_distill.backends.openai.connections import LogFilter
 from decompose_distill.backends.openai.endpoints import Endpoint
-from decompose_distill.backends.openai.retry_after import asked_wait
-from decompose_distill.backends.openai.wire_format import Later, words
+from decompose_distill.backends.openai.retry_after import requested_wait
+from decompose_distill.backends.openai.wire_format import RetryableError, words
 from decompose_distill.errors import BackendError
 
 Found = TypeVar("Found")
@@ -189,14 +189,14 @@ class BatchApi:
             if response.is_success:
                 return response
             raise self._refusal(what, response, gone)
-        raise Later(f"{what}: no answer ({type(cause).__name__}: {cause})") from cause
+        raise RetryableError(f"{what}: no answer ({type(cause).__name__}: {cause})") from cause
 
     def _refusal(self, what: str, response: httpx2.Response, gone: str) -> BackendError:
         status = response.status_code
         found = f"{what}: HTTP {status}: {words(response.content, self.endpoint.secret)}"
         no_credit = status == 429 and "insufficient_quota" in response.text
         if not no_credit and (status in REPEATED or status >= 500):
-            return Later(found, asked=asked_wait(status, response.headers))
+            return RetryableError(found, asked=requested_wait(status, response.headers))
         advice = gone if gone and status == 404 else _REFUSED.get(402 if no_credit else status)
         return BackendError(f"{found}: {advice}" if advice else found)
 
@@ -205,7 +205,7 @@ class BatchApi:
             sleep=self.sleep,
             stop=stop_after_attempt(attempts),
             wait=_wait,
-            retry=retry_if_exception_type(Later),
+            retry=retry_if_exception_type(RetryableError),
             reraise=True,
         )
         return retrying(call)
@@ -218,7 +218,7 @@ def _tls() -> SSLContext:
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.asked if isinstance(error, Later) else 0.0
+    asked = error.asked if isinstance(error, RetryableError) else 0.0
     return min(asked, LONGEST_WAIT) or _backoff(state)
 
 

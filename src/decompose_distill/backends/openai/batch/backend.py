@@ -15,7 +15,7 @@ from pathlib import Path
 
 from decompose_distill.backends.openai.batch.api import BatchApi
 from decompose_distill.backends.openai.batch.scheduler import MOST_REQUESTS, BatchRun
-from decompose_distill.backends.openai.batch.submissions import Submissions
+from decompose_distill.backends.openai.batch.submissions import BatchRegister
 from decompose_distill.backends.openai.endpoints import Addresses
 from decompose_distill.backends.openai.wire_format import encode
 from decompose_distill.errors import ConfigError
@@ -104,7 +104,7 @@ class OpenAIBatchBackend:
             BackendUnavailable: The server could not be reached for long.
             DataError: The file of `batches` is malformed.
         """
-        kept, official = Submissions(self.batches), self._endpoint.official
+        kept, official = BatchRegister(self.batches), self._endpoint.official
         with BatchApi(self._endpoint, self._sleep) as api, self._run(api, kept) as run:
             for request in requests:
                 run.take(request, encode(self.model, request, official=official))
@@ -112,7 +112,7 @@ class OpenAIBatchBackend:
             run.submit()
             yield from run.landed(leave=0)
 
-    def _run(self, api: BatchApi, kept: Submissions) -> BatchRun:
+    def _run(self, api: BatchApi, kept: BatchRegister) -> BatchRun:
         return BatchRun(
             api,
             kept,

@@ -15,7 +15,7 @@ from decompose_distill.backends.openai.batch.file_format import (
     outcome,
     read_line,
 )
-from decompose_distill.backends.openai.batch.submissions import Submission, Submissions
+from decompose_distill.backends.openai.batch.submissions import BatchRegister, Submission
 from decompose_distill.backends.openai.wire_format import failed
 from decompose_distill.console import LINE_SECONDS, say
 from decompose_distill.errors import BackendError, BackendUnavailable
@@ -29,7 +29,7 @@ FIRST_POLL, LONGEST_POLL = 2.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Ask:
+class _BatchItem:
     """A request under the name it has in a batch."""
 
     request: Request
@@ -39,20 +39,20 @@ class _Ask:
 
 
 @dataclass(slots=True)
-class _Draft:
+class _PendingBatch:
     """Requests to submit together."""
 
-    asks: list[_Ask] = field(default_factory=list)
+    asks: list[_BatchItem] = field(default_factory=list)
     attempt: int = 1
     size: int = 0
 
 
 @dataclass(slots=True)
-class _Flight:
+class _ActiveBatch:
     """A batch under way, and those of its requests that this run asked for."""
 
     submission: Submission
-    asks: dict[str, _Ask] = field(default_factory=dict)
+    asks: dict[str, _BatchItem] = field(default_factory=dict)
     seen: Batch | None = None
 
     @property
@@ -76,7 +76,7 @@ class BatchRun:
     def __init__(
         self,
         api: BatchApi,
-        kept: Submissions,
+        kept: BatchRegister,
         identity: str,
         *,
         max_requests: int,
@@ -92,9 +92,9 @@ class BatchRun:
         self._show = show
         self._unsettled = kept.unsettled(identity)
         self._seen: Counter[str] = Counter()
-        self._draft = _Draft()
-        self._waiting: deque[_Draft] = deque()
-        self._flights: dict[str, _Flight] = {}
+        self._draft = _PendingBatch()
+        self._waiting: deque[_PendingBatch] = deque()
+        self._flights: dict[str, _ActiveBatch] = {}
         self._too_long: deque[Completion] = deque()
         self._said = time.monotonic()
 
@@ -121,7 +121,7 @@ class BatchRun:
             error = f"a request of {len(ask.line)} bytes, where a batch holds {MOST_BYTES}"
             self._too_long.append(failed(request, error))
         elif submission := self._submitted(ask.custom_id):
-            flight = self._flights.setdefault(submission.key, _Flight(submission))
+            flight = self._flights.setdefault(submission.key, _ActiveBatch(submission))
             flight.asks[ask.custom_id] = ask
         else:
             self._put(ask)
@@ -130,7 +130,7 @@ class BatchRun:
         """Submit what was taken and is in no batch."""
         if self._draft.asks:
             self._waiting.append(self._draft)
-            self._draft = _Draft()
+            self._draft = _PendingBatch()
             if not (self._crowded and self._flights):
                 self._launch()
 
@@ -147,15 +147,15 @@ class BatchRun:
             if self._waiting and not (batch.full and self._flights):
                 self._launch()
 
-    def _named(self, request: Request, body: Mapping[str, object]) -> _Ask:
+    def _named(self, request: Request, body: Mapping[str, object]) -> _BatchItem:
         """Name a request by what it asks, so that another run gives it the same name."""
         asked = json.dumps([body, request.sample, request.solve], sort_keys=True)
         digest = sha256(asked.encode()).hexdigest()[:48]
         name = f"{digest}-{self._seen[digest]}"
         self._seen[digest] += 1
-        return _Ask(request, name, encode_line(name, body))
+        return _BatchItem(request, name, encode_line(name, body))
 
-    def _put(self, ask: _Ask) -> None:
+    def _put(self, ask: _BatchItem) -> None:
         draft = self._draft
         if len(draft.asks) >= self._most or draft.size + len(ask.line) > MOST_BYTES:
             self.submit()
@@ -185,10 +185,10 @@ class BatchRun:
         file = self._api.upload(b"".join(ask.line for ask in draft.asks))
         batch = self._api.create(file, submission.key, submission.time)
         submission = self._kept.created(submission, batch)
-        self._flights[submission.key] = _Flight(submission, asks)
+        self._flights[submission.key] = _ActiveBatch(submission, asks)
         say(f"submitted {batch}: {len(asks)} requests", show=self._show)
 
-    def _next_ended(self) -> tuple[_Flight, Batch]:
+    def _next_ended(self) -> tuple[_ActiveBatch, Batch]:
         wait = FIRST_POLL
         while True:
             for key, flight in self._flights.items():
@@ -211,28 +211,28 @@ class BatchRun:
         )
         say(f"requests done: {', '.join(shown)}", show=self._show)
 
-    def _make_room(self, flight: _Flight, batch: Batch) -> None:
+    def _make_room(self, flight: _ActiveBatch, batch: Batch) -> None:
         """Hold a batch that the account's queue did not take until another ends, or halve it."""
         asks, attempt = list(flight.asks.values()), flight.submission.attempt
         self._kept.settle(flight.submission, frozenset(flight.asks))  # nothing of it was run
         self._crowded = True
         if self._flights:
-            self._waiting.appendleft(_Draft(asks, attempt))
+            self._waiting.appendleft(_PendingBatch(asks, attempt))
         elif len(asks) == 1:
             advice = "wait until other batches of the account have ended, and run again"
             raise BackendUnavailable(f"{flight.batch} was not taken: {batch.faults}: {advice}")
         else:
             self._most = len(asks) // 2
             halves = asks[: self._most], asks[self._most :]
-            self._waiting.extendleft(_Draft(half, attempt) for half in halves)
+            self._waiting.extendleft(_PendingBatch(half, attempt) for half in halves)
 
-    def _settle(self, flight: _Flight, batch: Batch) -> Iterator[Completion]:
+    def _settle(self, flight: _ActiveBatch, batch: Batch) -> Iterator[Completion]:
         """Yield what a batch that ended holds, and prepare the rest for another."""
         if batch.status == "failed":
             self._kept.settle(flight.submission, frozenset(flight.asks))
             raise BackendError(f"{flight.batch} failed its validation: {batch.faults}")
         attempt = flight.submission.attempt
-        again: list[_Ask] = []
+        again: list[_BatchItem] = []
         for ask, found in self._outcomes(flight, batch):
             if isinstance(found, Completion):
                 yield replace(found, unanswered=ask.unanswered)
@@ -246,9 +246,11 @@ class BatchRun:
         self._kept.settle(flight.submission, frozenset(flight.asks))
         if again:
             say(f"{flight.batch} {batch.status}: {len(again)} requests go again", show=self._show)
-            self._waiting.append(_Draft(again, attempt + 1))
+            self._waiting.append(_PendingBatch(again, attempt + 1))
 
-    def _outcomes(self, flight: _Flight, batch: Batch) -> Iterator[tuple[_Ask, Completion | Again]]:
+    def _outcomes(
+        self, flight: _ActiveBatch, batch: Batch
+    ) -> Iterator[tuple[_BatchItem, Completion | Again]]:
         left = dict(flight.asks)
         unreadable = 0
         for file in batch.files:

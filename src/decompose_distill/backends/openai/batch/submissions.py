@@ -40,7 +40,7 @@ class Submission:
     """The provider's id; `None` where its answer was never written."""
 
 
-class Submissions:
+class BatchRegister:
     """An append-only file of submissions; each line is on the disk before the next step.
 
     Args:
