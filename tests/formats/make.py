@@ -16,13 +16,12 @@ from threading import Thread
 from typing import Any
 from unittest.mock import patch
 
-import recorded
-from recorded import BASE, FILES, LORA, QUESTIONS, TRAIN
-
 import decompose_distill as dd
-from decompose_distill.demo.tiny import make_tiny_student
+from decompose_distill.demo.tiny_model import make_tiny_student
 from decompose_distill.training import recipe
-from decompose_distill.training.state import save_state
+from decompose_distill.training.checkpoints.resume import save_state
+from tests.formats import recorded
+from tests.formats.recorded import BASE, FILES, LORA, QUESTIONS, TRAIN
 
 
 class Killed(BaseException):

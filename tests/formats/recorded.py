@@ -9,21 +9,21 @@ from typing import Any
 import torch
 
 import decompose_distill as dd
-from decompose_distill.backend import load_backend
-from decompose_distill.backends.cached import request_key
+from decompose_distill import load_backend
+from decompose_distill.backends.caching import request_key
 from decompose_distill.backends.openai import OpenAIBackend
-from decompose_distill.backends.openai_batch import OpenAIBatchBackend
+from decompose_distill.backends.openai.batch.backend import OpenAIBatchBackend
 from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
-from decompose_distill.cost import Price
-from decompose_distill.demo.large import LargeModel
+from decompose_distill.cost.pricing import Price
 from decompose_distill.demo.run import PROMPT as DEMO_PROMPT
+from decompose_distill.demo.scripted_model import ScriptedModel
 from decompose_distill.demo.solver import DatabaseSolver
 from decompose_distill.demo.teacher import teacher as demo_teacher
 from decompose_distill.demo.world import build_world
-from decompose_distill.matrix.stored import digest, hash_questions
-from decompose_distill.pretrained import content_hash, load_model
-from decompose_distill.types import Finish
+from decompose_distill.experiments.result_cache import digest, hash_questions
+from decompose_distill.models.loading import content_hash, load_model
+from decompose_distill.types import Finish, fingerprint_line
 
 FILES = Path(__file__).parent / "files"
 BASE = "base"
@@ -223,7 +223,10 @@ def keys() -> dict[str, dict[str, Any]]:
             "ids": [each.id for each in (*QUESTIONS, *TRAIN, *TEST)],
             "all of them": hash_questions(QUESTIONS),
         },
-        "prompts": {name: [repr(each), each.to_json()] for name, each in _prompts().items()},
+        "prompts": {
+            name: [fingerprint_line("Prompt", each), each.to_json()]
+            for name, each in _prompts().items()
+        },
         "students": dict(_students()),
         "content": {name: content_hash(name) for name in (BASE, "trained/full", "trained/lora")},
     }
@@ -238,8 +241,8 @@ def _backends() -> dict[str, Any]:
         "replay": load_backend("replay:collected/traces.jsonl"),
         "scripted": ScriptedBackend(str.upper),
         "scripted, named": ScriptedBackend(str.upper, "upper 2"),
-        "demo, large": LargeModel(build_world(seed=0)),
-        "demo, large, another world": LargeModel(build_world(seed=7)),
+        "demo, large": ScriptedModel(build_world(seed=0)),
+        "demo, large, another world": ScriptedModel(build_world(seed=7)),
     }
     return servers | {
         f"{name}, {dtype}": _local(name, dtype)

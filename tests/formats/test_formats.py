@@ -16,17 +16,17 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import recorded
 import torch
-from recorded import CONFIG, FILES, LORA, QUESTIONS, SPLIT, TRAIN, WORK
 from safetensors.torch import load_file
 
 import decompose_distill as dd
-from conftest import run_cli
-from decompose_distill.backend import load_backend
-from decompose_distill.cost import Price, read_prices
-from decompose_distill.evaluation.saved import load_study
-from decompose_distill.training.checkpoint import load_losses, load_manifest
+from decompose_distill import load_backend
+from decompose_distill.cost.pricing import Price, read_prices
+from decompose_distill.reporting.study_file import load_study
+from decompose_distill.training.checkpoints.checkpoint import load_losses, load_manifest
+from tests.formats import recorded
+from tests.formats.recorded import CONFIG, FILES, LORA, QUESTIONS, SPLIT, TRAIN, WORK
+from tests.support.samples import run_cli
 
 COLLECTED = "collected/traces.jsonl"
 TWICE: dict[str, Any] = {"samples": 2, "solves": 2, "progress": False}

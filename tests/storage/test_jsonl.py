@@ -100,9 +100,9 @@ def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_another_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
     path = tmp_path / "lines"
     code = (
-        "import sys\nfrom decompose_distill.storage.jsonl import LineFile\n"
+        "import sys\nfrom decompose_distill.storage.jsonl import JsonlFile\n"
         "from decompose_distill import ConfigError\n"
-        "try: LineFile(sys.argv[1])\n"
+        "try: JsonlFile(sys.argv[1])\n"
         "except ConfigError as error: sys.exit(str(error))"
     )
     command = [sys.executable, "-c", code, str(path)]

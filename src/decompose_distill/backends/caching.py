@@ -13,7 +13,7 @@ from typing import Any
 from decompose_distill.backend import Backend, identity
 from decompose_distill.errors import BackendError, DataError
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, typed
-from decompose_distill.types import Completion, Request, Usage
+from decompose_distill.types import Completion, Request, Usage, fingerprint_line
 
 SCHEMA = 1
 MOST_HELD = 1024
@@ -190,7 +190,8 @@ def request_key(request: Request, identity: str) -> str:
             of their chat template.
     """
     turns = [(message.role, message.content) for message in request.messages]
-    parts = (identity, turns, repr(request.sampling), request.sample, request.solve)
+    sampling = fingerprint_line("Sampling", request.sampling)
+    parts = (identity, turns, sampling, request.sample, request.solve)
     return sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -27,7 +27,7 @@ def most_tokens(request: Request) -> Usage:
     Example:
         >>> from decompose_distill.types import Message
         >>> most_tokens(Request("0", (Message("user", "Hi"),)))
-        Usage(input_tokens=146, output_tokens=512)
+        Usage(input_tokens=146, output_tokens=512, ...)
     """
     texts = (each.content.encode("utf-8", "surrogatepass") for each in request.messages)
     read = sum(len(text) + MESSAGE_TOKENS for text in texts) + TEMPLATE_TOKENS
@@ -57,7 +57,7 @@ class MeteredBackend:
         ...     metered = MeteredBackend(ScriptedBackend(str.upper), ledger, "solver")
         ...     [done] = metered.generate([Request("0", (Message("user", "hi there"),))])
         >>> ledger.entries[0].usage
-        Usage(input_tokens=2, output_tokens=2)
+        Usage(input_tokens=2, output_tokens=2, ...)
     """
 
     def __init__(self, backend: Backend, ledger: Ledger, role: str) -> None:

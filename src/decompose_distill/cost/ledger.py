@@ -85,7 +85,7 @@ class Ledger(JsonlFile):
         ...     made = ledger.reserve("solver", Usage(100, 512), attempts=1)
         ...     ledger.settle(made, Usage(7, 3))
         >>> ledger.entries[0].usage
-        Usage(input_tokens=7, output_tokens=3)
+        Usage(input_tokens=7, output_tokens=3, ...)
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from decompose_distill.errors import DataError
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.storage.atomic import write_text
 from decompose_distill.storage.traces import read_traces
-from decompose_distill.types import Question, Trace
+from decompose_distill.types import Question, Trace, fingerprint_line
 
 TRACES = "traces.jsonl"
 DONE = "done-{samples}-{solves}.json"
@@ -51,7 +51,7 @@ def place(parent: Path, name: str, inputs: Inputs) -> Path:
 
 def hash_questions(questions: Sequence[Question]) -> str:
     """A hash of questions with all that is known of them."""
-    return digest({"questions": [repr(question) for question in questions]})
+    return digest({"questions": [fingerprint_line("Question", question) for question in questions]})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The student of the matrix: what every trained and untrained row starts from."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from decompose_distill.experiments.variants import VARIANTS
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.examples import Target
-from decompose_distill.types import Sampling, Trace
+from decompose_distill.types import Sampling, Trace, fingerprint
 
 SHOTS = 3
 """Worked examples of the untrained few-shot row."""
@@ -61,15 +61,15 @@ class Student:
         learned = VARIANTS[variant]
         return {
             "model": str(self.model),
-            "variant": asdict(learned),
+            "variant": fingerprint(learned),
             "prompt": self.prompt_for(learned.target).to_json(),
-            "config": asdict(replace(self.config, seed=seed)),
+            "config": fingerprint(replace(self.config, seed=seed)),
             "traces": traces,
         }
 
     def untrained(self, prompt: prompts.Prompt) -> dict[str, Any]:
         """What the student depends on where it is not trained, as plain data."""
-        sampling = asdict(self.sampling)
+        sampling = fingerprint(self.sampling)
         return {"model": str(self.model), "prompt": prompt.to_json(), "sampling": sampling}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from decompose_distill.errors import ConfigError
 from decompose_distill.pipelines.solver import Mode
@@ -24,6 +24,8 @@ class Variant:
     role: Role
     target: Target
     screen: Screen
+
+    KEY_FIELDS: ClassVar[tuple[str, ...]] = ("role", "target", "screen")
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -56,7 +58,7 @@ DECOMPOSERS = tuple(name for name, each in VARIANTS.items() if each.role == "dec
 SOLVERS = tuple(name for name, each in VARIANTS.items() if each.role == "solver")
 
 ROWS = (*SINGLE_CALL, TEACHER, SHUFFLED, UNTRAINED, FEW_SHOT, *DECOMPOSERS)
-"""Every row; `shuffle_decompositions` is the control with another question's subquestions."""
+"""Every row; `shuffled` is the control with another question's subquestions."""
 COLUMNS = (SOLVER, UNTRAINED, *SOLVERS, AS_SOLVER)
 """Every column but those of further solvers."""
 

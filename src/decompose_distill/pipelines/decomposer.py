@@ -1,7 +1,7 @@
 """Decomposer: question → subquestions, over any backend."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from decompose_distill import prompts
@@ -15,6 +15,7 @@ from decompose_distill.types import (
     Question,
     Request,
     Sampling,
+    fingerprint_line,
 )
 
 
@@ -54,7 +55,8 @@ class Decomposer:
     @property
     def identity(self) -> str:
         """Backend, prompt and sampling in one line, for keys."""
-        return f"{identity(self.backend)} {self.prompt} {self.sampling}"
+        prompt = fingerprint_line("Prompt", self.prompt)
+        return f"{identity(self.backend)} {prompt} {fingerprint_line('Sampling', self.sampling)}"
 
     def decompose(
         self, questions: Iterable[Question], sample: int = 0
@@ -74,7 +76,7 @@ class Decomposer:
 
     def _request(self, name: str, sampled: tuple[Question, int]) -> Request:
         question, sample = sampled
-        sampling = replace(self.sampling, seed=self.sampling.seed + sample)
+        sampling = self.sampling.for_sample(sample)
         name = f"decompose/{question.id}/{sample}/{name}"
         return Request(name, self.prompt.render(question), sampling, sample)
 

@@ -1,7 +1,7 @@
 """Solver: question and subquestions → answer, over any backend."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from decompose_distill.types import (
     Request,
     Sampling,
     Solution,
+    fingerprint_line,
 )
 
 SOLVE_STRIDE = 1_000_000
@@ -81,8 +82,9 @@ class Solver:
     @property
     def identity(self) -> str:
         """Backend, prompt and sampling in one line, for keys."""
-        prompt = self.prompt or PROMPTS[self.mode]
-        return f"{identity(self.backend)} {self.mode} {prompt} {self.sampling}"
+        prompt = fingerprint_line("Prompt", self.prompt or PROMPTS[self.mode])
+        sampling = fingerprint_line("Sampling", self.sampling)
+        return f"{identity(self.backend)} {self.mode} {prompt} {sampling}"
 
     def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
         """Answer each decomposed question once; answers come as they finish.
@@ -114,11 +116,9 @@ class Solver:
     def _request(self, name: str, drawn: tuple[Decomposition, int]) -> Request:
         decomposition, solve = drawn
         question, sample = decomposition.question, decomposition.sample
-        seed = self.sampling.seed + sample + SOLVE_STRIDE * solve
+        sampling = self.sampling.for_sample(sample + SOLVE_STRIDE * solve)
         name = f"solve/{question.id}/{sample}/{name}"
-        return Request(
-            name, self.render(decomposition), replace(self.sampling, seed=seed), sample, solve
-        )
+        return Request(name, self.render(decomposition), sampling, sample, solve)
 
 
 def _read(completion: Completion, decomposition: Decomposition) -> Solution | Failure:

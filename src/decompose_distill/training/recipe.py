@@ -49,7 +49,7 @@ from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.loss import validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
-from decompose_distill.types import Sampling, Trace
+from decompose_distill.types import Sampling, Trace, fingerprint
 
 
 def distill(
@@ -128,7 +128,9 @@ def distill(
         place = folder / "rows"
         prepared = prepare(task, traces, keep, validation, place, progress=progress)
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
-        settings = asdict(task) | {"data": prepared.sha256}
+        settings = fingerprint(task) | {"data": prepared.sha256}
+        # Runs that are under way on disk hold the examples also where there are none.
+        settings["prompt"] = {"examples": [], **settings["prompt"]}
         begin(folder, settings)
         logs = output_dir.with_name(f"{output_dir.name}.logs")
         with reporting(report_to, logs, settings) as report:

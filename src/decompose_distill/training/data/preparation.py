@@ -7,7 +7,7 @@ from functools import partial
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from decompose_distill.training.data.examples import (
 )
 from decompose_distill.training.data.token_dataset import TokenDataset, write_rows
 from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
-from decompose_distill.types import Trace
+from decompose_distill.types import Trace, fingerprint_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Task:
     target: Target
     prompt: prompts.Prompt
     config: DistillConfig
+
+    KEY_FIELDS: ClassVar[tuple[str, ...]] = ("student", "role", "target", "prompt", "config")
 
 
 def make_task(
@@ -114,7 +116,8 @@ def prepare(
         for example, is_held in examples:
             row = tokenize(tokenizer, example, context_window(config))
             audit_row(tokenizer, example, row)
-            digest.update(f"{example} {is_held}\x1e".encode("utf-8", "surrogatepass"))
+            line = fingerprint_line("Example", example)
+            digest.update(f"{line} {is_held}\x1e".encode("utf-8", "surrogatepass"))
             held.append(is_held)
             shown.extend([example][: SHOWN - len(shown)])
             bar.update()
