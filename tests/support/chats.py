@@ -23,13 +23,13 @@ SYSTEM_IGNORED = """\
 {% endif %}{% endfor %}"""
 
 SYSTEM_REFUSED = (
-    """\
-{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"""
+    "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system turn') }}{% endif %}"
     + CHATML
 )
 
 USER_LOST = """\
-{% for m in messages if m['role'] != 'user' %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"""
+{% for m in messages if m['role'] != 'user' %}<|im_start|>{{ m['content'] }}<|im_end|>
+{% endfor %}"""
 
 ANSWER_LOST = """\
 {% for m in messages if m['role'] != 'assistant' %}<|im_start|>{{ m['content'] }}<|im_end|>
