@@ -22,7 +22,8 @@ from decompose_distill.demo.solver import DatabaseSolver
 from decompose_distill.demo.teacher import teacher as demo_teacher
 from decompose_distill.demo.world import build_world
 from decompose_distill.experiments.result_cache import digest, hash_questions
-from decompose_distill.models.loading import content_hash, load_model
+from decompose_distill.models.content_hash import content_hash
+from decompose_distill.models.loading import load_model
 from decompose_distill.types import Finish, fingerprint_line
 
 FILES = Path(__file__).parent / "files"

@@ -20,8 +20,8 @@ from decompose_distill.experiments.variants import (
     VARIANTS,
     students,
 )
+from decompose_distill.models.content_hash import content_hash
 from decompose_distill.models.loading import (
-    content_hash,
     context_window,
     load_config,
     load_tokenizer,
