@@ -4,6 +4,7 @@ import re
 
 from decompose_distill.errors import ParseError
 from decompose_distill.parsing.lines import clean_lines
+from decompose_distill.parsing.thinking import split_thinking
 
 _ANSWER = re.compile(
     r"(?:the\s+(?:(?:final|correct)\s+)?answer\s+is|final\s+answer(?:\s+is\b)?"
@@ -37,7 +38,7 @@ def parse_answer(text: str) -> str:
         >>> parse_answer("48 / 2 = 24, so 48 + 24 = 72.\\nThe answer is: **72**.")
         '72'
     """
-    lines = clean_lines(text)
+    lines = clean_lines(split_thinking(text).rest)
     if not lines:
         raise ParseError("empty completion")
     lines = [line for line in lines if not _MATH_FENCE.fullmatch(line)] or lines

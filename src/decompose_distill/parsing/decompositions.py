@@ -6,9 +6,11 @@ epilogues. Total: any text gives a value or a `ParseError`, nothing else.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from decompose_distill.errors import ParseError
 from decompose_distill.parsing.lines import clean_lines
+from decompose_distill.parsing.thinking import split_thinking
 from decompose_distill.types import Subquestion
 
 NO_DECOMPOSITION = "No decomposition"
@@ -26,6 +28,42 @@ _MAIN_QUESTION = re.compile(r"^(?:the\s+)?(?:main|original)\s+question\b", re.IG
 _DECLINED = re.compile(r"^\W*no\s+decomposition\b", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class ParsedDecomposition:
+    """What a model's text holds besides the subquestions, of which there are none if it declined.
+
+    Example:
+        >>> ParsedDecomposition((Subquestion("How old is Ada?"),)).declined
+        False
+    """
+
+    subquestions: tuple[Subquestion, ...]
+    reasoning: str = ""
+    """What the model thought aloud before it answered."""
+    leftover: str = ""
+    """Text that is neither a subquestion nor an opening or closing remark."""
+
+    @property
+    def declined(self) -> bool:
+        """Whether the model said that the question needs no decomposition."""
+        return not self.subquestions
+
+
+def read_decomposition(text: str) -> ParsedDecomposition:
+    """Read a model's text into subquestions, thinking and what is left over.
+
+    Raises:
+        ParseError: There is nothing to read; the message says why.
+
+    Example:
+        >>> read_decomposition("<think>Her age?</think>1. How old is Ada?")
+        ParsedDecomposition(subquestions=(Subquestion(text='How old is Ada?'),), \
+reasoning='Her age?', leftover='')
+    """
+    reasoning, rest, _ = split_thinking(text)
+    return ParsedDecomposition(_subquestions(rest), reasoning)
+
+
 def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
     """Read the subquestions out of a model's words; empty where it declined to decompose.
 
@@ -36,16 +74,7 @@ def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
         >>> [s.text for s in parse_subquestions("Sure:\\n1. How old is Ada?\\n2) Is #1 > 9?")]
         ['How old is Ada?', 'Is #1 > 9?']
     """
-    lines = clean_lines(text)
-    if not lines:
-        raise ParseError("empty completion")
-    items = _marked_items(lines) or _question_lines(lines)
-    items = [item for item in items if not _MAIN_QUESTION.match(item)]
-    if any(_DECLINED.match(line) for line in items or lines):
-        return ()
-    if not items:
-        raise ParseError("no subquestions found")
-    return tuple(Subquestion(item) for item in items)
+    return read_decomposition(text).subquestions
 
 
 def parse_circle(text: str) -> tuple[Subquestion, ...]:
@@ -81,6 +110,19 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
     if not subquestions:
         return NO_DECOMPOSITION
     return "\n".join(f"{number}. {each.text}" for number, each in enumerate(subquestions, start=1))
+
+
+def _subquestions(text: str) -> tuple[Subquestion, ...]:
+    lines = clean_lines(text)
+    if not lines:
+        raise ParseError("empty completion")
+    items = _marked_items(lines) or _question_lines(lines)
+    items = [item for item in items if not _MAIN_QUESTION.match(item)]
+    if any(_DECLINED.match(line) for line in items or lines):
+        return ()
+    if not items:
+        raise ParseError("no subquestions found")
+    return tuple(Subquestion(item) for item in items)
 
 
 def _marked_items(lines: Sequence[str]) -> list[str]:
