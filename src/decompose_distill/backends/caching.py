@@ -10,10 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.backend import Backend, identity
+from decompose_distill.backend import FIRST_LIMIT, Backend, info_of, sampling_key
 from decompose_distill.errors import BackendError, DataError
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, typed
-from decompose_distill.types import Completion, Request, Usage, fingerprint_line
+from decompose_distill.types import Completion, Request, Usage
 
 SCHEMA = 1
 MOST_HELD = 1024
@@ -96,16 +96,12 @@ class CachingBackend:
     def __init__(self, backend: Backend, journal: CompletionStore) -> None:
         self.backend = backend
         self.journal = journal
+        self.info = info_of(backend)
         self.found = Usage()
         """Tokens of the answers that were there, and not paid for."""
 
     def __repr__(self) -> str:
         return f"Cached({self.backend!r}, {str(self.journal.path)!r})"
-
-    @property
-    def identity(self) -> str:
-        """That of the backend, for keys."""
-        return identity(self.backend)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once: found answers at once, the others as they finish.
@@ -113,16 +109,20 @@ class CachingBackend:
         Raises:
             BackendError: The backend refused for good, or answered an unknown id.
         """
-        stream, name = iter(requests), self.identity
+        stream = iter(requests)
         for request in stream:
-            if found := self.find(request_key(request, name), request):
+            if found := self.find(self.key(request), request):
                 yield found
                 continue
-            asking = _Round(self, name)
+            asking = _Round(self)
             for completion in self.backend.generate(asking.missing(chain([request], stream))):
                 yield from asking.found()
                 yield from asking.answered(completion)
             yield from asking.found()
+
+    def key(self, request: Request) -> str:
+        """The name under which the completion of a request is kept."""
+        return request_key(request, self.info.identity, self.info.max_new_tokens)
 
     def find(self, key: str, request: Request) -> Completion | None:
         """The answer in the journal, counted as found."""
@@ -134,9 +134,9 @@ class CachingBackend:
 class _Round:
     """One call of the backend: what it was asked, and what waits for its answers."""
 
-    def __init__(self, cached: CachingBackend, name: str) -> None:
-        self._cached, self._name = cached, name
-        self._most = MOST_HELD * (1000 if getattr(cached.backend, "batch", False) else 1)
+    def __init__(self, cached: CachingBackend) -> None:
+        self._cached = cached
+        self._most = MOST_HELD * (1000 if cached.info.batch else 1)
         self._keys: dict[str, str] = {}
         self._alike: dict[str, list[Request]] = {}
         self._found: deque[Completion] = deque()
@@ -145,7 +145,7 @@ class _Round:
     def missing(self, requests: Iterator[Request]) -> Iterator[Request]:
         """Pass on what is not in the journal, while the backend has something to do."""
         for request in requests:
-            key = request_key(request, self._name)
+            key = self._cached.key(request)
             if found := self._cached.find(key, request):
                 self._found.append(found)
             elif key in self._alike:
@@ -170,7 +170,8 @@ class _Round:
     def answered(self, completion: Completion) -> Iterator[Completion]:
         """Keep an answer, and give it to every request that asked for it."""
         if completion.id not in self._keys:
-            raise BackendError(f"{self._name} answered an unknown id {completion.id!r}")
+            name = self._cached.info.identity
+            raise BackendError(f"{name} answered an unknown id {completion.id!r}")
         key = self._keys.pop(completion.id)
         first, *repeats = self._alike.pop(key)
         if completion.finish != "error":
@@ -182,15 +183,16 @@ class _Round:
             yield replace(completion, id=request.id)
 
 
-def request_key(request: Request, identity: str) -> str:
+def request_key(request: Request, identity: str, own_limit: int = FIRST_LIMIT) -> str:
     """The name under which a completion is kept: all that it depends on, hashed.
 
     Args:
         identity: Of the backend: endpoint, model and revision, or the hash of local weights and
             of their chat template.
+        own_limit: `max_new_tokens` of the backend's `info`; see `sampling_key`.
     """
     turns = [(message.role, message.content) for message in request.messages]
-    sampling = fingerprint_line("Sampling", request.sampling)
+    sampling = sampling_key(request.sampling, own_limit)
     parts = (identity, turns, sampling, request.sample, request.solve)
     return sha256(json.dumps(parts).encode()).hexdigest()
 
