@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from decompose_distill.backend import Backend, identity
 from decompose_distill.errors import BackendError, DecomposeDistillError
-from decompose_distill.pipelines.roles import Decomposing as Decomposing
-from decompose_distill.pipelines.roles import Solving as Solving
 from decompose_distill.pipelines.roles import (
+    Decomposing,
+    Solving,
     accounts,
     draw_decompositions,
     draw_solutions,
