@@ -3,8 +3,9 @@
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -16,6 +17,8 @@ from decompose_distill.storage.jsonl import JsonlFile, decode_object, typed
 from decompose_distill.types import Completion, Request, Usage
 
 SCHEMA = 1
+PARTS = ("cached_tokens", "reasoning_tokens")
+"""Tokens that only some servers tell apart."""
 MOST_HELD = 1024
 """Answers that may wait for one that is under way, before no more is asked until it is there;
 a thousand times as many where the backend works in batches of hours."""
@@ -59,6 +62,7 @@ class CompletionStore(JsonlFile):
             "finish": completion.finish,
             "input_tokens": completion.usage.input_tokens,
             "output_tokens": completion.usage.output_tokens,
+            **_further(completion),
         }
         self._begins[_digest(key)] = self.append(json.dumps(row))
 
@@ -70,8 +74,14 @@ class CompletionStore(JsonlFile):
         row = _decode(self.read(begins), f"{self.path} at byte {begins}")
         if row["key"] != key:  # two keys with one digest
             return None
-        usage = Usage(row["input_tokens"], row["output_tokens"])
-        return Completion(request.id, row["text"], row["finish"], usage)
+        return Completion(
+            request.id,
+            row["text"],
+            row["finish"],
+            _usage(row),
+            reasoning=row.get("reasoning", ""),
+            billed_usd=Decimal(row["billed_usd"]) if "billed_usd" in row else None,
+        )
 
 
 class CachingBackend:
@@ -197,6 +207,23 @@ def request_key(request: Request, identity: str, own_limit: int = FIRST_LIMIT) -
     return sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def _further(completion: Completion) -> dict[str, Any]:
+    """Fields that few completions have; a line without them is as short as it always was."""
+    usage, billed = completion.usage, completion.billed_usd
+    fields = {
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "reasoning": completion.reasoning,
+        "billed_usd": None if billed is None else str(billed),
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _usage(row: Mapping[str, Any]) -> Usage:
+    parts = {name: row[name] for name in PARTS if name in row}
+    return Usage(row["input_tokens"], row["output_tokens"], **parts)
+
+
 def _digest(key: str) -> int:
     return int(key[:16], 16)  # a number is a third of the text, and millions are held
 
@@ -223,4 +250,19 @@ def _decode(line: bytes | str, where: str) -> dict[str, Any]:
     typed(row, "text", str, where)
     for kind in ("input", "output"):
         typed(row, f"{kind}_tokens", int, where)
+    for name, field_type in (*((part, int) for part in PARTS), ("reasoning", str)):
+        if name in row:
+            typed(row, name, field_type, where)
+    if "billed_usd" in row:
+        _amount(row, where)
     return row
+
+
+def _amount(row: Mapping[str, Any], where: str) -> None:
+    try:
+        billed = Decimal(typed(row, "billed_usd", str, where))
+        if billed.is_finite() and billed >= 0:
+            return
+    except InvalidOperation:
+        pass
+    raise DataError(f"{where}: field 'billed_usd' must be an amount, not {row['billed_usd']!r}")

@@ -207,7 +207,7 @@ def _missing(
         decomposed = takewhile(lambda _: not stopped(), layout.decomposed(journal.trace))
         try:
             for trace in pipeline.draw(undecomposed(), decomposed, solves=wanted):
-                if trace.failure and trace.failure.reason == "error":
+                if trace.failure and trace.failure.is_unavailable:
                     failed.add((trace.question.id, trace.sample, trace.solve))
                 yield trace
         except BudgetExceeded as error:

@@ -8,7 +8,8 @@ from typing import cast
 from decompose_distill import prompts
 from decompose_distill.backend import Backend, complete, info_of, sampling_for, sampling_key
 from decompose_distill.errors import ParseError
-from decompose_distill.parsing import parse_circle, parse_subquestions
+from decompose_distill.parsing import ParsedDecomposition, parse_circle, read_decomposition
+from decompose_distill.pipelines.endings import ending_of
 from decompose_distill.types import (
     Completion,
     Decomposition,
@@ -101,13 +102,22 @@ def _read(completion: Completion, question: Question, sample: int) -> Decomposit
             question, "decompose", reason, message, completion.text, None, sample, completion.usage
         )
 
-    if completion.finish == "error":
-        return failed("error", completion.error)
-    cut = completion.finish == "length"
+    ending = ending_of(completion)
     try:
-        subquestions = (parse_circle if cut else parse_subquestions)(completion.text)
+        if not ending.reason:
+            read = read_decomposition(ending.text)
+        elif ending.reason == "length" and (circle := parse_circle(ending.text)):
+            read = ParsedDecomposition(circle)  # it repeated itself until it was cut off
+        else:
+            return failed(ending.reason, ending.message)
     except ParseError as error:
         return failed(str(error), f"{error} in: {completion.text[:200]!r}")
-    if cut and not subquestions:
-        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
-    return Decomposition(question, subquestions, completion.text, sample, completion.usage)
+    return Decomposition(
+        question,
+        read.subquestions,
+        ending.text,
+        sample,
+        completion.usage,
+        reasoning=ending.reasoning,
+        leftover=read.leftover,
+    )

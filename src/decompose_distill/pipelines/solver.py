@@ -9,6 +9,7 @@ from decompose_distill import prompts
 from decompose_distill.backend import Backend, complete, info_of, sampling_for, sampling_key
 from decompose_distill.errors import ConfigError, ParseError
 from decompose_distill.parsing import parse_answer
+from decompose_distill.pipelines.endings import ending_of
 from decompose_distill.types import (
     Completion,
     Decomposition,
@@ -150,12 +151,13 @@ def _read(completion: Completion, decomposition: Decomposition) -> Solution | Fa
             completion.usage,
         )
 
-    if completion.finish == "error":
-        return failed("error", completion.error)
-    if completion.finish == "length":
-        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
+    ending = ending_of(completion)
+    if ending.reason:
+        return failed(ending.reason, ending.message)
     try:
-        answer = parse_answer(completion.text)
+        answer = parse_answer(ending.text)
     except ParseError as error:
         return failed(str(error), str(error))
-    return Solution(decomposition, answer, completion.text, completion.usage)
+    return Solution(
+        decomposition, answer, ending.text, completion.usage, reasoning=ending.reasoning
+    )
