@@ -6,7 +6,7 @@ from decimal import Decimal
 from decompose_distill.backend import identity
 from decompose_distill.cost.break_even import Cost, Expense, machine_usd, usage_by_role
 from decompose_distill.cost.ledger import find_price
-from decompose_distill.cost.pricing import add_usd
+from decompose_distill.cost.pricing import add_usd, dearest
 from decompose_distill.experiments.components import student_place
 from decompose_distill.experiments.measurement import SeedRun
 from decompose_distill.experiments.setup import ExperimentSetup
@@ -18,6 +18,7 @@ from decompose_distill.experiments.variants import (
     VARIANTS,
     students,
 )
+from decompose_distill.pipelines.roles import backends_of
 from decompose_distill.reporting.study import Place
 from decompose_distill.training.checkpoints.checkpoint import load_manifest
 from decompose_distill.types import Usage
@@ -49,13 +50,14 @@ def _usd(setup: ExperimentSetup, model: str, usage: Usage, seconds: float | None
     if model not in given or _is_local(given[model]):
         return _machine(setup, seconds)
     prices = setup.purse.prices or {}
-    price = find_price(model, _backend(given[model]), prices, budgeted=False)
+    found = (find_price(model, each, prices, budgeted=False) for each in _priced(given[model]))
+    price = dearest(list(found))
     return None if price is None else price.usd(usage)
 
 
-def _backend(role: object) -> object:
-    """What has the price; a stage of one's own is its own backend."""
-    return getattr(role, "backend", role)
+def _priced(role: object) -> Sequence[object]:
+    """What has a price: a role's backends, or a role without one itself."""
+    return tuple(backends_of(role).values()) or (role,)
 
 
 def _training_usd(setup: ExperimentSetup, training: Training, where: Place) -> Decimal | None:
@@ -90,8 +92,8 @@ def traces_usd(setup: ExperimentSetup, training: Training, *, weighed: bool) -> 
     return add_usd(paid)
 
 
-def _is_local(model: object) -> bool:
-    return identity(_backend(model)).startswith(LOCAL)
+def _is_local(role: object) -> bool:
+    return all(identity(each).startswith(LOCAL) for each in _priced(role))
 
 
 def _machine(setup: ExperimentSetup, seconds: float | None) -> Decimal | None:

@@ -21,7 +21,7 @@ from decompose_distill.experiments.variants import (
     VARIANTS,
 )
 from decompose_distill.pipelines.decomposer import Decomposer
-from decompose_distill.pipelines.pipeline import Decomposing, Solving
+from decompose_distill.pipelines.roles import Decomposing, HasModes, Solving
 from decompose_distill.pipelines.solver import Solver
 from decompose_distill.prompts import Prompt
 from decompose_distill.training.checkpoints.checkpoint import MANIFEST
@@ -52,8 +52,8 @@ class SolverSpec:
         found, mode = self.load(), SINGLE_CALL.get(row)
         if mode is None or not self.single_call:
             return found
-        assert isinstance(found, Solver)
-        return replace(found, mode=mode, prompt=self.answer if mode == "direct" else None)
+        assert isinstance(found, HasModes)
+        return found.with_mode(mode, self.answer if mode == "direct" else None)
 
 
 def student_place(
@@ -123,7 +123,7 @@ def make_column(setup: ExperimentSetup, training: Training, name: str, seed: int
     """The solver of a column."""
     if name in setup.solvers:
         given = setup.solvers[name]
-        asked = isinstance(given, Solver)
+        asked = isinstance(given, HasModes)
         return SolverSpec({"solver": identity(given)}, lambda: given, single_call=asked)
     student = setup.student
     if name in VARIANTS:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from functools import cache, partial
 
@@ -14,7 +13,7 @@ from decompose_distill.experiments.setup import TEST, ExperimentSetup
 from decompose_distill.experiments.training_data import collections
 from decompose_distill.experiments.variants import SHUFFLED, SINGLE_CALL, TEACHER
 from decompose_distill.pipelines.pipeline import Pipeline
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import HasModes
 
 RoleForecast = tuple[str, Estimate | None]
 """Who is asked, and the price in US dollars; `None` where it is unknown."""
@@ -86,7 +85,7 @@ def _forecasts(setup: ExperimentSetup) -> Iterator[RoleForecast]:
             solves=each.solves,
             prices=setup.purse.prices,
         )
-        yield from ((names[role.role], role.usd) for role in counted.roles)
+        yield from ((names[role.stage], role.usd) for role in counted.roles)
     for split in setup.splits:
         yield from _forecasts_on(setup, split)
 
@@ -111,11 +110,15 @@ def _by_role(
 ) -> dict[str, Estimate | None]:
     """Prices of one cell; none for a stage without a backend, such as a calculator."""
     solver, first = setup.solvers[column], None if row in SINGLE_CALL else setup.teacher
-    if isinstance(solver, Solver) and (mode := SINGLE_CALL.get(row)):
-        solver = replace(solver, mode=mode, prompt=None)
+    if isinstance(solver, HasModes) and (mode := SINGLE_CALL.get(row)):
+        solver = solver.with_mode(mode)
     made = collections(setup)
     # What answers to training questions used tells of those to come.
     known = made[0].folder(setup) / TRACES if made else None
     asked, prices = setup.splits[split], setup.purse.prices
     roles = plan(Pipeline(first, solver), asked, known, prices=prices).roles
-    return {role.role: role.usd for role in roles}
+    totals: dict[str, Estimate | None] = {}
+    for role in roles:  # one of a user's own may ask several backends
+        spent = totals.get(role.stage, NOTHING)
+        totals[role.stage] = None if spent is None or role.usd is None else spent + role.usd
+    return totals

@@ -103,7 +103,7 @@ def run_once(
         )
     spent, traces = time.perf_counter() - began, read()
     seconds = _seconds(found, spent, len(traces))
-    if not any(trace.failure and trace.failure.reason == "error" for trace in traces):
+    if not any(trace.failure and trace.failure.is_unavailable for trace in traces):
         write_text(done, json.dumps({"seconds": seconds, "inputs": inputs}, indent=2, default=str))
     return PipelineRun(traces, seconds)
 

@@ -23,7 +23,8 @@ from decompose_distill.experiments.study_builder import build_study, make_cell, 
 from decompose_distill.experiments.tables import cell_line, grid, header
 from decompose_distill.experiments.training_data import Training, collect_training
 from decompose_distill.experiments.variants import FEW_SHOT, SOLVER, choose
-from decompose_distill.pipelines.pipeline import Pipeline, Solving
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.pipelines.roles import Solving
 from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Grid, Study
 from decompose_distill.reporting.study_file import save_study

@@ -26,12 +26,22 @@ from decompose_distill.models.loading import (
     load_config,
     load_tokenizer,
 )
-from decompose_distill.pipelines.decomposer import Decomposer
-from decompose_distill.pipelines.pipeline import Decomposing, Solving
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.dry_run import (
+    Requests,
+    decomposing_requests,
+    is_greedy,
+    solving_requests,
+)
+from decompose_distill.pipelines.roles import (
+    Decomposing,
+    HasModes,
+    Solving,
+    backends_of,
+    check_identity,
+)
 from decompose_distill.reporting.study import Place
 from decompose_distill.training.engine.lora import check_peft
-from decompose_distill.types import Question
+from decompose_distill.types import Decomposition, Question
 
 TEST = ""
 """Name of the split that the study is about; the others are those of a transfer."""
@@ -102,7 +112,9 @@ class ExperimentSetup:
 
 def answerable(places: Iterable[Place], solvers: Mapping[str, Solving]) -> tuple[Place, ...]:
     """Without the single-call rows of columns that can only answer as they do."""
-    chatty = {name for name, solver in solvers.items() if isinstance(solver, Solver)} | {UNTRAINED}
+    chatty = {name for name, solver in solvers.items() if isinstance(solver, HasModes)} | {
+        UNTRAINED
+    }
     return tuple(
         (row, column)
         for row, column in places
@@ -122,16 +134,21 @@ def check(setup: ExperimentSetup) -> None:
     for name in ("samples", "solves"):
         if getattr(setup, name) < 1:
             raise ConfigError(f"{name} must be 1 or more, not {getattr(setup, name)}")
-    _check_temperature("samples", setup.samples, "teacher", setup.teacher)
-    _check_temperature("solves", setup.solves, "solver", next(iter(setup.solvers.values())))
+    some, solver = Question("Is it so?"), next(iter(setup.solvers.values()))
+    splits = decomposing_requests(setup.teacher, [some])
+    _check_temperature("samples", setup.samples, "teacher", splits)
+    answers = solving_requests(solver, [Decomposition(some, ())])
+    _check_temperature("solves", setup.solves, "solver", answers)
     if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
         raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
     machine_usd(0, setup.usd_per_hour)
     if setup.output_dir.exists() and not setup.output_dir.is_dir():
         raise ConfigError(f"output_dir {setup.output_dir} is a file: name a directory")
     for name, role in (("teacher", setup.teacher), *setup.solvers.items()):
-        if setup.purse.budget_usd is not None and isinstance(role, Decomposer | Solver):
-            find_price(name, role.backend, setup.purse.prices or {}, budgeted=True)
+        check_identity(role)
+        for backend in backends_of(role).values():
+            budgeted = setup.purse.budget_usd is not None
+            find_price(name, backend, setup.purse.prices or {}, budgeted=budgeted)
     for split, questions in setup.splits.items():
         _check_golds(f"transfer {split!r}" if split else "test", questions)
     if setup.learns:
@@ -140,9 +157,8 @@ def check(setup: ExperimentSetup) -> None:
         _check_student(setup.student)
 
 
-def _check_temperature(argument: str, count: int, name: str, role: object) -> None:
-    greedy = isinstance(role, Decomposer | Solver) and role.sampling.temperature == 0
-    if count > 1 and greedy:
+def _check_temperature(argument: str, count: int, name: str, requests: Requests) -> None:
+    if count > 1 and is_greedy(requests):
         raise ConfigError(
             f"{argument}={count} would be the same {count} times, as the {name} is sampled at "
             "temperature 0: give it a higher one"

@@ -17,7 +17,7 @@ from decompose_distill.experiments.result_cache import (
 from decompose_distill.experiments.setup import ExperimentSetup
 from decompose_distill.experiments.variants import FEW_SHOT, VARIANTS, Screen
 from decompose_distill.pipelines.pipeline import Pipeline
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import HasModes
 from decompose_distill.scores import Score
 from decompose_distill.storage.traces import encode_trace
 from decompose_distill.training.data.examples import unusable
@@ -129,7 +129,7 @@ def collections(setup: ExperimentSetup) -> tuple[CollectedTraces, ...]:
     taught = CollectedTraces("teacher", pipeline, setup.samples, solves)
     if not setup.weighs:
         return (taught,)
-    alone = replace(solver, mode="cot", prompt=None) if isinstance(solver, Solver) else solver
+    alone = solver.with_mode("cot") if isinstance(solver, HasModes) else solver
     return (taught, CollectedTraces("alone", Pipeline(None, alone), 1, solves))
 
 
