@@ -192,14 +192,18 @@ def test_a_line_of_ours_holds_no_number_that_is_none(number: str) -> None:
         ("[" * 200_000, f"x:1: nested deeper than {MOST_NESTED} levels"),
         ('{"a": ' * 200_000, f"x:1: nested deeper than {MOST_NESTED} levels"),
         ("9" * 5000, "x:1: not JSON: Exceeds the limit"),
-        ('{"a": }', "x:1: not JSON: Expecting value (column 7)"),
-        ('{\n"a": }', "x:1: not JSON: Expecting value (line 2, column 6)"),
+        ('{"a": }', "x:1: not JSON: Expecting value, column 7"),
     ],
 )
 def test_json_of_others_that_would_be_misread_is_refused(text: str, fault: str) -> None:
     with pytest.raises(DataError) as caught:
         decode_foreign(text, "x:1")
     assert str(caught.value).startswith(fault)
+
+
+def test_the_line_of_a_text_of_several_is_named() -> None:
+    with pytest.raises(DataError, match=r"x:4: not JSON: Expecting value, column 6"):
+        decode_foreign('{\n"a": }', "x", 3)
 
 
 def test_json_of_others_may_say_one_thing_twice_and_leave_numbers_out() -> None:

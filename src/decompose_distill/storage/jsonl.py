@@ -198,11 +198,16 @@ def decode_object(line: str | bytes, where: str) -> dict[str, Any]:
     return row
 
 
-def decode_foreign(text: str, where: str) -> Any:
+def decode_foreign(text: str, where: str, first_line: int | None = None) -> Any:
     """Read JSON that others wrote: what would be misread in silence is refused.
 
     NaN and infinite numbers pass, as they often stand in fields that nobody reads; who uses a
     number looks for them.
+
+    Args:
+        text: One value.
+        where: File, and line where the text is one line.
+        first_line: Number of the text's first line, where it has several.
 
     Raises:
         DataError: It is no JSON, an object holds a field twice, or it is nested beyond
@@ -213,8 +218,8 @@ def decode_foreign(text: str, where: str) -> Any:
     except RecursionError:
         raise DataError(f"{where}: nested deeper than {MOST_NESTED} levels") from None
     except json.JSONDecodeError as error:
-        line = f"line {error.lineno}, " if "\n" in text.strip() else ""
-        raise DataError(f"{where}: not JSON: {error.msg} ({line}column {error.colno})") from None
+        line = "" if first_line is None else f":{first_line + error.lineno - 1}"
+        raise DataError(f"{where}{line}: not JSON: {error.msg}, column {error.colno}") from None
     except ValueError as error:  # a field twice, or an integer of thousands of digits
         raise DataError(f"{where}: not JSON: {error}") from None
     return value
