@@ -115,7 +115,9 @@ def chosen(key: Any, choices: Sequence[Choice], field: str, *, is_label: bool) -
     if by_label and (is_label or not by_text or by_text[0] == by_label[0]):
         return [by_label[0].label, by_label[0].text]
     if by_label:
-        raise DataError(f"field {field!r}: {text!r} is the label of one option and says another")
+        raise DataError(
+            f"field {field!r}: {text!r} is the label of one option and the text of another"
+        )
     if by_text and (isinstance(key, str) or not isinstance(key, int | float)):
         return [gold for gold in (by_text[0].text, by_text[0].label) if gold]
     if text.isdecimal() and int(text) < len(choices):

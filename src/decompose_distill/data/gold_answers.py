@@ -85,13 +85,16 @@ def with_golds(question: Row, golds: Iterable[Any], field: str) -> Row:
     return question | {"answer": [text for text in texts if text.strip()]}
 
 
-def text_of(row: Row, name: str) -> str:
-    """A field that must be a text.
+def of_kind(value: Any, kind: Any, field: str) -> Any:
+    """A value that must be of a type; `field` names it in an error.
 
     Raises:
         DataError: It is of another type.
     """
-    value = row[name]
-    if not isinstance(value, str):
-        raise DataError(f"field {name!r} must be str, not {type(value).__name__}")
+    if not isinstance(value, kind):
+        raise DataError(f"field {field!r} must be {_name(kind)}, not {type(value).__name__}")
     return value
+
+
+def _name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace(" | ", " or ")

@@ -6,7 +6,7 @@ passages have a shape of their own.
 
 from typing import Any
 
-from decompose_distill.data.gold_answers import Row, answer_text, text_of, with_golds
+from decompose_distill.data.gold_answers import Row, answer_text, of_kind, with_golds
 from decompose_distill.errors import DataError
 
 _TEXTS = ("sentences", "paragraph_text", "text", "content", "contents", "paragraph", "passage_text")
@@ -105,7 +105,8 @@ def read_drop(row: Row) -> Row:
     """
     question = {"question": row["question"], "context": row["passage"], "id": row.get("query_id")}
     if "answers_spans" in row:  # as on the hub
-        return with_golds(question, ["\n".join(row["answers_spans"]["spans"])], "answers_spans")
+        spans = of_kind(row["answers_spans"], dict, "answers_spans")["spans"]
+        return with_golds(question, [_spans(spans)], "answers_spans")
     if "answer" not in row:
         return question
     answers = [row["answer"], *_validated(row.get("validated_answers") or [])]
@@ -116,21 +117,26 @@ def _validated(answers: Any) -> list[Any]:
     """Validated answers; the hub keeps them as an object of lists."""
     if isinstance(answers, list):
         return answers
-    names = ("number", "date", "spans")
-    columns = zip(*(answers[name] for name in names), strict=True)
-    return [dict(zip(names, answer, strict=True)) for answer in columns]
+    names, columns = ("number", "date", "spans"), of_kind(answers, dict, "validated_answers")
+    rows = zip(*(of_kind(columns[name], list, name) for name in names), strict=True)
+    return [dict(zip(names, answer, strict=True)) for answer in rows]
 
 
 def _drop_answer(answer: Any) -> str:
     """Number, else spans on lines of their own, else the date as day, month, year."""
-    if not isinstance(answer, dict):
-        raise DataError(f"field 'answer' must be dict, not {type(answer).__name__}")
+    answer = of_kind(answer, dict, "answer")
     if str(answer["number"]).strip():
         return answer_text(answer["number"], "number")
     if answer["spans"]:
-        return "\n".join(" ".join(span.split()) for span in answer["spans"])
-    date = answer["date"]
-    return " ".join(date[part] for part in ("day", "month", "year") if date.get(part))
+        return _spans(answer["spans"])
+    date = of_kind(answer["date"], dict, "date")
+    parts = [date[part] for part in ("day", "month", "year") if date.get(part)]
+    return " ".join(answer_text(part, "date") for part in parts)
+
+
+def _spans(spans: Any) -> str:
+    texts = [of_kind(span, str, "spans") for span in of_kind(spans, list, "spans")]
+    return "\n".join(" ".join(text.split()) for text in texts)
 
 
 def read_drop_dump(row: Row) -> Row:
@@ -141,7 +147,7 @@ def read_drop_dump(row: Row) -> Row:
         >>> read_drop_dump(row)
         {'question': 'Who?', 'context': 'P.', 'id': None, 'answer': ['Ada', 'A.']}
     """
-    text, golds = text_of(row, "context"), text_of(row, "ref_text")
+    text, golds = of_kind(row["context"], str, "context"), of_kind(row["ref_text"], str, "ref_text")
     passage, _, rest = text.removeprefix("Passage: ").rpartition("\nQuestion: ")
     question = {"question": rest.removesuffix("\nAnswer:").strip(), "context": passage}
     return with_golds(question | {"id": row.get("id")}, golds.split("|"), "ref_text")
@@ -162,4 +168,5 @@ def read_musique(row: Row) -> Row:
     question["id"] = row.get("id")
     if "answer" not in row:
         return question  # the test files are published without
-    return with_golds(question, [row["answer"], *(row.get("answer_aliases") or [])], "answer")
+    aliases = of_kind(row.get("answer_aliases") or [], list, "answer_aliases")
+    return with_golds(question, [row["answer"], *aliases], "answer")

@@ -11,7 +11,7 @@ from typing import Any
 
 from decompose_distill.data import passage_layouts, task_layouts
 from decompose_distill.data.choices import chosen, columns_of_choices, read_choices, with_choices
-from decompose_distill.data.gold_answers import Row
+from decompose_distill.data.gold_answers import Row, of_kind
 from decompose_distill.data.passage_layouts import passages
 from decompose_distill.errors import DataError
 
@@ -67,8 +67,10 @@ def normalize_row(row: Row, where: str) -> Row:
         return with_parts(layout.read(row))
     except KeyError as error:
         fault = f"missing field {error} of {layout.name}"
-    except (DataError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except DataError as error:
         fault = str(error)
+    except (TypeError, AttributeError, IndexError, ValueError) as error:
+        fault = f"a field of {layout.name} is malformed ({error})"
     raise DataError(f"{where}: {fault}; {_OTHERWISE}")
 
 
@@ -136,12 +138,11 @@ def _accepted(plain: Row, answers: Any) -> list[Any]:
         answer = {str(name).lower(): value for name, value in answer.items()}
         if "value" not in answer:
             raise DataError("field 'answer' must hold text or numbers, not dict")
-        answer = [answer["value"], *(answer.get("aliases") or [])]
+        answer = [answer["value"], *of_kind(answer.get("aliases") or [], list, "aliases")]
     if isinstance(answers, dict) and isinstance(answers.get("text"), list):  # SQuAD on the hub
         answers = answers["text"]
-    if answers is not None and not isinstance(answers, list):
-        raise DataError(f"field 'answers' must be a list, not {type(answers).__name__}")
-    texts = [each["text"] if isinstance(each, dict) else each for each in answers or []]
+    answers = of_kind(answers or [], list, "answers")
+    texts = [each["text"] if isinstance(each, dict) else each for each in answers]
     return [*(answer if isinstance(answer, list) else [answer]), *texts]
 
 

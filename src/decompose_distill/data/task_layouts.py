@@ -9,7 +9,7 @@ from decompose_distill.data.gold_answers import (
     answer_text,
     boxed_answer,
     marked_answer,
-    text_of,
+    of_kind,
     with_golds,
 )
 
@@ -45,7 +45,7 @@ def read_word_problem(row: Row) -> Row:
         {'question': 'Ada has 3 eggs. How many?', 'id': 'c-1', 'answer': ['3']}
     """
     row = _lower(row)
-    body, question = (text_of(row, name).strip() for name in ("body", "question"))
+    body, question = (of_kind(row[name], str, name).strip() for name in ("body", "question"))
     plain = {"question": f"{body} {question}".strip(), "id": row.get("id")}
     return with_golds(plain, _number_forms(row.get("answer")), "answer")
 
@@ -65,8 +65,8 @@ def read_mawps(row: Row) -> Row:
         >>> read_mawps({"iIndex": 7, "sQuestion": "What is 6 times 7?", "lSolutions": [42.0]})
         {'question': 'What is 6 times 7?', 'id': 7, 'answer': ['42']}
     """
-    question = {"question": text_of(row, "sQuestion"), "id": row.get("iIndex")}
-    return with_golds(question, row["lSolutions"], "lSolutions")
+    question = {"question": of_kind(row["sQuestion"], str, "sQuestion"), "id": row.get("iIndex")}
+    return with_golds(question, of_kind(row["lSolutions"], list, "lSolutions"), "lSolutions")
 
 
 def is_mathematics(row: Row) -> bool:
@@ -84,7 +84,7 @@ def read_mathematics(row: Row) -> Row:
         {'question': 'What is $6 / 8$?', 'answer': '3/4'}
     """
     row = _lower(row)
-    plain = {"question": text_of(row, "problem")}
+    plain = {"question": of_kind(row["problem"], str, "problem")}
     if options := row.get("options"):
         return with_key(plain | {"options": options, "answer": row.get("answer")}, row)
     if row.get("answer") is not None:
@@ -109,11 +109,16 @@ def read_big_bench(row: Row) -> Row:
         >>> read_big_bench({"input": "Q: Is 9 odd?\\nA:", "target": "yes"})
         {'question': 'Q: Is 9 odd?\\nA:', 'context': None, 'answer': ['yes']}
     """
-    question = {"question": text_of(row, "input"), "context": row.get("task_prefix") or None}
+    question = {
+        "question": of_kind(row["input"], str, "input"),
+        "context": row.get("task_prefix") or None,
+    }
     scores, target = row.get("target_scores"), row.get("target")
     if not scores:
         return with_golds(question, target if isinstance(target, list) else [target], "target")
-    best = [option for option, score in scores.items() if score == max(scores.values())]
+    points = of_kind(scores, dict, "target_scores").values()
+    most = max(of_kind(each, int | float, "target_scores") for each in points)
+    best = [option for option, score in scores.items() if score == most]
     options = texts_of(scores, "target_scores")
     return with_golds(question | {"options": options}, best, "target_scores")
 
@@ -126,11 +131,12 @@ def read_big_bench_hub(row: Row) -> Row:
         >>> read_big_bench_hub(row | {"multiple_choice_targets": ["yes", "no"]})["answer"]
         ['yes']
     """
-    question = {"question": text_of(row, "inputs")}
-    options = row.get("multiple_choice_targets") or []
+    question = {"question": of_kind(row["inputs"], str, "inputs")}
+    options = of_kind(row.get("multiple_choice_targets") or [], list, "multiple_choice_targets")
     if not all(str(option) in question["question"] for option in options):
         question["options"] = texts_of(options, "multiple_choice_targets")
-    return with_golds(question, row["targets"], "targets")
+    targets = row["targets"]
+    return with_golds(question, targets if isinstance(targets, list) else [targets], "targets")
 
 
 def has_correct_answer(row: Row) -> bool:
@@ -150,7 +156,10 @@ def read_correct_answer(row: Row) -> Row:
     wrong = (name for name in row if re.fullmatch(r"(incorrect_answer|distractor)_?\d", name))
     right = answer_text(row["correct_answer"], "correct_answer")
     options = [right, *(row[name] for name in wrong if row[name] not in (None, ""))]
-    question = {"question": text_of(row, "question"), "context": row.get("support") or None}
+    question = {
+        "question": of_kind(row["question"], str, "question"),
+        "context": row.get("support") or None,
+    }
     if len(options) > 1:
         question["options"] = texts_of(options, "correct_answer")
     return question | {"answer": right}
@@ -165,8 +174,8 @@ def read_stem(row: Row) -> Row:
         >>> read_stem(row)["question"], read_stem(row)["key"]
         ('Is 9 odd?', ('answerKey', 'A'))
     """
-    question = row["question"]
-    stem = {"question": text_of(question, "stem"), "options": question.get("choices")}
+    question = of_kind(row["question"], dict, "question")
+    stem = {"question": of_kind(question["stem"], str, "stem"), "options": question.get("choices")}
     return with_key(stem | {"id": row.get("id")}, row)
 
 
