@@ -57,6 +57,7 @@ if typing.TYPE_CHECKING:
     from decompose_distill.data.questions import load_questions
     from decompose_distill.evaluation.harness import evaluate
     from decompose_distill.evaluation.results import Comparison, Report
+    from decompose_distill.experiments.config import PaperConfig
     from decompose_distill.experiments.run import paper
     from decompose_distill.experiments.student import Student
     from decompose_distill.interop.exporting import export_traces
@@ -83,6 +84,7 @@ __all__ = [
     "Failure",
     "Message",
     "MissingExtraError",
+    "PaperConfig",
     "ParseError",
     "Pipeline",
     "Plan",
@@ -121,6 +123,7 @@ _LAZY = {
     "Collected": "decompose_distill.collection.collector",
     "Comparison": "decompose_distill.evaluation.results",
     "DistillConfig": "decompose_distill.training.config",
+    "PaperConfig": "decompose_distill.experiments.config",
     "Plan": "decompose_distill.cost.forecast",
     "Report": "decompose_distill.evaluation.results",
     "Student": "decompose_distill.experiments.student",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from decompose_distill import types
 from decompose_distill.cli.experiments import paper_command, report_command
 from decompose_distill.cli.interop import export_command, import_command
 from decompose_distill.errors import (
@@ -23,6 +24,7 @@ from decompose_distill.errors import (
     DataError,
     DecomposeDistillError,
 )
+from decompose_distill.scores import ScoreName
 
 if TYPE_CHECKING:
     from decompose_distill import Backend, Pipeline, Sampling
@@ -33,17 +35,6 @@ Questions = Annotated[str, typer.Argument(help="A file of questions, or a datase
 Traces = Annotated[Path, typer.Argument(help="Traces, as collect writes them.")]
 Model = Annotated[str, typer.Option(help="Backend, as 'openai:gpt-4.1-mini' or 'hf:path'.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Endpoint of an openai: server.")]
-ScoreName = Literal[
-    "exact",
-    "f1",
-    "contains",
-    "yes_no",
-    "gsm8k",
-    "gsm8k_strict",
-    "gsm8k_paper",
-    "drop_em",
-    "drop_f1",
-]
 Score = Annotated[ScoreName, typer.Option(help="How answers are scored.")]
 
 Student = Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")]
@@ -56,7 +47,7 @@ Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy.")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest completion; longer ones fail.")]
 Budget = Annotated[float | None, typer.Option(help="US dollars the file may cost, all runs.")]
 Prices = Annotated[Path | None, typer.Option(help="JSON file of prices by model.")]
-Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What it learns to be.")]
+Role = Annotated[types.Role, typer.Option(help="What it learns to be.")]
 Target = Annotated[
     Literal["rationale", "gold_rationale", "answer"] | None,
     typer.Option(help="What a solver learns to write; default rationale."),

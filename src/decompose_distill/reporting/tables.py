@@ -34,11 +34,11 @@ def accuracy(cell: Cell) -> str:
     return f"{100 * cell.mean:.1f} [{low:.1f}, {high:.1f}]{several}{left}"
 
 
-def grid(found: Grid) -> str:
+def grid_text(grid: Grid) -> str:
     """Rows by columns, the accuracies alone."""
-    lines = [("", *found.columns)]
-    for row in found.rows:
-        cells = (found.cell((row, column)) for column in found.columns)
+    lines = [("", *grid.columns)]
+    for row in grid.rows:
+        cells = (grid.cell((row, column)) for column in grid.columns)
         means = (f"{100 * each.mean:.1f}" if each and each.n else "–" for each in cells)
         lines.append((row, *means))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
