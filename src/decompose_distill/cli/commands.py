@@ -91,7 +91,7 @@ def plan(
 ) -> None:
     """Forecast what collect with the same options takes, and send nothing."""
     import decompose_distill as dd
-    from decompose_distill.cost.pricing import read_prices, show_usd
+    from decompose_distill.cost.pricing import format_usd, read_prices
 
     given = read_prices(prices) if prices else {}
     sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
@@ -108,7 +108,7 @@ def plan(
             (0.0, "will be reached before the end"),
         )
         verdict = next(words for usd, words in verdicts if budget_usd >= usd)
-        _say(f"the budget of {show_usd(Decimal(str(budget_usd)))} {verdict}")
+        _say(f"the budget of {format_usd(Decimal(str(budget_usd)))} {verdict}")
 
 
 @app.command()

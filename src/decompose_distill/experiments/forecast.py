@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from decimal import Decimal
 from functools import cache, partial
 
 from decompose_distill.collection.planning import plan
 from decompose_distill.cost.estimates import NOTHING, Estimate
-from decompose_distill.cost.pricing import show_usd
+from decompose_distill.cost.forecast import usd_range
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.experiments.result_cache import TRACES, collections
 from decompose_distill.experiments.values import TEST, ExperimentSetup
 from decompose_distill.experiments.variants import SHUFFLED, SINGLE_CALL, TEACHER
@@ -66,16 +66,9 @@ def _cost(setup: ExperimentSetup) -> str:
     for name, usd in _prices(setup):
         total += usd or NOTHING
         unknown |= {name} if usd is None else set()
-    parts = [] if unknown and not total.high else [_usd_range(total)]
+    parts = [] if unknown and not total.high else [usd_range(total)]
     parts += [f"unknown for {', '.join(sorted(unknown))}, give --prices"] if unknown else []
-    return f"cost: {' '.join(parts)}; spent so far: {show_usd(setup.budget.spent_usd())}"
-
-
-def _usd_range(total: Estimate) -> str:
-    low, expected, high = (
-        show_usd(Decimal(str(usd))) for usd in (total.low, total.expected, total.high)
-    )
-    return expected if low == high else f"{expected} ({low}–{high})"
+    return f"cost: {' '.join(parts)}; spent so far: {format_usd(setup.budget.spent_usd())}"
 
 
 def _prices(setup: ExperimentSetup) -> Iterator[PricedRole]:

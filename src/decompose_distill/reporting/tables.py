@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from decompose_distill.cost.break_even import Cost
-from decompose_distill.reporting.conclusion import usd
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.reporting.study import Cell, Grid
 
 _WIDTHS = (20, 20, 24, 7, 24)
@@ -60,4 +60,4 @@ def _role_paid(cost: Cost | None, role: str) -> str:
     paid = [each.usd for each in cost.expenses if each.role == role] if cost else []
     if cost is None or not paid or not cost.questions:
         return "–"
-    return usd(None if paid[0] is None else 1000 * paid[0] / cost.questions)
+    return format_usd(None if paid[0] is None else 1000 * paid[0] / cost.questions)
