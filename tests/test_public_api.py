@@ -3,20 +3,23 @@
 import ast
 import doctest
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import decompose_distill as dd
 
 SOURCE = Path(dd.__file__).parent
+ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("errors", "scores", "console"),
+    ("errors", "faces", "scores", "console"),
     ("types",),
     ("backend", "models", "parsing", "storage"),
     ("cost", "data", "filters", "prompts", "testing"),
@@ -120,6 +123,44 @@ def test_every_public_name_is_there_and_documented() -> None:
     assert dir(dd) == dd.__all__ == sorted(dd.__all__)
 
 
+MODULES = [
+    ".".join(("decompose_distill", *path.relative_to(SOURCE).with_suffix("").parts))
+    for path in sorted(SOURCE.rglob("*.py"))
+    if path.stem != "__init__"
+]
+
+
+FACES = [
+    ".".join(("decompose_distill", *path.relative_to(SOURCE).parent.parts))
+    for path in sorted(SOURCE.rglob("__init__.py"))
+    if path.parent != SOURCE
+]
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_a_face_shows_type_checkers_what_it_gives(package: str) -> None:
+    face = importlib.import_module(package)
+    tree = ast.parse(Path(face.__file__ or "").read_text(encoding="utf-8"))
+    shown = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}.")
+        for alias in node.names
+    }
+
+    assert shown <= {*dir(face)}
+    assert not any(isinstance(getattr(face, name), ModuleType) for name in shown)
+
+
+@pytest.mark.parametrize("folder", ["docs", "examples", "benchmarks"])
+def test_what_users_read_names_faces_never_files_below_them(folder: str) -> None:
+    files = {module for module in MODULES if module.count(".") > 1}
+    pattern = re.compile("|".join(rf"{re.escape(file)}\b" for file in sorted(files)))
+    for page in sorted((ROOT / folder).rglob("*")):
+        if page.suffix in (".md", ".py"):
+            assert not pattern.findall(page.read_text(encoding="utf-8")), page
+
+
 def test_no_module_bears_a_public_functions_name() -> None:
     modules = {path.stem for path in SOURCE.rglob("*") if path.suffix == ".py" or path.is_dir()}
     functions = {name for name in dd.__all__ if type(getattr(dd, name)).__name__ == "function"}
@@ -149,13 +190,6 @@ def test_importing_the_package_imports_nothing_heavy_and_opens_no_socket() -> No
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-
-
-MODULES = [
-    ".".join(("decompose_distill", *path.relative_to(SOURCE).with_suffix("").parts))
-    for path in sorted(SOURCE.rglob("*.py"))
-    if path.stem != "__init__"
-]
 
 
 @pytest.mark.parametrize("module", MODULES)
