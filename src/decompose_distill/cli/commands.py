@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from decompose_distill import types
 from decompose_distill.cli.experiments import paper_command, report_command
 from decompose_distill.cli.interop import export_command, import_command
 from decompose_distill.errors import (
@@ -23,6 +24,7 @@ from decompose_distill.errors import (
     DataError,
     DecomposeDistillError,
 )
+from decompose_distill.scores import ScoreName
 
 if TYPE_CHECKING:
     from decompose_distill import Backend, Pipeline, Sampling
@@ -33,17 +35,6 @@ Questions = Annotated[str, typer.Argument(help="A file of questions, or a datase
 Traces = Annotated[Path, typer.Argument(help="Traces, as collect writes them.")]
 Model = Annotated[str, typer.Option(help="Backend, as 'openai:gpt-4.1-mini' or 'hf:path'.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Endpoint of an openai: server.")]
-ScoreName = Literal[
-    "exact",
-    "f1",
-    "contains",
-    "yes_no",
-    "gsm8k",
-    "gsm8k_strict",
-    "gsm8k_paper",
-    "drop_em",
-    "drop_f1",
-]
 Score = Annotated[ScoreName, typer.Option(help="How answers are scored.")]
 
 Student = Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")]
@@ -58,7 +49,7 @@ MaxNewTokens = Annotated[
 ]
 Budget = Annotated[float | None, typer.Option(help="US dollars the file may cost, all runs.")]
 Prices = Annotated[Path | None, typer.Option(help="JSON file of prices by model.")]
-Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What it learns to be.")]
+Role = Annotated[types.Role, typer.Option(help="What it learns to be.")]
 Target = Annotated[
     Literal["rationale", "gold_rationale", "answer"] | None,
     typer.Option(help="What a solver learns to write; default rationale."),
@@ -103,7 +94,7 @@ def plan(
     """Forecast what collect with the same options takes, and send nothing."""
     import decompose_distill as dd
     from decompose_distill.backend import sampling_for
-    from decompose_distill.cost.pricing import read_prices, show_usd
+    from decompose_distill.cost.pricing import format_usd, read_prices
 
     given = read_prices(prices) if prices else {}
     sampling = partial(sampling_for, temperature=temperature, max_new_tokens=max_new_tokens)
@@ -120,7 +111,7 @@ def plan(
             (0.0, "will be reached before the end"),
         )
         verdict = next(words for usd, words in verdicts if budget_usd >= usd)
-        _say(f"the budget of {show_usd(Decimal(str(budget_usd)))} {verdict}")
+        _say(f"the budget of {format_usd(Decimal(str(budget_usd)))} {verdict}")
 
 
 @app.command()

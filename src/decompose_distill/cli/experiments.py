@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,15 +16,12 @@ from decompose_distill.errors import ConfigError
 from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.solver import Solver
+from decompose_distill.scores import ScoreName
 from decompose_distill.types import Question, Sampling
 
 if TYPE_CHECKING:
     from decompose_distill.experiments.student import Student
 
-ScoreName = Literal[
-    "exact", "f1", "contains", "yes_no", "gsm8k", "gsm8k_strict", "gsm8k_paper", "drop_em",
-    "drop_f1",
-]  # fmt: skip
 SOURCE = "A file, or a dataset such as gsm8k or gsm8k:train."
 
 

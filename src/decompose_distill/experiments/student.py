@@ -8,7 +8,6 @@ from typing import Any
 
 from decompose_distill import prompts
 from decompose_distill.errors import ConfigError
-from decompose_distill.experiments.result_cache import Inputs
 from decompose_distill.experiments.variants import VARIANTS
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.training.config import DistillConfig
@@ -56,7 +55,7 @@ class Student:
             return self.decompose
         return self.answer if target == "answer" else self.solve
 
-    def inputs(self, variant: str, seed: int, traces: str) -> Inputs:
+    def inputs(self, variant: str, seed: int, traces: str) -> dict[str, Any]:
         """What a training depends on, as plain data; `traces` is their hash."""
         learned = VARIANTS[variant]
         return {
