@@ -19,7 +19,7 @@ SOURCE = Path(dd.__file__).parent
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("errors", "faces", "scores", "console"),
+    ("errors", "faces", "keys", "scores", "console"),
     ("types",),
     ("backend", "models", "parsing", "storage"),
     ("cost", "data", "filters", "prompts", "testing"),
