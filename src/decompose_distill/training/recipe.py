@@ -12,6 +12,7 @@ import torch
 
 from decompose_distill import filters, prompts
 from decompose_distill.console import deferred_interrupt, progress_bar, say
+from decompose_distill.keys import fingerprint
 from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.loading import (
     context_window,
@@ -50,7 +51,7 @@ from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.loss import validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
-from decompose_distill.types import Sampling, Trace, fingerprint
+from decompose_distill.types import Sampling, Trace
 
 
 def distill(

@@ -193,4 +193,6 @@ def _read(row: Mapping[str, Any]) -> Manifest:
         raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
     prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
     rest = (row[name] for name in ("base_model", "data", "config", "figures", "versions"))
-    return Manifest(row["role"], row["target"], prompt, sampling, *rest, row.get("template"))
+    return Manifest(
+        row["role"], row["target"], prompt, sampling, *rest, template=row.get("template")
+    )

@@ -15,6 +15,7 @@ import numpy as np
 from decompose_distill import filters, prompts
 from decompose_distill.console import progress_bar
 from decompose_distill.errors import ConfigError, TrainingError
+from decompose_distill.keys import fingerprint_line
 from decompose_distill.models.frozen_template import FrozenTemplate, freeze_template
 from decompose_distill.models.loading import (
     check_trainable,
@@ -35,7 +36,7 @@ from decompose_distill.training.data.examples import (
 )
 from decompose_distill.training.data.token_dataset import TokenDataset, write_rows
 from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
-from decompose_distill.types import Trace, fingerprint_line
+from decompose_distill.types import Trace
 
 
 @dataclass(frozen=True, slots=True)
