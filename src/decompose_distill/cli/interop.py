@@ -6,12 +6,13 @@ from typing import Annotated, Literal
 import typer
 
 from decompose_distill import filters
-from decompose_distill.interop.exporting import export_traces
-from decompose_distill.interop.importing import import_traces
-from decompose_distill.interop.preferences import preference_pairs
+from decompose_distill.interop import export_traces, import_traces, preference_pairs
+from decompose_distill.storage.atomic import creating
 from decompose_distill.storage.traces import read_traces, write_traces
 
-Formats = Literal["trl", "axolotl", "llamafactory", "alpaca", "hub", "hub-parquet", "preferences"]
+Formats = Literal[
+    "trl", "axolotl", "llamafactory", "sharegpt", "alpaca", "hub", "hub-parquet", "preferences"
+]
 Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What the rows teach.")]
 
 
@@ -46,6 +47,7 @@ def import_command(
     role: Role = "decomposer",
 ) -> None:
     """Read training data of other tools, known by its fields, into a file of traces."""
-    write_traces(import_traces(source, role=role), output)
+    with creating(output) as partial:  # what stands there may be traces that were paid for
+        write_traces(import_traces(source, role=role), partial)
     count = sum(1 for _ in read_traces(output))
     print(f"{output}: {count} traces")
