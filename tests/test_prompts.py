@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, Question, Subquestion, prompts
+from decompose_distill.keys import fingerprint_line
 
 
 def test_the_instruction_is_the_system_turn_and_data_stay_in_the_user_turn() -> None:
@@ -83,7 +84,8 @@ def test_any_prompt_round_trips_through_json(
 
 
 def test_a_prompt_without_examples_keeps_the_name_traces_were_collected_under() -> None:
-    assert repr(prompts.Prompt("Split.", "{question}")) == (
-        "Prompt(system='Split.', user='{question}')"
-    )
-    assert "examples" in repr(prompts.Prompt("Split.", "{question}", (("a", "b"),)))
+    plain = prompts.Prompt("Split.", "{question}")
+    shown = prompts.Prompt("Split.", "{question}", (("a", "b"),))
+
+    assert fingerprint_line("Prompt", plain) == "Prompt(system='Split.', user='{question}')"
+    assert "examples=(('a', 'b'),)" in fingerprint_line("Prompt", shown)

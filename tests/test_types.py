@@ -1,18 +1,24 @@
 """Values are checked where they are made."""
 
+from dataclasses import dataclass, make_dataclass, replace
+from typing import Any
+
 import pytest
 
 from decompose_distill import (
     ConfigError,
     DataError,
     Decomposition,
+    DistillConfig,
     Failure,
     Question,
     Sampling,
     Solution,
     Trace,
     Usage,
+    prompts,
 )
+from decompose_distill.keys import fingerprint, fingerprint_line
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])
@@ -44,3 +50,40 @@ def test_the_usage_of_a_trace_is_that_of_both_stages() -> None:
     assert Trace(question, failed).usage == Usage(8, 3)
     early = Failure(question, "decompose", "length", usage=Usage(3, 9))
     assert Trace(question, early).usage == Usage(3, 9)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Sampling(seed=3), prompts.Prompt("Split.", "{question}"), DistillConfig(), Question("Why?")],
+)
+def test_a_later_field_enters_a_key_only_if_it_is_set(value: Any) -> None:
+    kind = type(value)
+    later: Any = make_dataclass(
+        "Later", [("depth", int, 0)], bases=(kind,), frozen=True, kw_only=True
+    )
+    given = {name: getattr(value, name) for name in fingerprint(value)}
+
+    assert fingerprint(later(**given)) == fingerprint(value)
+    assert fingerprint(later(**given, depth=2)) == fingerprint(value) | {"depth": 2}
+    assert fingerprint_line("x", later(**given)) == fingerprint_line("x", value)
+
+
+def test_a_value_inside_a_value_is_told_apart_by_its_own_fields() -> None:
+    @dataclass(frozen=True)
+    class Outer:
+        inner: Sampling
+        KEY_FIELDS = ("inner",)
+
+    assert fingerprint(Outer(Sampling()))["inner"] == fingerprint(Sampling())
+
+
+def test_samples_differ_in_their_seed_only_if_there_is_one() -> None:
+    assert Sampling(seed=3).for_sample(2) == Sampling(seed=5)
+    assert Sampling(seed=None).for_sample(2) == Sampling(seed=None)
+
+
+def test_a_failure_says_whether_asking_again_may_help() -> None:
+    failed = Failure(Question("Why?"), "solve", "error")
+
+    assert failed.is_unavailable
+    assert replace(failed, reason="length").is_cut

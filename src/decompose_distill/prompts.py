@@ -8,9 +8,10 @@ decomposition", the last line "The answer is: ") is that of arXiv 2402.15000, se
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from decompose_distill.errors import ConfigError
+from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import NO_DECOMPOSITION, format_subquestions
 from decompose_distill.types import Message, Question, Subquestion
 
@@ -48,10 +49,7 @@ class Prompt:
     examples: tuple[tuple[str, str], ...] = ()
     """Turns shown before the question: what a user asked, and the answer to imitate."""
 
-    def __repr__(self) -> str:
-        # Part of the keys of collected traces: without examples it reads as it always did.
-        shown = f", examples={self.examples!r}" if self.examples else ""
-        return f"Prompt(system={self.system!r}, user={self.user!r}{shown})"
+    KEY_FIELDS: ClassVar[tuple[str, ...]] = ("system", "user")
 
     def __post_init__(self) -> None:
         names = _PLACEHOLDER.findall(self.user)
@@ -135,7 +133,7 @@ class Prompt:
             >>> Prompt.from_json(JOINT.to_json()) == JOINT
             True
         """
-        data: dict[str, Any] = {"system": self.system, "user": self.user}
+        data = fingerprint(self)
         turns = [list(turn) for turn in self.examples]
         return data | ({"examples": turns} if turns else {})
 

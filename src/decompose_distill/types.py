@@ -6,13 +6,15 @@ All are frozen. A failed item is a value (`Failure`), never an exception.
 
 import hashlib
 import re
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import ClassVar, Literal
 
 from decompose_distill.errors import ConfigError, DataError
 
 Finish = Literal["stop", "length", "error"]
 Stage = Literal["decompose", "solve"]
+Role = Literal["decomposer", "solver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Question:
     """Other answers that count as right."""
     id: str = ""
     """Stable name; by default a hash of text and context."""
+
+    KEY_FIELDS: ClassVar[tuple[str, ...]] = ("text", "answer", "context", "aliases", "id")
 
     def __post_init__(self) -> None:
         if not self.text.strip():
@@ -73,16 +77,25 @@ class Usage:
     """Tokens of one or more completions; add two with `+`.
 
     Example:
-        >>> Usage(10, 5) + Usage(1, 2)
-        Usage(input_tokens=11, output_tokens=7)
+        >>> Usage(10, 5) + Usage(1, 2, reasoning_tokens=1)
+        Usage(input_tokens=11, output_tokens=7, cached_tokens=0, reasoning_tokens=1)
     """
 
     input_tokens: int = 0
+    """Of the prompt, those read from a cache among them."""
     output_tokens: int = 0
+    """All that is billed as output, thinking among it."""
+    cached_tokens: int = field(default=0, kw_only=True)
+    """How many of the input were read from the provider's cache."""
+    reasoning_tokens: int = field(default=0, kw_only=True)
+    """How many of the output were thinking."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
-            self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
 
 
@@ -103,6 +116,10 @@ class Decomposition:
     sample: int = 0
     """Which of the k samples of this question this is, from 0."""
     usage: Usage = Usage()
+    reasoning: str = field(default="", kw_only=True)
+    """What the model thought before it wrote `text`."""
+    leftover: str = field(default="", kw_only=True)
+    """Part of `text` that is neither a subquestion nor an opening or closing remark."""
 
     @property
     def declined(self) -> bool:
@@ -126,6 +143,8 @@ class Solution:
     text: str = ""
     """The solver's own words."""
     usage: Usage = Usage()
+    reasoning: str = field(default="", kw_only=True)
+    """What the solver thought before it wrote `text`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +169,16 @@ class Failure:
     """What was decomposed before solving failed."""
     sample: int = 0
     usage: Usage = Usage()
+
+    @property
+    def is_unavailable(self) -> bool:
+        """Whether the backend failed; the same question may be answered another time."""
+        return self.reason == "error"
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the model ran into `max_new_tokens`."""
+        return self.reason == "length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +246,9 @@ class Message:
 class Sampling:
     """How a model is sampled. Temperature 0 is greedy.
 
+    `None` leaves a setting to the backend: a server is not sent it, a local model takes its own
+    default (greedy, `top_p` 1, seed 0).
+
     Raises:
         ConfigError: A value is out of range; the message names the field.
 
@@ -225,22 +257,32 @@ class Sampling:
         512
     """
 
-    temperature: float = 0.0
-    top_p: float = 1.0
+    temperature: float | None = 0.0
+    top_p: float | None = 1.0
     max_new_tokens: int = 512
-    """Longest completion, in tokens; one that reaches it is a failure, not an answer."""
-    seed: int = 0
+    """Longest completion, thinking included, in tokens; one that reaches it is a failure, not an
+    answer."""
+    seed: int | None = 0
     """Sample i of a question is drawn with `seed + i`."""
+    reasoning_effort: str | None = None
+    """How much a thinking model is to think, in its provider's words: `none`, `low`, `high`."""
+
+    KEY_FIELDS: ClassVar[tuple[str, ...]] = ("temperature", "top_p", "max_new_tokens", "seed")
 
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p"):  # 1 and 1.0 are to be one key
-            object.__setattr__(self, name, float(getattr(self, name)))
-        if self.temperature < 0:
+            if (given := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(given))
+        if self.temperature is not None and not self.temperature >= 0:
             raise ConfigError(f"temperature must be 0 or more, not {self.temperature}")
-        if not 0 < self.top_p <= 1:
+        if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p must be above 0 and at most 1, not {self.top_p}")
         if self.max_new_tokens < 1:
             raise ConfigError(f"max_new_tokens must be 1 or more, not {self.max_new_tokens}")
+
+    def for_sample(self, number: int) -> "Sampling":
+        """The same with the seed of the sample of this number; without a seed, the same."""
+        return self if self.seed is None else replace(self, seed=self.seed + number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,3 +322,7 @@ class Completion:
     """Why, where `finish` is `error`."""
     unanswered: int = 0
     """Attempts that were sent and never answered, which a provider may bill all the same."""
+    reasoning: str = field(default="", kw_only=True)
+    """What the model thought before it wrote `text`, where it is shown."""
+    billed_usd: Decimal | None = field(default=None, kw_only=True)
+    """What the provider itself says it bills, where it does."""

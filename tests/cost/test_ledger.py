@@ -41,7 +41,7 @@ def test_a_request_is_in_the_file_before_it_is_sent_and_after_it_came_back(tmp_p
     done.pop("seconds")
 
     assert sent[0]["budget_usd"] == "1"
-    assert sent[1] == {"role": "solver", "backend": "test_ledger.Remote", "price": ["1", "10"]}
+    assert sent[1] == {"role": "solver", "backend": f"{__name__}.Remote", "price": ["1", "10"]}
     assert sent[2]["input_tokens"] == 1000
     assert done == {"done": 0, "input_tokens": 400, "output_tokens": 30, "unanswered": 1}
     [entry] = read_accounts(path).entries
@@ -124,7 +124,7 @@ def test_tokens_without_a_price_are_counted_and_priced_once_there_is_one(tmp_pat
             other.reserve("decomposer", MOST, attempts=1)
     with _ledger(path, 1) as priced:
         assert priced.spent_usd == Decimal("0.001") + Decimal("0.002")
-    with Ledger(path, prices={"test_ledger.Remote": PRICE}) as named:
+    with Ledger(path, prices={f"{__name__}.Remote": PRICE}) as named:
         assert named.spent_usd == Decimal("0.003")
 
 
@@ -143,7 +143,7 @@ def test_tokens_of_an_unknown_price_are_not_priced_as_those_of_another_backend(
         with pytest.raises(ConfigError, match="tokens whose price was unknown"):
             other.reserve("solver", MOST, attempts=1)
     assert read_accounts(path).spent_usd is None
-    assert read_accounts(path, {"test_ledger.Remote": PRICE}).spent_usd == Decimal("0.001")
+    assert read_accounts(path, {f"{__name__}.Remote": PRICE}).spent_usd == Decimal("0.001")
 
 
 def test_while_one_role_makes_room_for_itself_another_cannot_do_so_inside(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from decompose_distill import prompts
 from decompose_distill.demo.atomic_steps import read_step
 from decompose_distill.demo.contexts import needed, open_book, state
 from decompose_distill.demo.scripted_model import ScriptedModel, gold_rationale
-from decompose_distill.demo.teacher import skip_hop, teacher
+from decompose_distill.demo.teacher import scripted_teacher, skip_hop
 from decompose_distill.demo.worked_steps import HABITS, right, slip
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.evaluation.harness import evaluate
@@ -61,7 +61,7 @@ class _Reworded:
 
 
 def test_it_decomposes_as_the_teacher_does(world: World) -> None:
-    write = teacher(world)
+    write = scripted_teacher(world)
     for item in Decomposer(ScriptedModel(world)).decompose(world.train):
         assert item.text == write(item.question.text)
 

@@ -7,7 +7,7 @@ import pytest
 
 from decompose_distill.demo import teacher as script
 from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import HABITS, numbered, teacher
+from decompose_distill.demo.teacher import HABITS, numbered, scripted_teacher
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.types import Decomposition, Question, Solution, Subquestion
 
@@ -27,13 +27,13 @@ def is_right(world: World, question: Question, text: str) -> bool:
 @pytest.mark.parametrize("seed", range(5))
 def test_it_is_wrong_on_about_a_quarter_of_the_training_questions(seed: int) -> None:
     world = build_world(seed)
-    write = teacher(world)
+    write = scripted_teacher(world)
     right = sum(is_right(world, question, write(question.text)) for question in world.train)
     assert 0.70 <= right / len(world.train) <= 0.78
 
 
 def test_it_is_mostly_wrong_on_its_habits_and_mostly_right_elsewhere(world: World) -> None:
-    write, right = teacher(world), defaultdict(list)
+    write, right = scripted_teacher(world), defaultdict(list)
     for question in world.train:
         asked = world.compositions[question.text]
         outcome = is_right(world, question, write(question.text))
@@ -44,7 +44,7 @@ def test_it_is_mostly_wrong_on_its_habits_and_mostly_right_elsewhere(world: Worl
 
 
 def test_a_habit_is_the_same_mistake_every_time(world: World) -> None:
-    write = teacher(world)
+    write = scripted_teacher(world)
     for question in world.train:
         asked = world.compositions[question.text]
         habit = HABITS.get((asked.operator, asked.kind))
@@ -53,7 +53,7 @@ def test_a_habit_is_the_same_mistake_every_time(world: World) -> None:
 
 
 def test_it_answers_the_same_question_the_same_way(world: World) -> None:
-    first, again = teacher(world), teacher(build_world(seed=0))
+    first, again = scripted_teacher(world), scripted_teacher(build_world(seed=0))
     texts = [question.text for question in world.train]
     assert [first(text) for text in texts] == [again(text) for text in reversed(texts)][::-1]
 

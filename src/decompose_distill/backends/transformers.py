@@ -120,8 +120,8 @@ class TransformersBackend:
         width, pad = max(map(len, prompts)), self.tokenizer.pad_token_id
         rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
         mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        sampled = sampling.temperature > 0
-        torch.manual_seed(sampling.seed)
+        sampled = bool(sampling.temperature)
+        torch.manual_seed(sampling.seed or 0)
         output = model.generate(
             input_ids=torch.tensor(rows, device=model.device),
             attention_mask=torch.tensor(mask, device=model.device),

@@ -5,15 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from decompose_distill import filters
-from decompose_distill.interop import export_traces, import_traces, preference_pairs
-from decompose_distill.storage.atomic import creating
-from decompose_distill.storage.traces import read_traces, write_traces
+from decompose_distill import types
 
 Formats = Literal[
     "trl", "axolotl", "llamafactory", "sharegpt", "alpaca", "hub", "hub-parquet", "preferences"
 ]
-Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What the rows teach.")]
+Role = Annotated[types.Role, typer.Option(help="What the rows teach.")]
 
 
 def export_command(
@@ -31,6 +28,10 @@ def export_command(
     ] = "complete",
 ) -> None:
     """Write traces as training data for TRL, axolotl, LlamaFactory or the Hub."""
+    from decompose_distill import filters
+    from decompose_distill.interop import export_traces, preference_pairs
+    from decompose_distill.storage.traces import read_traces
+
     if format == "preferences":
         paired = preference_pairs(read_traces(traces), role=role)
         paired.write(output)
@@ -47,6 +48,10 @@ def import_command(
     role: Role = "decomposer",
 ) -> None:
     """Read training data of other tools, known by its fields, into a file of traces."""
+    from decompose_distill.interop import import_traces
+    from decompose_distill.storage.atomic import creating
+    from decompose_distill.storage.traces import read_traces, write_traces
+
     with creating(output) as partial:  # what stands there may be traces that were paid for
         write_traces(import_traces(source, role=role), partial)
     count = sum(1 for _ in read_traces(output))

@@ -90,7 +90,7 @@ def usage_by_role(traces: Iterable[Trace]) -> tuple[Usage, Usage]:
         >>> from decompose_distill import Decomposition, Question, Solution
         >>> split = Decomposition(Question("Why?"), (), usage=Usage(10, 5))
         >>> usage_by_role([Trace(split.question, Solution(split, "so", usage=Usage(20, 1)))])
-        (Usage(input_tokens=10, output_tokens=5), Usage(input_tokens=20, output_tokens=1))
+        (Usage(input_tokens=10, output_tokens=5, ...), Usage(input_tokens=20, output_tokens=1, ...))
     """
     decomposer = solver = Usage()
     for trace in traces:

@@ -10,16 +10,24 @@ In the order of the data, from a path to questions:
 - `questions`: `load_questions`, from the rows to `Question` values.
 """
 
-from decompose_distill.data.gold_answers import after_marker, marked_answer
-from decompose_distill.data.questions import HUB, load_questions, unique_questions
-from decompose_distill.data.readers import read_rows, unwrapped
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "HUB",
-    "after_marker",
-    "load_questions",
-    "marked_answer",
-    "read_rows",
-    "unique_questions",
-    "unwrapped",
-]
+from decompose_distill.faces import lazy
+
+if TYPE_CHECKING:
+    from decompose_distill.data.gold_answers import after_marker as after_marker
+    from decompose_distill.data.gold_answers import marked_answer as marked_answer
+    from decompose_distill.data.questions import HUB as HUB
+    from decompose_distill.data.questions import load_questions as load_questions
+    from decompose_distill.data.questions import unique_questions as unique_questions
+    from decompose_distill.data.readers import read_rows as read_rows
+    from decompose_distill.data.readers import unwrapped as unwrapped
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "gold_answers": ("after_marker", "marked_answer"),
+        "questions": ("HUB", "load_questions", "unique_questions"),
+        "readers": ("read_rows", "unwrapped"),
+    },
+)

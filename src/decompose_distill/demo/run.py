@@ -12,7 +12,7 @@ from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.collection.collector import collect
 from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import teacher
+from decompose_distill.demo.teacher import scripted_teacher
 from decompose_distill.demo.tiny_model import make_tiny_student
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.errors import BackendError
@@ -24,7 +24,6 @@ from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.storage.traces import read_traces
 from decompose_distill.training.checkpoints.checkpoint import check_output_dir
 from decompose_distill.training.config import DistillConfig
-from decompose_distill.training.recipe import distill
 from decompose_distill.types import Sampling
 
 HUB_STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -81,7 +80,7 @@ def run_demo(
     world = build_world(seed, train=scale.traces)
     base = base_student(student, place, world)
     say(_introduction(world, base))
-    expert = Decomposer(ScriptedBackend(teacher(world)), prompt=PROMPT)
+    expert = Decomposer(ScriptedBackend(scripted_teacher(world)), prompt=PROMPT)
     solver = DatabaseSolver(world)
     journal = place / "traces.jsonl"
     say(str(collect(Pipeline(expert, solver), world.train, journal, progress=False)))
@@ -103,6 +102,8 @@ def _decomposers(
     expert: Decomposer, base: Path | str, journal: Path, place: Path, scale: Scale, seed: int
 ) -> Iterator[tuple[str, Decomposer | None]]:
     """The rows of the table; a student is trained when its row is reached."""
+    from decompose_distill.training.recipe import distill
+
     yield "no decomposition", None
     yield (
         "untrained student",

@@ -16,7 +16,7 @@ from decompose_distill.demo.world import World
 Fault = Callable[[Composition], str]
 
 
-def teacher(world: World) -> Callable[[str], str]:
+def scripted_teacher(world: World) -> Callable[[str], str]:
     """The teacher as a function from a question's text to the decomposition it writes.
 
     It reads the answer key, so it knows the questions of this world only.
@@ -24,7 +24,7 @@ def teacher(world: World) -> Callable[[str], str]:
     Example:
         >>> from decompose_distill.demo.world import build_world
         >>> world = build_world(seed=0)
-        >>> teacher(world)(world.train[0].text).startswith("1. ")
+        >>> scripted_teacher(world)(world.train[0].text).startswith("1. ")
         True
     """
 

@@ -1,15 +1,15 @@
 """The student of the matrix: what every trained and untrained row starts from."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from decompose_distill import prompts
 from decompose_distill.errors import ConfigError
-from decompose_distill.experiments.result_cache import Inputs
 from decompose_distill.experiments.variants import VARIANTS
+from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.examples import Target
@@ -56,20 +56,20 @@ class Student:
             return self.decompose
         return self.answer if target == "answer" else self.solve
 
-    def inputs(self, variant: str, seed: int, traces: str) -> Inputs:
+    def inputs(self, variant: str, seed: int, traces: str) -> dict[str, Any]:
         """What a training depends on, as plain data; `traces` is their hash."""
         learned = VARIANTS[variant]
         return {
             "model": str(self.model),
-            "variant": asdict(learned),
+            "variant": fingerprint(learned),
             "prompt": self.prompt_for(learned.target).to_json(),
-            "config": asdict(replace(self.config, seed=seed)),
+            "config": fingerprint(replace(self.config, seed=seed)),
             "traces": traces,
         }
 
     def untrained(self, prompt: prompts.Prompt) -> dict[str, Any]:
         """What the student depends on where it is not trained, as plain data."""
-        sampling = asdict(self.sampling)
+        sampling = fingerprint(self.sampling)
         return {"model": str(self.model), "prompt": prompt.to_json(), "sampling": sampling}
 
 

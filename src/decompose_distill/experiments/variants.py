@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from decompose_distill.errors import ConfigError
 from decompose_distill.pipelines.solver import Mode
 from decompose_distill.reporting.study import Place
-from decompose_distill.training.data.examples import Role, Target
+from decompose_distill.training.data.examples import Target
+from decompose_distill.types import Role
 
 Screen = Literal["complete", "correct", "uplift"]
 
@@ -24,6 +25,8 @@ class Variant:
     role: Role
     target: Target
     screen: Screen
+
+    KEY_FIELDS: ClassVar[tuple[str, ...]] = ("role", "target", "screen")
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -56,7 +59,7 @@ DECOMPOSERS = tuple(name for name, each in VARIANTS.items() if each.role == "dec
 SOLVERS = tuple(name for name, each in VARIANTS.items() if each.role == "solver")
 
 ROWS = (*SINGLE_CALL, TEACHER, SHUFFLED, UNTRAINED, FEW_SHOT, *DECOMPOSERS)
-"""Every row; `shuffle_decompositions` is the control with another question's subquestions."""
+"""Every row; `shuffled` is the control with another question's subquestions."""
 COLUMNS = (SOLVER, UNTRAINED, *SOLVERS, AS_SOLVER)
 """Every column but those of further solvers."""
 

@@ -26,7 +26,7 @@ def decode(
     A sample depends on the seed and its own prompt, not on the other rows.
     """
     written: list[list[int]] = [[] for _ in prompts]
-    dice = [_die(prompt, sampling.seed) for prompt in prompts]
+    dice = [_die(prompt, sampling.seed or 0) for prompt in prompts]
     rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
     prefix = common_prefix(prompts)
     past = run_prefix(model, prompts[0][:prefix], len(prompts))
@@ -139,12 +139,12 @@ def _step(model: Any, tokens: torch.Tensor, mask: torch.Tensor, past: DynamicCac
 
 def _choose(logits: torch.Tensor, sampling: Sampling, dice: Sequence[random.Random]) -> list[int]:
     """The next token of each row: the likeliest, or one drawn from the nucleus."""
-    if sampling.temperature == 0:
+    if not sampling.temperature:
         return [int(token) for token in logits.argmax(dim=-1)]
     shares = torch.softmax(logits.float() / sampling.temperature, dim=-1)
     shares, order = shares.sort(dim=-1, descending=True)
     before = shares.cumsum(dim=-1) - shares
-    upto = (shares * (before < sampling.top_p)).cumsum(dim=-1)
+    upto = (shares * (before < (sampling.top_p or 1.0))).cumsum(dim=-1)
     drawn = torch.tensor([[die.random()] for die in dice], device=logits.device)
     places = torch.searchsorted(upto, drawn * upto[:, -1:], right=True)
     places = places.clamp(max=logits.shape[-1] - 1)

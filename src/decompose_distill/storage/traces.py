@@ -90,10 +90,12 @@ def encode_trace(trace: Trace) -> str:
             "subquestions": [each.text for each in trace.decomposition.subquestions],
             "text": trace.decomposition.text,
             "usage": _encode_usage(trace.decomposition.usage),
+            **_present(trace.decomposition, "reasoning", "leftover"),
         }
     outcome = trace.outcome
     if isinstance(outcome, Solution):
         row["solution"] = {"answer": outcome.answer, "text": outcome.text}
+        row["solution"] |= _present(outcome, "reasoning")
         row["solution"]["usage"] = _encode_usage(outcome.usage)
     else:
         row["failure"] = {"stage": outcome.stage, "reason": outcome.reason}
@@ -152,13 +154,28 @@ def _encode_question(question: Question) -> dict[str, Any]:
 
 
 def _encode_usage(usage: Usage) -> dict[str, int]:
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    return counts | _present(usage, "cached_tokens", "reasoning_tokens")
+
+
+def _present(value: object, *names: str) -> dict[str, Any]:
+    """Fields that not every value has; a line without them is as short as it always was."""
+    return {name: getattr(value, name) for name in names if getattr(value, name)}
 
 
 def _decode_usage(row: Mapping[str, Any], where: str) -> Usage:
     usage = typed(row, "usage", dict, where)
-    read = typed(usage, "input_tokens", int, where)
-    return Usage(read, typed(usage, "output_tokens", int, where))
+    counts = [typed(usage, name, int, where) for name in ("input_tokens", "output_tokens")]
+    parts = {
+        name: typed(usage, name, int, where)
+        for name in ("cached_tokens", "reasoning_tokens")
+        if name in usage
+    }
+    return Usage(*counts, **parts)
+
+
+def _optional_texts(row: Mapping[str, Any], where: str, *names: str) -> dict[str, str]:
+    return {name: typed(row, name, str, where) for name in names if name in row}
 
 
 def _decode_decomposition(
@@ -169,7 +186,8 @@ def _decode_decomposition(
     part = typed(row, "decomposition", dict, where)
     subquestions = tuple(map(Subquestion, _texts(part, "subquestions", where)))
     text = typed(part, "text", str, where)
-    return Decomposition(question, subquestions, text, sample, _decode_usage(part, where))
+    usage, more = _decode_usage(part, where), _optional_texts(part, where, "reasoning", "leftover")
+    return Decomposition(question, subquestions, text, sample, usage, **more)
 
 
 def _decode_outcome(
@@ -184,7 +202,8 @@ def _decode_outcome(
             raise DataError(f"{where}: missing field 'decomposition'")
         part = typed(row, "solution", dict, where)
         answer, text = typed(part, "answer", str, where), typed(part, "text", str, where)
-        return Solution(decomposition, answer, text, _decode_usage(part, where))
+        more = _optional_texts(part, where, "reasoning")
+        return Solution(decomposition, answer, text, _decode_usage(part, where), **more)
     part = typed(row, "failure", dict, where)
     stage = typed(part, "stage", str, where)
     if stage not in ("decompose", "solve"):

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from decompose_distill.errors import ConfigError
 
@@ -61,6 +61,12 @@ class DistillConfig:
     """Share of examples that may repeat another one; above it the run does not start."""
     seed: int = 0
     """Fixes the order of the examples and which are held out."""
+
+    KEY_FIELDS: ClassVar[tuple[str, ...]] = (
+        *("epochs", "batch_size", "micro_batch_size", "learning_rate", "schedule", "warmup_ratio"),
+        *("weight_decay", "max_grad_norm", "dtype", "master_weights", "gradient_checkpointing"),
+        *("packing", "lora_rank", "merge_lora", "save_steps", "patience", "max_duplicates", "seed"),
+    )
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):

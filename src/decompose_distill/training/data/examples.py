@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from decompose_distill.errors import ConfigError
 from decompose_distill.parsing import format_answer, format_subquestions, replace_answer
 from decompose_distill.prompts import DIRECT, JOINT, Prompt, decompose
 from decompose_distill.types import Message, Trace
+from decompose_distill.types import Role as Role
 
-Role = Literal["decomposer", "solver"]
 Target = Literal["subquestions", "rationale", "gold_rationale", "answer"]
 TARGETS: dict[str, tuple[Target, ...]] = {
     "decomposer": ("subquestions",),
@@ -36,6 +36,8 @@ class Example:
     completion: str
     golds: tuple[str, ...] = ()
     """Accepted answers, which the chat must not give away."""
+
+    KEY_FIELDS: ClassVar[tuple[str, ...]] = ("name", "question", "messages", "completion", "golds")
 
 
 def make_examples(
