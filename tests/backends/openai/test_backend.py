@@ -17,9 +17,9 @@ from httpx2 import Headers
 
 from decompose_distill import load_backend
 from decompose_distill.backends.openai import OpenAIBackend
+from decompose_distill.backends.openai.dialect import encode
 from decompose_distill.backends.openai.endpoints import Addresses
 from decompose_distill.backends.openai.retry_after import LONGEST_WAIT, requested_wait
-from decompose_distill.backends.openai.wire_format import encode
 from decompose_distill.errors import BackendError, BackendUnavailable, ConfigError
 from decompose_distill.testing import check_backend
 from decompose_distill.types import Completion, Message, Request, Sampling, Usage

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from decompose_distill.backends.openai.wire_format import RetryableError
+from decompose_distill.backends.openai.server_errors import RetryableError
 
 FAILURES = 10
 """Failures in a row, with no answer between, that open the circuit."""

@@ -10,15 +10,11 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.wait import wait_random_exponential
 
 from decompose_distill.backends.openai.connections import NOT_SENT, TROUBLE, Answer
+from decompose_distill.backends.openai.dialect import encode
 from decompose_distill.backends.openai.endpoints import Pool, Route
+from decompose_distill.backends.openai.replies import decode, failed
 from decompose_distill.backends.openai.retry_after import LONGEST_WAIT, requested_wait, used_up
-from decompose_distill.backends.openai.wire_format import (
-    RetryableError,
-    decode,
-    encode,
-    failed,
-    words,
-)
+from decompose_distill.backends.openai.server_errors import RetryableError, words
 from decompose_distill.errors import BackendError, BackendUnavailable
 from decompose_distill.types import Completion, Request
 

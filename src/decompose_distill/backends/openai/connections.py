@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore2
 import httpx2
 
-from decompose_distill.backends.openai.wire_format import Secret
+from decompose_distill.backends.openai.secrets import Secret
 from decompose_distill.errors import ConfigError
 
 NOT_SENT = (

@@ -12,7 +12,8 @@ import httpx2
 from decompose_distill.backends.openai.circuit_breaker import CircuitBreaker
 from decompose_distill.backends.openai.connections import Connections
 from decompose_distill.backends.openai.rate_control import RateController
-from decompose_distill.backends.openai.wire_format import RetryableError, Secret
+from decompose_distill.backends.openai.secrets import Secret
+from decompose_distill.backends.openai.server_errors import RetryableError
 from decompose_distill.errors import BackendError, ConfigError
 
 OFFICIAL = "https://api.openai.com/v1"

@@ -15,7 +15,7 @@ from decompose_distill.backends.openai.batch.file_format import (
     read_line,
 )
 from decompose_distill.backends.openai.batch.submissions import BatchRegister, Submission
-from decompose_distill.backends.openai.wire_format import Secret
+from decompose_distill.backends.openai.secrets import Secret
 from decompose_distill.errors import DataError
 from decompose_distill.types import Completion, Message, Request
 

@@ -14,7 +14,7 @@ from tenacity.wait import wait_random_exponential
 from decompose_distill.backends.openai.connections import LogFilter
 from decompose_distill.backends.openai.endpoints import Endpoint
 from decompose_distill.backends.openai.retry_after import requested_wait
-from decompose_distill.backends.openai.wire_format import RetryableError, words
+from decompose_distill.backends.openai.server_errors import RetryableError, words
 from decompose_distill.errors import BackendError
 
 Found = TypeVar("Found")

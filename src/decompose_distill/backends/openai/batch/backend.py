@@ -16,8 +16,8 @@ from pathlib import Path
 from decompose_distill.backends.openai.batch.api import BatchApi
 from decompose_distill.backends.openai.batch.scheduler import MOST_REQUESTS, BatchRun
 from decompose_distill.backends.openai.batch.submissions import BatchRegister
+from decompose_distill.backends.openai.dialect import encode
 from decompose_distill.backends.openai.endpoints import Addresses
-from decompose_distill.backends.openai.wire_format import encode
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from decompose_distill.backends.openai.batch.api import PATH, REPEATED
-from decompose_distill.backends.openai.wire_format import Secret, decode, failed, words
+from decompose_distill.backends.openai.replies import decode, failed
+from decompose_distill.backends.openai.secrets import Secret
+from decompose_distill.backends.openai.server_errors import words
 from decompose_distill.types import Completion, Request
 
 EXPIRED, TIMED_OUT = "batch_expired", "request_timeout"

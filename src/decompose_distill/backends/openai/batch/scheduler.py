@@ -16,7 +16,7 @@ from decompose_distill.backends.openai.batch.file_format import (
     read_line,
 )
 from decompose_distill.backends.openai.batch.submissions import BatchRegister, Submission
-from decompose_distill.backends.openai.wire_format import failed
+from decompose_distill.backends.openai.replies import failed
 from decompose_distill.console import LINE_SECONDS, say
 from decompose_distill.errors import BackendError, BackendUnavailable
 from decompose_distill.types import Completion, Request
