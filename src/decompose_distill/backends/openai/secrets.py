@@ -1,7 +1,12 @@
-"""Credentials, and what of them must never be shown."""
+"""Credentials, what of them must never be shown, and texts of others that are shown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import quote
+
+LONGEST_WORDS = 300
+"""Characters of a foreign text that are shown."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -11,6 +16,12 @@ class Secret:
     headers: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
 
+    @classmethod
+    def hiding(cls, headers: Mapping[str, str], values: Iterable[str]) -> Self:
+        """Hide values in the forms in which a server or a library may repeat them."""
+        forms = {form for value in values for form in (value, quote(value), repr(value)[1:-1])}
+        return cls(headers, tuple(sorted(forms, key=len, reverse=True)))  # parts after the whole
+
     def hide(self, text: str) -> str:
         """Put stars in place of every secret."""
         for secret in self.hidden:
@@ -19,5 +30,6 @@ class Secret:
         return text
 
     def strike(self, text: str) -> str:
-        """Make a foreign text fit to be shown: no secret, one line, at most 300 characters."""
-        return " ".join(self.hide(text).split())[:300]
+        """Make a foreign text fit to be shown: no secret, no control sequence, one short line."""
+        printed = "".join(sign if sign.isprintable() else " " for sign in self.hide(text))
+        return self.hide(" ".join(printed.split()))[:LONGEST_WORDS]
