@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from decompose_distill import types
 from decompose_distill.cli.experiments import paper_command, report_command
 from decompose_distill.cli.interop import export_command, import_command
 from decompose_distill.errors import (
@@ -23,6 +24,7 @@ from decompose_distill.errors import (
     DataError,
     DecomposeDistillError,
 )
+from decompose_distill.scores import ScoreName
 
 if TYPE_CHECKING:
     from decompose_distill import Backend, Pipeline, Sampling
@@ -33,17 +35,6 @@ Questions = Annotated[str, typer.Argument(help="A file of questions, or a datase
 Traces = Annotated[Path, typer.Argument(help="Traces, as collect writes them.")]
 Model = Annotated[str, typer.Option(help="Backend, as 'openai:gpt-4.1-mini' or 'hf:path'.")]
 BaseUrl = Annotated[str | None, typer.Option(help="Endpoint of an openai: server.")]
-ScoreName = Literal[
-    "exact",
-    "f1",
-    "contains",
-    "yes_no",
-    "gsm8k",
-    "gsm8k_strict",
-    "gsm8k_paper",
-    "drop_em",
-    "drop_f1",
-]
 Score = Annotated[ScoreName, typer.Option(help="How answers are scored.")]
 
 Student = Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")]
@@ -53,10 +44,12 @@ InFlight = Annotated[int | None, typer.Option(min=1, help="Requests at once; def
 Samples = Annotated[int, typer.Option(min=1, help="Decompositions a question.")]
 Solves = Annotated[int, typer.Option(min=1, help="Solutions a decomposition.")]
 Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy.")]
-MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest completion; longer ones fail.")]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="Longest completion; default: the backend's own limit.")
+]
 Budget = Annotated[float | None, typer.Option(help="US dollars the file may cost, all runs.")]
 Prices = Annotated[Path | None, typer.Option(help="JSON file of prices by model.")]
-Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What it learns to be.")]
+Role = Annotated[types.Role, typer.Option(help="What it learns to be.")]
 Target = Annotated[
     Literal["rationale", "gold_rationale", "answer"] | None,
     typer.Option(help="What a solver learns to write; default rationale."),
@@ -94,16 +87,17 @@ def plan(
     samples: Samples = 1,
     solves: Solves = 1,
     temperature: Temperature = 0.0,
-    max_new_tokens: MaxNewTokens = 512,
+    max_new_tokens: MaxNewTokens = None,
     budget_usd: Budget = None,
     prices: Prices = None,
 ) -> None:
     """Forecast what collect with the same options takes, and send nothing."""
     import decompose_distill as dd
-    from decompose_distill.cost.pricing import read_prices, show_usd
+    from decompose_distill.backend import sampling_for
+    from decompose_distill.cost.pricing import format_usd, read_prices
 
     given = read_prices(prices) if prices else {}
-    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    sampling = partial(sampling_for, temperature=temperature, max_new_tokens=max_new_tokens)
     batches = f"{output or questions}.batches" if batch else None
     load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
     pipeline = _pipeline(teacher, solver or teacher, load, sampling)
@@ -117,7 +111,7 @@ def plan(
             (0.0, "will be reached before the end"),
         )
         verdict = next(words for usd, words in verdicts if budget_usd >= usd)
-        _say(f"the budget of {show_usd(Decimal(str(budget_usd)))} {verdict}")
+        _say(f"the budget of {format_usd(Decimal(str(budget_usd)))} {verdict}")
 
 
 @app.command()
@@ -132,17 +126,18 @@ def collect(
     samples: Samples = 1,
     solves: Solves = 1,
     temperature: Temperature = 0.0,
-    max_new_tokens: MaxNewTokens = 512,
+    max_new_tokens: MaxNewTokens = None,
     budget_usd: Budget = None,
     prices: Prices = None,
 ) -> None:
     """Ask a teacher and keep its traces; run again to go on where it stopped."""
     import decompose_distill as dd
+    from decompose_distill.backend import sampling_for
     from decompose_distill.cost.pricing import read_prices
 
     given = read_prices(prices) if prices else {}
     asked = dd.load_questions(questions)
-    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    sampling = partial(sampling_for, temperature=temperature, max_new_tokens=max_new_tokens)
     batches = f"{output}.batches" if batch else None
     load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
     pipeline = _pipeline(teacher, solver or teacher, load, sampling)
@@ -165,7 +160,10 @@ def collect(
 
 
 def _pipeline(
-    teacher: str, solver: str, load: Callable[[str], "Backend"], sampling: "Sampling"
+    teacher: str,
+    solver: str,
+    load: Callable[[str], "Backend"],
+    sampling: Callable[["Backend"], "Sampling"],
 ) -> "Pipeline":
     """Both roles; where one is an `openai:` backend, its options are not for the other."""
     import decompose_distill as dd
@@ -174,8 +172,8 @@ def _pipeline(
     served = {name for name in names if name.startswith("openai:")} or set(names)
     loaded = {name: (load if name in served else dd.load_backend)(name) for name in names}
     return dd.Pipeline(
-        dd.Decomposer(loaded[teacher], sampling=sampling),
-        dd.Solver(loaded[solver], sampling=sampling),
+        dd.Decomposer(loaded[teacher], sampling=sampling(loaded[teacher])),
+        dd.Solver(loaded[solver], sampling=sampling(loaded[solver])),
     )
 
 

@@ -5,14 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from decompose_distill import filters
-from decompose_distill.interop.exporting import export_traces
-from decompose_distill.interop.importing import import_traces
-from decompose_distill.interop.preferences import preference_pairs
-from decompose_distill.storage.traces import read_traces, write_traces
+from decompose_distill import types
 
 Formats = Literal["trl", "axolotl", "llamafactory", "alpaca", "hub", "hub-parquet", "preferences"]
-Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What the rows teach.")]
+Role = Annotated[types.Role, typer.Option(help="What the rows teach.")]
 
 
 def export_command(
@@ -30,6 +26,11 @@ def export_command(
     ] = "complete",
 ) -> None:
     """Write traces as training data for TRL, axolotl, LlamaFactory or the Hub."""
+    from decompose_distill import filters
+    from decompose_distill.interop.exporting import export_traces
+    from decompose_distill.interop.preferences import preference_pairs
+    from decompose_distill.storage.traces import read_traces
+
     if format == "preferences":
         paired = preference_pairs(read_traces(traces), role=role)
         paired.write(output)
@@ -46,6 +47,9 @@ def import_command(
     role: Role = "decomposer",
 ) -> None:
     """Read training data of other tools, known by its fields, into a file of traces."""
+    from decompose_distill.interop.importing import import_traces
+    from decompose_distill.storage.traces import read_traces, write_traces
+
     write_traces(import_traces(source, role=role), output)
     count = sum(1 for _ in read_traces(output))
     print(f"{output}: {count} traces")
