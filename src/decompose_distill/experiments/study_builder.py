@@ -42,7 +42,7 @@ from decompose_distill.reporting.study import (
 from decompose_distill.training.checkpoints.checkpoint import load_losses, load_manifest
 from decompose_distill.training.data.examples import make_examples
 from decompose_distill.training.data.tokenization import tokenize
-from decompose_distill.types import Usage
+from decompose_distill.types import Usage, fingerprint_line
 
 DECOMPOSER = (("S_D-R", SOLVER), ("S_D-T", SOLVER), ("S_D-uplift", SOLVER))
 DISTILLED_SOLVER = tuple((TEACHER, name) for name in ("S_E-R", "S_E-T", "S_E-A", "answer-only"))
@@ -237,7 +237,7 @@ def _settings(setup: ExperimentSetup) -> dict[str, Any]:
     settings["Training questions"] = f"{len(setup.train):,}, {setup.config.samples} traces each"
     settings["Measured questions"] = ", ".join(f"{n:,} {split}" for split, n in counts.items())
     settings["Score"] = Report("", "", ()).rescore(setup.score).scored_by
-    settings["Training"] = str(setup.student.config)
+    settings["Training"] = fingerprint_line("DistillConfig", setup.student.config)
     settings["Training seeds"] = ", ".join(map(str, setup.config.seeds))
     packages = ("decompose-distill", "torch", "transformers")
     settings["Versions"] = ", ".join(f"{name} {version(name)}" for name in packages)
