@@ -17,7 +17,7 @@ from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.loading import (
     context_window,
     end_tokens,
-    load_model,
+    load_student,
     recompute_activations,
 )
 from decompose_distill.training.checkpoints.checkpoint import (
@@ -177,7 +177,7 @@ def _train(
 
 def _load(student: str, config: DistillConfig) -> Any:
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = load_model(student, dtype=dtype)
+    model = load_student(student, dtype=dtype)
     if config.gradient_checkpointing:
         recompute_activations(model)
     return model

@@ -146,12 +146,14 @@ def audit_rows(
 
 
 def _vocabulary_disagrees(tokenizer: Any, config: Any, train: TokenDataset) -> str | None:
-    size, needed = config.get_text_config().vocab_size, train.largest_id + 1
-    if max(needed, len(tokenizer)) <= size:
+    """By the tokens used: Gemma 3 has one for images that its text models do not know."""
+    size = config.get_text_config().vocab_size
+    largest = max(train.largest_id, end_of_turn(tokenizer), tokenizer.pad_token_id)
+    if largest < size:
         return None
     return (
-        f"the tokenizer has {max(needed, len(tokenizer))} tokens, the model only {size}: "
-        "they do not belong together"
+        f"the tokenizer has {len(tokenizer)} tokens, the model only {size}, and number {largest} "
+        "is used: they do not belong together"
     )
 
 
@@ -193,7 +195,7 @@ def _template_lost(tokenizer: Any) -> str | None:
     chat = (Message("system", "Split."), Message("user", "How old are Ada and Bob?"))
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
-        saved = AutoTokenizer.from_pretrained(folder)
+        saved = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if saved.chat_template and prompt_ids(saved, chat) == prompt_ids(tokenizer, chat):
         return None
     return "the chat template is lost or changed when the tokenizer is saved"
