@@ -16,7 +16,7 @@ import importlib
 import typing
 
 from decompose_distill import filters, prompts, scores
-from decompose_distill.backend import Backend
+from decompose_distill.backend import Backend, BackendInfo
 from decompose_distill.backends.registry import load_backend
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import (
@@ -70,6 +70,7 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BackendError",
+    "BackendInfo",
     "BackendUnavailable",
     "BudgetExceeded",
     "CheckpointError",

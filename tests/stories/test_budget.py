@@ -167,6 +167,8 @@ def test_a_stage_without_a_backend_costs_nothing(tmp_path: Path) -> None:
     from decompose_distill import Decomposition, Solution
 
     class Calculator:
+        identity = "calculator"
+
         def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution]:
             return (Solution(each, "1") for each in decompositions)
 

@@ -44,7 +44,9 @@ InFlight = Annotated[int | None, typer.Option(min=1, help="Requests at once; def
 Samples = Annotated[int, typer.Option(min=1, help="Decompositions a question.")]
 Solves = Annotated[int, typer.Option(min=1, help="Solutions a decomposition.")]
 Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy.")]
-MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest completion; longer ones fail.")]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="Longest completion; default: the backend's own limit.")
+]
 Budget = Annotated[float | None, typer.Option(help="US dollars the file may cost, all runs.")]
 Prices = Annotated[Path | None, typer.Option(help="JSON file of prices by model.")]
 Role = Annotated[types.Role, typer.Option(help="What it learns to be.")]
@@ -85,16 +87,17 @@ def plan(
     samples: Samples = 1,
     solves: Solves = 1,
     temperature: Temperature = 0.0,
-    max_new_tokens: MaxNewTokens = 512,
+    max_new_tokens: MaxNewTokens = None,
     budget_usd: Budget = None,
     prices: Prices = None,
 ) -> None:
     """Forecast what collect with the same options takes, and send nothing."""
     import decompose_distill as dd
+    from decompose_distill.backend import sampling_for
     from decompose_distill.cost.pricing import format_usd, read_prices
 
     given = read_prices(prices) if prices else {}
-    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    sampling = partial(sampling_for, temperature=temperature, max_new_tokens=max_new_tokens)
     batches = f"{output or questions}.batches" if batch else None
     load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
     pipeline = _pipeline(teacher, solver or teacher, load, sampling)
@@ -123,17 +126,18 @@ def collect(
     samples: Samples = 1,
     solves: Solves = 1,
     temperature: Temperature = 0.0,
-    max_new_tokens: MaxNewTokens = 512,
+    max_new_tokens: MaxNewTokens = None,
     budget_usd: Budget = None,
     prices: Prices = None,
 ) -> None:
     """Ask a teacher and keep its traces; run again to go on where it stopped."""
     import decompose_distill as dd
+    from decompose_distill.backend import sampling_for
     from decompose_distill.cost.pricing import read_prices
 
     given = read_prices(prices) if prices else {}
     asked = dd.load_questions(questions)
-    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    sampling = partial(sampling_for, temperature=temperature, max_new_tokens=max_new_tokens)
     batches = f"{output}.batches" if batch else None
     load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
     pipeline = _pipeline(teacher, solver or teacher, load, sampling)
@@ -156,7 +160,10 @@ def collect(
 
 
 def _pipeline(
-    teacher: str, solver: str, load: Callable[[str], "Backend"], sampling: "Sampling"
+    teacher: str,
+    solver: str,
+    load: Callable[[str], "Backend"],
+    sampling: Callable[["Backend"], "Sampling"],
 ) -> "Pipeline":
     """Both roles; where one is an `openai:` backend, its options are not for the other."""
     import decompose_distill as dd
@@ -165,8 +172,8 @@ def _pipeline(
     served = {name for name in names if name.startswith("openai:")} or set(names)
     loaded = {name: (load if name in served else dd.load_backend)(name) for name in names}
     return dd.Pipeline(
-        dd.Decomposer(loaded[teacher], sampling=sampling),
-        dd.Solver(loaded[solver], sampling=sampling),
+        dd.Decomposer(loaded[teacher], sampling=sampling(loaded[teacher])),
+        dd.Solver(loaded[solver], sampling=sampling(loaded[solver])),
     )
 
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from decompose_distill import scores
+from decompose_distill.backend import sampling_for
 from decompose_distill.backends.registry import load_backend
 from decompose_distill.cost.pricing import read_prices
 from decompose_distill.errors import ConfigError
@@ -47,7 +49,9 @@ def paper_command(
     samples: Annotated[int, typer.Option(min=1, help="Decompositions a training question.")] = 1,
     solves: Annotated[int, typer.Option(min=1, help="Solves that S_D-uplift counts.")] = 1,
     temperature: Annotated[float, typer.Option(min=0, help="Of teacher and solvers.")] = 0.0,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 512,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest completion; default: the backend's own.")
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="Endpoint of openai: servers.")] = None,
     max_in_flight: Annotated[int | None, typer.Option(min=1, help="Requests at once.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2,
@@ -67,16 +71,16 @@ def paper_command(
 
     def backend_solver(name: str) -> Solver:
         backend = load_backend(name, base_url=base_url, max_in_flight=max_in_flight)
-        return Solver(backend, sampling=sampling)
+        return Solver(backend, sampling=sampling(backend))
 
-    sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
+    sampling = partial(sampling_for, temperature=temperature, max_new_tokens=max_new_tokens)
     main, *further = _each_once(solver or [teacher])
     asked = _load(train, "train"), _load(test)
     expert = load_backend(teacher, base_url=base_url, max_in_flight=max_in_flight)
-    answers = Solver(expert, sampling=sampling) if main == teacher else backend_solver(main)
+    answers = Solver(expert, sampling=sampling(expert)) if main == teacher else backend_solver(main)
     try:
         paper(
-            Pipeline(Decomposer(expert, sampling=sampling), answers),
+            Pipeline(Decomposer(expert, sampling=sampling(expert)), answers),
             *asked,
             student=_student(student, max_new_tokens, epochs, batch_size, learning_rate, lora_rank),
             output_dir=output_dir,
@@ -139,7 +143,7 @@ def _names(given: str | None, every: tuple[str, ...]) -> tuple[str, ...] | None:
 
 def _student(
     model: str,
-    max_new_tokens: int,
+    max_new_tokens: int | None,
     epochs: int,
     batch_size: int,
     learning_rate: float,
@@ -151,7 +155,8 @@ def _student(
     config = DistillConfig(
         epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, lora_rank=lora_rank
     )
-    return Student(model, sampling=Sampling(max_new_tokens=max_new_tokens), config=config)
+    sampling = Sampling() if max_new_tokens is None else Sampling(max_new_tokens=max_new_tokens)
+    return Student(model, sampling=sampling, config=config)
 
 
 def _usd(text: str | None) -> Decimal | None:

@@ -13,7 +13,7 @@ class RoleForecast:
     """What one role is expected to use."""
 
     role: str
-    """`decomposer` or `solver`."""
+    """`decomposer`, `solver`, or a part of one, as `solver.judge`."""
     requests: int
     input_tokens: Estimate
     output_tokens: Estimate
@@ -27,6 +27,11 @@ class RoleForecast:
     """`max_new_tokens`: a longer answer is cut off, which is a failure."""
     measured: TokenStats
     """The answers in the file; where these are too few, the figures are assumptions."""
+
+    @property
+    def stage(self) -> str:
+        """`decomposer` or `solver`."""
+        return self.role.partition(".")[0]
 
     @property
     def usd(self) -> Estimate | None:

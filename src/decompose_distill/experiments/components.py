@@ -23,6 +23,7 @@ from decompose_distill.experiments.variants import (
     VARIANTS,
 )
 from decompose_distill.pipelines.decomposer import Decomposer
+from decompose_distill.pipelines.roles import HasModes
 from decompose_distill.pipelines.solver import Solver
 from decompose_distill.prompts import Prompt
 from decompose_distill.training.checkpoints.checkpoint import MANIFEST
@@ -81,7 +82,7 @@ def make_column(experiment: Experiment, name: str, seed: int) -> SolverSpec:
     setup, student = experiment.setup, experiment.setup.student
     if name in setup.solvers:
         solver = setup.solvers[name]
-        single_call = isinstance(solver, Solver)
+        single_call = isinstance(solver, HasModes)
         return SolverSpec({"solver": identity(solver)}, lambda: solver, single_call=single_call)
     if name in VARIANTS:
         checkpoint, size = experiment.checkpoint(name, seed), student.batch_size

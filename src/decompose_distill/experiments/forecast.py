@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache, partial
 
 from decompose_distill.collection.planning import plan
@@ -13,7 +12,7 @@ from decompose_distill.experiments.result_cache import TRACES, collections
 from decompose_distill.experiments.values import TEST, ExperimentSetup
 from decompose_distill.experiments.variants import SHUFFLED, SINGLE_CALL, TEACHER
 from decompose_distill.pipelines.pipeline import Pipeline
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import HasModes
 
 PricedRole = tuple[str, Estimate | None]
 """Who is asked, and the price in US dollars; `None` if it is unknown."""
@@ -81,7 +80,7 @@ def _prices(setup: ExperimentSetup) -> Iterator[PricedRole]:
             solves=spec.solves,
             prices=setup.budget.prices,
         )
-        yield from ((names[role.role], role.usd) for role in forecast.roles)
+        yield from ((names[role.stage], role.usd) for role in forecast.roles)
     for split in setup.splits:
         yield from _prices_on(setup, split)
 
@@ -106,11 +105,15 @@ def _by_role(
 ) -> dict[str, Estimate | None]:
     """Prices of one cell; none for a stage without a backend, such as a calculator."""
     solver, decomposer = setup.solvers[column], None if row in SINGLE_CALL else setup.teacher
-    if isinstance(solver, Solver) and (mode := SINGLE_CALL.get(row)):
-        solver = replace(solver, mode=mode, prompt=None)
+    if isinstance(solver, HasModes) and (mode := SINGLE_CALL.get(row)):
+        solver = solver.with_mode(mode)
     specs = collections(setup)
     # What answers to training questions used tells of those to come.
     known = specs[0].folder(setup) / TRACES if specs else None
     questions, prices = setup.splits[split], setup.budget.prices
     roles = plan(Pipeline(decomposer, solver), questions, known, prices=prices).roles
-    return {role.role: role.usd for role in roles}
+    totals: dict[str, Estimate | None] = {}
+    for role in roles:  # one of a user's own may ask several backends
+        total = totals.get(role.stage, NOTHING)
+        totals[role.stage] = None if total is None or role.usd is None else total + role.usd
+    return totals

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from decompose_distill.experiments.values import (
     work_folder,
 )
 from decompose_distill.pipelines.pipeline import Pipeline
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import HasModes
 from decompose_distill.storage.atomic import write_text
 from decompose_distill.storage.traces import read_traces
 from decompose_distill.types import Question, Trace
@@ -71,7 +71,7 @@ def run_once(
         )
     elapsed, traces = time.perf_counter() - start, read()
     seconds = _seconds(collected, elapsed, len(traces))
-    if not any(trace.failure and trace.failure.reason == "error" for trace in traces):
+    if not any(trace.failure and trace.failure.is_unavailable for trace in traces):
         write_text(done, json.dumps({"seconds": seconds, "inputs": inputs}, indent=2, default=str))
     return PipelineRun(traces, seconds)
 
@@ -155,7 +155,7 @@ def collections(setup: ExperimentSetup) -> tuple[CollectionSpec, ...]:
     teacher = CollectionSpec("teacher", pipeline, setup.config.samples, solves)
     if not uplift:
         return (teacher,)
-    alone = replace(solver, mode="cot", prompt=None) if isinstance(solver, Solver) else solver
+    alone = solver.with_mode("cot") if isinstance(solver, HasModes) else solver
     return (teacher, CollectionSpec("alone", Pipeline(None, alone), 1, solves))
 
 

@@ -29,7 +29,8 @@ from decompose_distill.experiments.study_builder import (
 )
 from decompose_distill.experiments.values import TEST, Experiment, ExperimentSetup, SeedRun
 from decompose_distill.experiments.variants import FEW_SHOT
-from decompose_distill.pipelines.pipeline import Pipeline, Solving
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.pipelines.roles import Solving
 from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Grid, Study
 from decompose_distill.reporting.study_file import save_study

@@ -19,12 +19,17 @@ from decompose_distill.experiments.variants import (
     choose,
 )
 from decompose_distill.models.loading import context_window, load_config, load_tokenizer
-from decompose_distill.pipelines.decomposer import Decomposer
-from decompose_distill.pipelines.pipeline import Pipeline, Solving
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.dry_run import (
+    Requests,
+    decomposing_requests,
+    is_greedy,
+    solving_requests,
+)
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.pipelines.roles import HasModes, Solving, backends_of, check_identity
 from decompose_distill.reporting.study import Place
 from decompose_distill.training.engine.lora import check_peft
-from decompose_distill.types import Question
+from decompose_distill.types import Decomposition, Question
 
 
 def make_setup(
@@ -92,7 +97,9 @@ def unique(questions: Iterable[Question]) -> tuple[Question, ...]:
 
 def answerable(places: Iterable[Place], solvers: Mapping[str, Solving]) -> tuple[Place, ...]:
     """The cells without the single-call rows of columns that can only answer as they do."""
-    chatty = {name for name, solver in solvers.items() if isinstance(solver, Solver)} | {UNTRAINED}
+    chatty = {name for name, solver in solvers.items() if isinstance(solver, HasModes)} | {
+        UNTRAINED
+    }
     return tuple(
         (row, column)
         for row, column in places
@@ -103,13 +110,18 @@ def answerable(places: Iterable[Place], solvers: Mapping[str, Solving]) -> tuple
 def check(setup: ExperimentSetup) -> None:
     """Refuse what would fail after hours or after money was spent; see `make_setup`."""
     config, solver = setup.config, setup.main_solver[1]
-    _check_temperature("samples", config.samples, "teacher", setup.teacher)
-    _check_temperature("solves", config.solves, "solver", solver)
+    some = Question("Is it so?")
+    splits = decomposing_requests(setup.teacher, [some])
+    _check_temperature("samples", config.samples, "teacher", splits)
+    answers = solving_requests(solver, [Decomposition(some, ())])
+    _check_temperature("solves", config.solves, "solver", answers)
     if setup.output_dir.exists() and not setup.output_dir.is_dir():
         raise ConfigError(f"output_dir {setup.output_dir} is a file: name a directory")
     for name, role in (("teacher", setup.teacher), *setup.solvers.items()):
-        if setup.budget.budget_usd is not None and isinstance(role, Decomposer | Solver):
-            find_price(name, role.backend, setup.budget.prices or {}, budgeted=True)
+        check_identity(role)
+        for backend in backends_of(role).values():
+            budgeted = setup.budget.budget_usd is not None
+            find_price(name, backend, setup.budget.prices or {}, budgeted=budgeted)
     for split, questions in setup.splits.items():
         _check_golds(f"transfer {split!r}" if split else "test", questions)
     if setup.needs_training_traces:
@@ -118,9 +130,8 @@ def check(setup: ExperimentSetup) -> None:
         _check_student(setup.student)
 
 
-def _check_temperature(argument: str, count: int, name: str, role: object) -> None:
-    greedy = isinstance(role, Decomposer | Solver) and role.sampling.temperature == 0
-    if count > 1 and greedy:
+def _check_temperature(argument: str, count: int, name: str, requests: Requests) -> None:
+    if count > 1 and is_greedy(requests):
         raise ConfigError(
             f"{argument}={count} would be the same {count} times, as the {name} is sampled at "
             "temperature 0: give it a higher one"

@@ -8,7 +8,7 @@ from typing import Any
 from decompose_distill.backend import identity
 from decompose_distill.cost.break_even import Cost, Expense, machine_usd, usage_by_role
 from decompose_distill.cost.ledger import find_price
-from decompose_distill.cost.pricing import add_usd
+from decompose_distill.cost.pricing import add_usd, dearest
 from decompose_distill.evaluation.contamination import Overlap, find_overlap
 from decompose_distill.evaluation.results import Comparison, Report, Result
 from decompose_distill.experiments.values import (
@@ -29,6 +29,7 @@ from decompose_distill.experiments.variants import (
     students,
 )
 from decompose_distill.models.loading import context_window, load_config, load_tokenizer
+from decompose_distill.pipelines.roles import backends_of
 from decompose_distill.reporting.study import (
     Cell,
     Flow,
@@ -106,17 +107,18 @@ def _model_usd(
     if model not in roles or _is_local(roles[model]):
         return _machine_usd(setup, seconds)
     prices = setup.budget.prices or {}
-    price = find_price(model, _backend(roles[model]), prices, budgeted=False)
+    found = (find_price(model, each, prices, budgeted=False) for each in _priced(roles[model]))
+    price = dearest(list(found))
     return None if price is None else price.usd(usage)
 
 
-def _backend(role: object) -> object:
-    """What has the price; a custom stage is its own backend."""
-    return getattr(role, "backend", role)
+def _priced(role: object) -> Sequence[object]:
+    """What has a price: a role's backends, or a role without one itself."""
+    return tuple(backends_of(role).values()) or (role,)
 
 
 def _is_local(role: object) -> bool:
-    return identity(_backend(role)).startswith(LOCAL)
+    return all(identity(each).startswith(LOCAL) for each in _priced(role))
 
 
 def _machine_usd(setup: ExperimentSetup, seconds: float | None) -> Decimal | None:

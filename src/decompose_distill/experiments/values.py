@@ -25,8 +25,7 @@ from decompose_distill.experiments.variants import (
     Screen,
     students,
 )
-from decompose_distill.pipelines.pipeline import Decomposing, Solving
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import Decomposing, HasModes, Solving
 from decompose_distill.prompts import Prompt
 from decompose_distill.reporting.study import Place
 from decompose_distill.storage.traces import encode_trace
@@ -233,8 +232,8 @@ class SolverSpec:
         solver, mode = self.load(), SINGLE_CALL.get(row)
         if mode is None or not self.single_call:
             return solver
-        assert isinstance(solver, Solver)
-        return replace(solver, mode=mode, prompt=self.answer if mode == "direct" else None)
+        assert isinstance(solver, HasModes)
+        return solver.with_mode(mode, self.answer if mode == "direct" else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from decompose_distill.training.checkpoints.reload_check import snapshot, verify
 from decompose_distill.training.checkpoints.resume import (
     TrainState,
     begin,
+    begun_on,
     load_progress,
     load_state,
     save_state,
@@ -126,7 +127,8 @@ def distill(
     _check_extras(config, report_to, push_to_hub)
     with working_folder(output_dir) as folder:
         place = folder / "rows"
-        prepared = prepare(task, traces, keep, validation, place, progress=progress)
+        day = begun_on(folder)
+        prepared = prepare(task, traces, keep, validation, place, day=day, progress=progress)
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
         settings = fingerprint(task) | {"data": prepared.sha256}
         # Runs that are under way on disk hold the examples also where there are none.
@@ -267,6 +269,7 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: 
         asdict(task.config),
         _figures(state),
         _versions(),
+        prepared.template.to_json(),
     )
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)
