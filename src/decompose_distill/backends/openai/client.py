@@ -47,6 +47,12 @@ class _Account:
     unanswered: int = 0
     last: RetryableError | None = None
     route: Route | None = field(default=None, repr=False)
+    sending: bool = False
+
+    @property
+    def lost(self) -> int:
+        """Attempts that ended without an answer and may be billed."""
+        return self.unanswered - self.sending
 
 
 @dataclass(slots=True)
@@ -61,17 +67,23 @@ class Client:
     sleep: Callable[[float], Awaitable[None]]
     answered: bool = False
     """Whether any endpoint ever did."""
+    under_way: dict[str, _Account] = field(default_factory=dict)
 
     async def complete(self, pool: Pool, request: Request) -> Completion:
         """Attempt a request until it is settled; what this raises ends the run."""
-        account = _Account(asyncio.timeout(None))
+        account = self.under_way[request.id] = _Account(asyncio.timeout(None))
         try:
             async with account.deadline:
                 completion = await self._retry(pool, request, account)
+        except BackendError as error:
+            error.unanswered = {name: each.lost for name, each in self.under_way.items()}
+            raise
         except TimeoutError:
             found = f"not settled in {self.deadline:g} seconds and {account.attempts} attempts"
             last = f", last: {account.last}" if account.last else ""
             completion = failed(request, found + last)
+        finally:
+            self.under_way.pop(request.id, None)
         if account.unanswered:
             return replace(completion, unanswered=account.unanswered)
         return completion
@@ -140,15 +152,18 @@ class Client:
 
     async def _post(self, route: Route, body: bytes, account: _Account) -> Answer:
         account.unanswered += 1
+        account.sending = True
         try:
             async with asyncio.timeout(self.timeout):
                 answer = await route.connections.post(body)
             account.unanswered -= answer.status < 500  # a 5xx may hide work that is billed
+            account.sending = False
             return answer
         except TimeoutError:
             cause: Exception = TimeoutError(f"no answer in {self.timeout:g} seconds")
         except TROUBLE as error:
             cause = type(error)(str(error))  # without the frames, as these hold the key
+        account.sending = False
         account.unanswered -= isinstance(cause, NOT_SENT)
         unreachable = isinstance(cause, httpcore2.ConnectError | httpcore2.ConnectTimeout)
         what = "cannot be reached" if unreachable else "did not answer"
