@@ -8,7 +8,6 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -94,9 +93,10 @@ def plan(
     """Forecast what collect with the same options takes, and send nothing."""
     import decompose_distill as dd
     from decompose_distill.backend import sampling_for
+    from decompose_distill.cost.ledger import read_budget
     from decompose_distill.cost.pricing import format_usd, read_prices
 
-    given = read_prices(prices) if prices else {}
+    given, budget = read_prices(prices) if prices else {}, read_budget(budget_usd)
     sampling = partial(sampling_for, temperature=temperature, max_new_tokens=max_new_tokens)
     batches = f"{output or questions}.batches" if batch else None
     load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
@@ -104,14 +104,14 @@ def plan(
     asked = dd.load_questions(questions)
     forecast = dd.plan(pipeline, asked, output, samples=samples, solves=solves, prices=given)
     _say(str(forecast))
-    if budget_usd is not None and forecast.usd is not None:
+    if budget is not None and forecast.usd is not None:
         verdicts = (
             (forecast.usd.high, "is more than all this is expected to cost"),
             (forecast.usd.expected, "may be reached before the end"),
             (0.0, "will be reached before the end"),
         )
-        verdict = next(words for usd, words in verdicts if budget_usd >= usd)
-        _say(f"the budget of {format_usd(Decimal(str(budget_usd)))} {verdict}")
+        verdict = next(words for usd, words in verdicts if budget >= usd)
+        _say(f"the budget of {format_usd(budget)} {verdict}")
 
 
 @app.command()

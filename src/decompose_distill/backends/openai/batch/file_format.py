@@ -96,8 +96,8 @@ def _answered(
             return decode(request, body, secret, source, provider)
         except RetryableError as error:
             return Again(str(error), unanswered=True)
-    error = read_error(status, httpx2.Headers(), body, secret)
-    words = f"HTTP {status}: {error.words}"
-    if error.verdict in ("again", "later"):
-        return Again(words, unanswered=error.status >= 500 > status)
-    return Refused(error, failed(request, f"{source}: {words}"))
+    refusal = read_error(status, httpx2.Headers(), body, secret)
+    words = f"HTTP {status}: {refusal.words}"
+    if refusal.verdict in ("again", "later"):
+        return Again(words, unanswered=refusal.status >= 500 > status)
+    return Refused(refusal, failed(request, f"{source}: {words}"))
