@@ -14,6 +14,7 @@ from decompose_distill.errors import ConfigError, DataError
 
 Finish = Literal["stop", "length", "error"]
 Stage = Literal["decompose", "solve"]
+Role = Literal["decomposer", "solver"]
 
 
 class Keyed(Protocol):

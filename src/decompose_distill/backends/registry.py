@@ -21,6 +21,7 @@ def load_backend(
     name: str,
     *,
     base_url: str | None = None,
+    api_key_env: str | None = None,
     max_in_flight: int | None = None,
     batches: str | Path | None = None,
 ) -> Backend:
@@ -33,6 +34,7 @@ def load_backend(
     Args:
         name: Scheme and model, such as `openai:gpt-4.1-mini`.
         base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
+        api_key_env: Environment variable that holds the key of an `openai:` server.
         max_in_flight: Requests that an `openai:` server is to work on at once.
         batches: File of what was submitted, such as `traces.jsonl.batches`; with it an `openai:`
             server is used through its batch interface.
@@ -49,7 +51,12 @@ def load_backend(
     scheme, _, model = name.partition(":")
     if not model:
         raise ConfigError(f"backend {name!r} must be written 'scheme:model', as 'openai:gpt-4.1'")
-    options = {"base_url": base_url, "max_in_flight": max_in_flight, "batches": batches}
+    options = {
+        "base_url": base_url,
+        "api_key_env": api_key_env,
+        "max_in_flight": max_in_flight,
+        "batches": batches,
+    }
     given = {option: value for option, value in options.items() if value is not None}
     if given and scheme != "openai":
         raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
@@ -62,6 +69,19 @@ def load_backend(
         refused = error.with_traceback(None)
     del base_url, options, given  # out of the reports that show local variables
     raise refused
+
+
+def installed_backends() -> dict[str, str]:
+    """Where the backends that are installed come from, by scheme.
+
+    Example:
+        >>> sorted(installed_backends())[:3]
+        ['hf', 'openai', 'replay']
+    """
+    from importlib.metadata import entry_points
+
+    points = entry_points(group="decompose_distill.backends")
+    return {**{point.name: point.value for point in points}, **_BUILT_IN}
 
 
 def _factory(scheme: str) -> Callable[..., Backend]:
