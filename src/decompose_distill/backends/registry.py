@@ -40,6 +40,7 @@ def load_backend(
         name: Scheme and model, such as `openai:gpt-4.1-mini`; the endpoint may stand behind it,
             as in `openai:my-model@http://localhost:8000/v1`.
         base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
+        api_key_env: Environment variable that holds the key of an `openai:` server.
         max_in_flight: Requests that an `openai:` server is to work on at once.
         batches: File of what was submitted, such as `traces.jsonl.batches`; with it an `openai:`
             server is used through its batch interface.
@@ -93,6 +94,19 @@ def _split_address(model: str) -> tuple[str, str | None]:
     """Model and endpoint of `model@http://host/v1`; a model's name may hold an `@` itself."""
     address = re.search(r"@(https?://.*)", model)
     return (model[: address.start()], address[1]) if address else (model, None)
+
+
+def installed_backends() -> dict[str, str]:
+    """Where the backends that are installed come from, by scheme.
+
+    Example:
+        >>> sorted(installed_backends())[:3]
+        ['hf', 'openai', 'replay']
+    """
+    from importlib.metadata import entry_points
+
+    points = entry_points(group="decompose_distill.backends")
+    return {**{point.name: point.value for point in points}, **_BUILT_IN}
 
 
 def _factory(scheme: str) -> Callable[..., Backend]:
