@@ -40,7 +40,6 @@ def load_backend(
         name: Scheme and model, such as `openai:gpt-4.1-mini`; the endpoint may stand behind it,
             as in `openai:my-model@http://localhost:8000/v1`.
         base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
-        api_key_env: Environment variable that holds the key of an `openai:` server.
         max_in_flight: Requests that an `openai:` server is to work on at once.
         batches: File of what was submitted, such as `traces.jsonl.batches`; with it an `openai:`
             server is used through its batch interface.

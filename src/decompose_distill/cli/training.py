@@ -17,8 +17,8 @@ from decompose_distill.cli.options import (
 )
 from decompose_distill.cli.settings import Only, Option
 from decompose_distill.errors import CheckpointError, ConfigError
+from decompose_distill.keys import fingerprint
 from decompose_distill.training.config import DistillConfig
-from decompose_distill.types import fingerprint
 
 if TYPE_CHECKING:
     from decompose_distill.training.data.preparation import Prepared, Task
