@@ -235,6 +235,7 @@ def _read(row: Mapping[str, Any]) -> Manifest:
     if row["target"] not in TARGETS.get(row["role"], ()):
         raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
     prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
-    rest = (row[name] for name in ("base_model", "data", "config", "figures", "versions"))
-    later = {name: row[name] for name in ("template", "files") if name in row}
-    return Manifest(row["role"], row["target"], prompt, sampling, *rest, **later)
+    always = ("base_model", "data", "config", "figures", "versions")
+    rest: dict[str, Any] = {name: row[name] for name in always}
+    rest |= {name: row[name] for name in ("template", "files") if name in row}
+    return Manifest(row["role"], row["target"], prompt, sampling, **rest)

@@ -8,10 +8,13 @@ import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer
 
+from decompose_distill.data import after_marker
 from decompose_distill.errors import TrainingError
 from decompose_distill.models.chat_template import (
     control_tokens,
@@ -19,7 +22,7 @@ from decompose_distill.models.chat_template import (
     neutralize,
     prompt_ids,
 )
-from decompose_distill.training.data.batching import Batch, collate
+from decompose_distill.training.data.batching import Batch, lay_end_to_end
 from decompose_distill.training.data.examples import Example
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.data.tokenization import TokenizedExample
@@ -110,7 +113,7 @@ def _letters(text: str) -> str:
 def _leak(example: Example) -> str | None:
     asked = "\n".join(each.content for each in example.messages if each.role == "user")
     for gold in example.golds:
-        answer = gold.rpartition("####")[2].strip()
+        answer = after_marker(gold)
         pattern = _ANSWER.format(gold=re.escape(answer))
         if answer and re.search(pattern, asked, re.IGNORECASE):
             return f"its prompt gives the answer {answer!r} away"
@@ -136,7 +139,7 @@ def audit_rows(
         _all_the_same(train),
         _repeated(train, max_duplicates),
         _overlap(train, validation),
-        end_masked(collate(train[:SHOWN]), train[:SHOWN]),
+        end_masked(lay_end_to_end(train[:SHOWN], torch.device("cpu")), train[:SHOWN]),
         _template_lost(tokenizer),
     )
     if reason := next(filter(None, faults), None):
@@ -181,12 +184,10 @@ def _overlap(train: TokenDataset, validation: TokenDataset) -> str | None:
 
 
 def end_masked(batch: Batch, rows: Sequence[TokenizedExample]) -> str | None:
-    """Whether padding takes an end token out of the loss, as where both are the same token."""
-    for place, row in enumerate(rows):
-        if (
-            int(batch.targets[place].sum()) != row.targets
-            or not batch.targets[place, len(row.ids) - 1]
-        ):
+    """Whether a batch leaves an end token out of the loss, as where it also pads."""
+    trained = iter(batch.labels.tolist())
+    for row in rows:
+        if tuple(islice(trained, row.targets)) != row.ids[row.start :]:
             return f"trace {row.name}: padding hides some of its trained tokens"
     return None
 
