@@ -135,7 +135,10 @@ def distill(
         day = begun_on(folder)
         prepared = prepare(task, traces, keep, validation, place, day=day, progress=progress)
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
-        settings = fingerprint(task) | {"data": prepared.sha256}
+        settings = fingerprint(task) | {
+            "data": prepared.sha256,
+            "template": prepared.template.to_json(),
+        }
         # Runs that are under way on disk hold the examples also where there are none.
         settings["prompt"] = {"examples": [], **settings["prompt"]}
         begin(folder, settings)
