@@ -35,8 +35,8 @@ class Family:
     @property
     def source(self) -> str:
         """Where tokenizer and template are from, in words."""
-        tokenizer = "its own" if self.tokenizer else "a small one"
-        template = "its own" if self.template or self.tokenizer not in (None, "llama2") else "plain"
+        tokenizer = "real" if self.tokenizer else "small"
+        template = "real" if self.template or self.tokenizer not in (None, "llama2") else "plain"
         return f"{tokenizer} / {template}"
 
     def make(self, place: Path) -> Path:
