@@ -94,8 +94,8 @@ def _answered(
     if 200 <= status < 300 and not holds_error(body):
         try:
             return decode(request, body, secret, source, provider)
-        except RetryableError as error:
-            return Again(str(error), unanswered=True)
+        except RetryableError as gave_up:
+            return Again(str(gave_up), unanswered=True)
     error = read_error(status, httpx2.Headers(), body, secret)
     words = f"HTTP {status}: {error.words}"
     if error.verdict in ("again", "later"):
