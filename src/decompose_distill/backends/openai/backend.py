@@ -1,18 +1,22 @@
 """Any OpenAI-compatible server as a backend: httpcore2 for the wire, tenacity for the retries.
 
-| What comes back                         | What becomes of it                             |
-|-----------------------------------------|------------------------------------------------|
-| 200, `finish_reason` stop or length     | the completion                                 |
-| 200, anything else                      | `finish="error"`, saying what was found        |
-| 401–405, a redirect, 429 without credit | `BackendError` raised: every request fails     |
-| 408, 409, 425, 429, 5xx, timeout, loss  | tried again, at last `finish="error"`          |
-| 400, 413, 422, any other status         | `finish="error"` with the server's words       |
+| What comes back                         | What becomes of it                              |
+|-----------------------------------------|-------------------------------------------------|
+| 200, an ordinary end or a cut           | the completion                                  |
+| 200, an error in it                     | what its code says                              |
+| 200, anything else                      | `finish="error"`, saying what it was            |
+| 400 or 422 that names a setting         | asked again without it, now and later           |
+| 401–405, a redirect, no credit          | `BackendError` raised: every request fails      |
+| a wait of over a minute, a daily quota  | `BackendUnavailable` raised, with its words     |
+| 408, 409, 425, 429, 5xx, timeout, loss  | tried again, at last `finish="error"`           |
+| 400, 413, 422, any other status         | `finish="error"` with the server's words        |
 | no connection, and never one before     | tried briefly, then `BackendUnavailable` raised |
 
-Beside this file: `attempts` tries one request until it is settled, over a route that `endpoints`
-chooses; `pacing` says when it may go, from what `retry_after` reads; `breaker` gives a broken
-server a rest; `wire` writes and reads bodies, `connections` sends them, `flight` runs all this
-on an event loop in a thread.
+Beside this file, in the order of a request: `event_loop` runs all this in a thread; `client` tries
+one request until it is settled, over a route that `endpoints` chooses; `rate_control` says when it
+may go and `circuit_breaker` gives a broken server a rest; `dialect` writes its body as `providers`
+want it and learns what the server refuses; `connections` sends it; `server_errors`, `retry_after`
+and `replies` read what comes back, and `secrets` makes it fit to be shown.
 """
 
 import asyncio
