@@ -166,7 +166,8 @@ LAYOUTS = (
     Layout("BIG-bench", _has("inputs", "targets"), task_layouts.read_big_bench_hub),
     Layout("MATH", task_layouts.is_mathematics, task_layouts.read_mathematics),
     Layout("GPQA", task_layouts.has_correct_answer, task_layouts.read_correct_answer),
-    Layout("ARC", lambda row: isinstance(row.get("question"), dict), task_layouts.read_stem),
+    Layout("TruthfulQA", _has("question", "mc1_targets"), task_layouts.read_truthful),
+    Layout("ARC", task_layouts.has_stem, task_layouts.read_stem),
     Layout("StrategyQA", _is_strategy, task_layouts.read_strategy),
     Layout("own names", lambda row: any(map(row.__contains__, _SPELLINGS["question"])), _read_own),
 )
