@@ -24,7 +24,6 @@ from decompose_distill import (
 )
 from decompose_distill.evaluation.results import Report, to_table
 from decompose_distill.evaluation.statistics import (
-    bootstrap_mean,
     mcnemar,
     sign_flip,
     wilson,
@@ -166,13 +165,6 @@ def test_mcnemar_holds_for_thousands_of_pairs() -> None:
     assert 0 <= mcnemar(3000, 2000) < 1e-10
 
 
-def test_bootstrap_agrees_with_the_normal_interval_on_many_values() -> None:
-    values = [0.2, 0.8] * 200
-    low, high = bootstrap_mean(values)
-
-    assert (low, high) == pytest.approx((0.5 - 0.0294, 0.5 + 0.0294), abs=0.003)
-
-
 def test_a_clear_difference_is_significant_and_none_is_not() -> None:
     assert sign_flip([0.3, 0.5, 0.4] * 20) < 0.0001
     assert sign_flip([0.5, -0.5] * 30) > 0.5
@@ -211,6 +203,16 @@ def test_a_malformed_question_is_named_with_file_and_line(
     with pytest.raises(DataError) as caught:
         load_questions(path)
     assert str(caught.value).startswith(f"{path}:2: {fault}")
+
+
+def test_two_questions_of_one_id_are_not_measured_as_one() -> None:
+    pipeline = Pipeline(None, Says({"How many legs have 3 ants?": "18"}))
+    ants = Question("How many legs have 3 ants?", answer="18", id="1")
+    spiders = Question("How many legs have 2 spiders?", answer="16", id="1")
+
+    assert evaluate(pipeline, [ants, ants], progress=False).n == 1
+    with pytest.raises(DataError, match="two different questions have the id '1'"):
+        evaluate(pipeline, [ants, spiders], progress=False)
 
 
 def test_a_missing_or_empty_file_of_questions_is_refused(tmp_path: Path) -> None:

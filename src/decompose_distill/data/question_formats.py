@@ -143,7 +143,8 @@ def _accepted(plain: Row, answers: Any) -> list[Any]:
         answers = answers["text"]
     answers = of_kind(answers or [], list, "answers")
     texts = [each["text"] if isinstance(each, dict) else each for each in answers]
-    return [*(answer if isinstance(answer, list) else [answer]), *texts]
+    known = answer if isinstance(answer, list) else [answer]
+    return [gold for gold in (*known, *texts) if gold is not None]
 
 
 def _has(*names: str) -> Callable[[Row], bool]:

@@ -116,11 +116,15 @@ def read_big_bench(row: Row) -> Row:
     scores, target = row.get("target_scores"), row.get("target")
     if not scores:
         return with_golds(question, target if isinstance(target, list) else [target], "target")
-    points = of_kind(scores, dict, "target_scores").values()
-    most = max(of_kind(each, int | float, "target_scores") for each in points)
-    best = [option for option, score in scores.items() if score == most]
+    scores = of_kind(scores, dict, "target_scores")
+    points = {option: _points(score) for option, score in scores.items()}
+    best = [option for option, score in points.items() if score == max(points.values())]
     options = texts_of(scores, "target_scores")
     return with_golds(question | {"options": options}, best, "target_scores")
+
+
+def _points(score: object) -> float:
+    return float(score) if isinstance(score, int) else of_kind(score, float, "target_scores")
 
 
 def read_big_bench_hub(row: Row) -> Row:
@@ -131,7 +135,7 @@ def read_big_bench_hub(row: Row) -> Row:
         >>> read_big_bench_hub(row | {"multiple_choice_targets": ["yes", "no"]})["answer"]
         ['yes']
     """
-    question = {"question": of_kind(row["inputs"], str, "inputs")}
+    question: Row = {"question": of_kind(row["inputs"], str, "inputs")}
     options = of_kind(row.get("multiple_choice_targets") or [], list, "multiple_choice_targets")
     if not all(str(option) in question["question"] for option in options):
         question["options"] = texts_of(options, "multiple_choice_targets")

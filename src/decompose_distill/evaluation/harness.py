@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from decompose_distill import scores
 from decompose_distill.console import progress_bar
+from decompose_distill.data import unique_questions
 from decompose_distill.evaluation.contamination import find_overlap
 from decompose_distill.evaluation.results import Report, Result, named_results, score_trace
 from decompose_distill.pipelines.pipeline import Pipeline
@@ -33,6 +34,7 @@ def evaluate(
 
     Raises:
         BackendError: The backend refused for good.
+        DataError: Two different questions have one id.
         ConfigError: The score gave something else than a number from 0 to 1 or `None`.
 
     Example:
@@ -43,13 +45,13 @@ def evaluate(
         >>> print(evaluate(pipeline, questions, progress=False))
         pipeline: exact 100.0 % [20.7, 100.0] (n = 1)
     """
-    unique = {question.id: question for question in questions}
-    overlap = None if trained_on is None else find_overlap(trained_on, unique.values())
+    unique = unique_questions(questions)
+    overlap = None if trained_on is None else find_overlap(trained_on, unique)
     if overlap:
         warnings.warn(f"{name}: contaminated, {overlap}", stacklevel=2)
     results: list[Result] = []
     with progress_bar(name, len(unique), "question", show=progress) as bar:
-        for trace in pipeline.run(unique.values()):
+        for trace in pipeline.run(unique):
             results.append(Result(trace, score_trace(trace, score)))
             bar.update()
     return Report(name, *named_results(score, tuple(results)), overlap)

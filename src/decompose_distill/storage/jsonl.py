@@ -278,7 +278,7 @@ def typed(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     """
     value = row.get(name)
     if type(value) is kind:  # exactly, as a bool is an int too; JSON makes no subclasses
-        if kind is float and not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise DataError(f"{where}: field {name!r} must be a finite number, not {value}")
         return value
     if name not in row:

@@ -111,6 +111,11 @@ def decode_trace(line: str | bytes, where: str) -> Trace:
         DataError: The line is no trace of this schema.
     """
     row = decode_object(line, where)
+    if "schema" not in row:
+        raise DataError(
+            f"{where}: missing field 'schema', so this is no trace: collect writes traces, "
+            "load_questions reads questions, import_traces training data"
+        )
     schema = typed(row, "schema", int, where)
     if schema != SCHEMA:
         raise DataError(f"{where}: schema {schema}; this version reads schema {SCHEMA}")

@@ -17,17 +17,19 @@ from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.loading import (
     context_window,
     end_tokens,
-    load_model,
+    load_student,
     recompute_activations,
 )
 from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
     Manifest,
     check_output_dir,
+    check_student,
     publish,
     save_student,
     working_folder,
 )
+from decompose_distill.training.checkpoints.full_disk import telling_full_disk
 from decompose_distill.training.checkpoints.hub_upload import check_push, push
 from decompose_distill.training.checkpoints.model_card import base_licence, model_card
 from decompose_distill.training.checkpoints.reload_check import snapshot, verify_reload
@@ -127,7 +129,8 @@ def distill(
     config = task.config
     output_dir = check_output_dir(output_dir)
     _check_extras(config, report_to, push_to_hub)
-    with working_folder(output_dir) as folder:
+    check_student(student)
+    with telling_full_disk(output_dir), working_folder(output_dir) as folder:
         place = folder / "rows"
         day = begun_on(folder)
         prepared = prepare(task, traces, keep, validation, place, day=day, progress=progress)
@@ -177,7 +180,7 @@ def _train(
 
 def _load(student: str, config: DistillConfig) -> Any:
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = load_model(student, dtype=dtype)
+    model = load_student(student, dtype=dtype)
     if config.gradient_checkpointing:
         recompute_activations(model)
     return model

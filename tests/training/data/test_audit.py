@@ -182,6 +182,20 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(
         audit_rows(tokenizer, config, train, none, 0.5)
 
 
+def test_a_token_that_only_the_tokenizer_knows_is_no_matter_while_it_is_not_used(
+    tokenizer: Any, tiny_dir: Path, rows: list[TokenizedExample], tmp_path: Path
+) -> None:
+    config, train = load_config(tiny_dir), write_rows(rows, tmp_path)
+    none = train.where(np.zeros(len(rows), bool))
+    tokenizer.add_tokens(["<image>"], special_tokens=True)  # as Gemma 3's, past the vocabulary
+    audit_rows(tokenizer, config, train, none, 0.5)
+    tokenizer.pad_token = "<image>"
+
+    assert len(tokenizer) == config.vocab_size + 1
+    with pytest.raises(TrainingError, match=rf"number {config.vocab_size} is used"):
+        audit_rows(tokenizer, config, train, none, 0.5)
+
+
 def test_a_chat_template_that_is_lost_on_saving_is_caught(
     tiny_dir: Path, rows: list[TokenizedExample], tmp_path: Path, tokenizer: Any
 ) -> None:

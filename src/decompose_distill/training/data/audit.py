@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from decompose_distill.data import after_marker
 from decompose_distill.errors import TrainingError
 from decompose_distill.models.chat_template import (
     control_tokens,
@@ -112,7 +113,7 @@ def _letters(text: str) -> str:
 def _leak(example: Example) -> str | None:
     asked = "\n".join(each.content for each in example.messages if each.role == "user")
     for gold in example.golds:
-        answer = gold.rpartition("####")[2].strip()
+        answer = after_marker(gold)
         pattern = _ANSWER.format(gold=re.escape(answer))
         if answer and re.search(pattern, asked, re.IGNORECASE):
             return f"its prompt gives the answer {answer!r} away"
@@ -146,12 +147,14 @@ def audit_rows(
 
 
 def _vocabulary_disagrees(tokenizer: Any, config: Any, train: TokenDataset) -> str | None:
-    size, needed = config.get_text_config().vocab_size, train.largest_id + 1
-    if max(needed, len(tokenizer)) <= size:
+    """By the tokens used: Gemma 3 has one for images that its text models do not know."""
+    size = config.get_text_config().vocab_size
+    largest = max(train.largest_id, end_of_turn(tokenizer), tokenizer.pad_token_id)
+    if largest < size:
         return None
     return (
-        f"the tokenizer has {max(needed, len(tokenizer))} tokens, the model only {size}: "
-        "they do not belong together"
+        f"the tokenizer has {len(tokenizer)} tokens, the model only {size}, and number {largest} "
+        "is used: they do not belong together"
     )
 
 
@@ -193,7 +196,7 @@ def _template_lost(tokenizer: Any) -> str | None:
     chat = (Message("system", "Split."), Message("user", "How old are Ada and Bob?"))
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
-        saved = AutoTokenizer.from_pretrained(folder)
+        saved = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if saved.chat_template and prompt_ids(saved, chat) == prompt_ids(tokenizer, chat):
         return None
     return "the chat template is lost or changed when the tokenizer is saved"
