@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from decompose_distill.backend import Backend, info_of
+from decompose_distill.backend import Backend, ContractError, completions, info_of
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
 from decompose_distill.cost.ledger import Ledger
@@ -102,12 +102,14 @@ class MeteredBackend:
         under_way: dict[str, Reservation] = {}
         try:
             while True:
-                for completion in self.backend.generate(self._affordable(supply, under_way)):
+                for completion in completions(self.backend, self._affordable(supply, under_way)):
                     self._settle(completion, under_way.pop(completion.id, None))
                     yield completion
                 if not supply.held:
                     break
                 self._make_room(supply)
+        except ContractError:
+            raise  # it has answered, and who knows what
         except BackendError as error:
             if not self._answered and not self.info.batch:  # a batch goes on without us
                 self._release(under_way, error)

@@ -1,7 +1,7 @@
 """The command line: each command a few lines over the public API.
 
 Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 3 the budget is used up,
-130 stopped by Ctrl-C.
+130 stopped by Ctrl-C, 143 by SIGTERM.
 """
 
 import json
@@ -16,6 +16,7 @@ import typer
 
 from decompose_distill.cli.experiments import paper_command, report_command
 from decompose_distill.cli.interop import export_command, import_command
+from decompose_distill.console import exit_code, printable
 from decompose_distill.errors import (
     BudgetExceeded,
     ConfigError,
@@ -160,9 +161,9 @@ def collect(
             budget_usd=budget_usd,
             prices=given,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         _say(f"stopped; {output} keeps what was collected, the same command goes on from there")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(stopped)) from None
     _say(str(done))
     if done.asked and done.failed.total() == done.asked:
         raise typer.Exit(1)
@@ -255,9 +256,9 @@ def distill(
             report_to=report_to,
             push_to_hub=push_to_hub,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         _say("stopped; the same command goes on from the last state that was saved")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(stopped)) from None
     _say(str(checkpoint))
 
 
@@ -298,7 +299,7 @@ def main() -> None:
     try:
         app()
     except DecomposeDistillError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         sys.exit(_exit_code(error))
 
 
@@ -309,4 +310,4 @@ def _exit_code(error: DecomposeDistillError) -> int:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)

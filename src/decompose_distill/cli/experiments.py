@@ -11,6 +11,7 @@ import typer
 from decompose_distill import scores
 from decompose_distill.backend import sampling_for
 from decompose_distill.backends.registry import load_backend
+from decompose_distill.console import exit_code, printable
 from decompose_distill.cost.pricing import read_prices
 from decompose_distill.errors import ConfigError
 from decompose_distill.pipelines.decomposer import Decomposer
@@ -100,9 +101,9 @@ def paper_command(
             usd_per_hour=_usd(usd_per_hour),
             say=_say_and_stop if plan else _say,
         )
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         _say(f"stopped; {output_dir} keeps what is finished, the same command goes on from there")
-        raise typer.Exit(130) from None
+        raise typer.Exit(exit_code(stopped)) from None
 
 
 def report_command(
@@ -170,7 +171,7 @@ def _usd(text: str | None) -> Decimal | None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)
 
 
 def _say_and_stop(line: str) -> None:

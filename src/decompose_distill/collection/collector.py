@@ -10,7 +10,7 @@ from pathlib import Path
 
 from decompose_distill.backends.caching import CachingBackend, CompletionStore
 from decompose_distill.backends.metering import MeteredBackend
-from decompose_distill.collection.trace_index import TraceIndex
+from decompose_distill.collection.trace_index import TraceIndex, unique_questions
 from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
 from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_budget
@@ -18,6 +18,7 @@ from decompose_distill.cost.pricing import Price, add_usd, show_usd
 from decompose_distill.errors import BudgetExceeded
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
+from decompose_distill.storage.jsonl import beside
 from decompose_distill.storage.traces import TraceStore, scan_traces
 from decompose_distill.types import Decomposition, Question, Trace, Usage
 
@@ -97,10 +98,11 @@ def collect(
             budget and no price, or a role has no identity or hides a backend.
         BudgetExceeded: The budget has no room for another request; what was finished is in the
             file, and a call with a larger budget goes on from there.
-        DataError: The file holds something else than traces, or cannot be written.
+        DataError: The file holds something else than traces, or cannot be written, or two
+            different questions have one id.
         BackendError: The backend refused for good; what was finished is in the file.
-        KeyboardInterrupt: Ctrl-C was pressed and what was under way is finished; pressed twice,
-            that is left behind.
+        KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM came, and what was under way is
+            finished; at the second time that is left behind.
 
     Example:
         >>> import tempfile
@@ -116,8 +118,8 @@ def collect(
     budget = read_budget(budget_usd)
     _check(pipeline, solves, prices or {}, budgeted=budget is not None)
     given = list(questions)
-    unique = {question.id: question for question in given}
-    layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
+    unique = unique_questions(given)
+    layout = TraceIndex(unique, samples, solves, pipeline.key)
     asked, failed = 0, Counter[str]()
     with TraceStore(path) as journal:
         for begins, trace in scan_traces(path):
@@ -125,7 +127,7 @@ def collect(
         found = layout.answered
         bar = progress_bar("collecting", len(layout), "trace", done=layout.settled, show=progress)
         with (
-            CompletionStore(f"{path}.requests") as requests,
+            CompletionStore(beside(path, ".requests")) as requests,
             Ledger(ledger_path(path), budget_usd=budget, prices=prices) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),
@@ -235,8 +237,7 @@ def _interruptible(path: str | Path) -> Iterator[Callable[[], bool]]:
     try:
         with deferred_interrupt("finishing what is under way") as stopped:
             yield stopped
-            if stopped():
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:
+            stopped.check()
+    except KeyboardInterrupt as interrupt:
         words = f"{path} keeps what was collected; the same call goes on from there"
-        raise KeyboardInterrupt(words) from None
+        raise type(interrupt)(words) from None

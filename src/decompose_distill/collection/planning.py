@@ -9,7 +9,7 @@ from statistics import fmean
 
 from decompose_distill.backend import Backend, BackendInfo, info_of
 from decompose_distill.backends.metering import most_tokens
-from decompose_distill.collection.trace_index import TraceIndex
+from decompose_distill.collection.trace_index import TraceIndex, unique_questions
 from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats, count_characters
 from decompose_distill.cost.forecast import Plan, RoleForecast
 from decompose_distill.cost.ledger import find_price, ledger_path
@@ -68,7 +68,8 @@ def plan(
         prices: Prices by model, before those of the table.
 
     Raises:
-        DataError: The file holds something else than traces.
+        DataError: The file holds something else than traces, or two different questions have
+            one id.
 
     Example:
         >>> from decompose_distill.backends.scripted import ScriptedBackend
@@ -77,7 +78,7 @@ def plan(
         >>> forecast.missing, forecast.usd.expected
         (3, 0.0)
     """
-    unique = {question.id: question for question in questions}
+    unique = {question.id: question for question in unique_questions(questions)}
     layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
     seen = {"decomposer": TokenStats(), "solver": TokenStats()}
     if path is not None and Path(path).exists():

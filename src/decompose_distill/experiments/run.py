@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from decompose_distill import scores
+from decompose_distill.collection.trace_index import unique_questions
 from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.ledger import read_budget
 from decompose_distill.cost.pricing import Price
@@ -17,7 +18,7 @@ from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.results import Report
 from decompose_distill.experiments.forecast import describe_plan
 from decompose_distill.experiments.measurement import SeedRun, measure
-from decompose_distill.experiments.setup import TEST, ExperimentSetup, answerable, check, unique
+from decompose_distill.experiments.setup import TEST, ExperimentSetup, answerable, check
 from decompose_distill.experiments.student import Student
 from decompose_distill.experiments.study_builder import build_study, make_cell, overlaps, warn
 from decompose_distill.experiments.tables import cell_line, grid, header
@@ -126,8 +127,8 @@ def paper(
         pipeline.decomposer,
         columns_given,
         student if isinstance(student, Student) else Student(student),
-        unique(train),
-        {TEST: unique(test)} | {name: unique(asked) for name, asked in (transfer or {}).items()},
+        unique_questions(train),
+        _splits(test, transfer or {}),
         answerable(choose(rows, columns, tuple(further)), columns_given),
         tuple(seeds),
         score,
@@ -173,6 +174,12 @@ def _run(setup: ExperimentSetup, title: str, found: Mapping[str, Overlap], say: 
     save_study(study, setup.output_dir)
     say(f"\n{write_report(study, setup.output_dir)}")
     return study
+
+
+def _splits(
+    test: Iterable[Question], transfer: Mapping[str, Iterable[Question]]
+) -> dict[str, tuple[Question, ...]]:
+    return {name: unique_questions(asked) for name, asked in {TEST: test, **transfer}.items()}
 
 
 def _nothing_for(training: Training, name: str) -> str:

@@ -185,20 +185,3 @@ def _check_golds(argument: str, questions: Sequence[Question]) -> None:
             f"{argument}: none of its {len(questions)} questions has a gold answer, so nothing "
             "could be scored: give the field 'answer'"
         )
-
-
-def unique(questions: Iterable[Question]) -> tuple[Question, ...]:
-    """Each question once, the first of its id.
-
-    Raises:
-        DataError: Two questions that ask something else have one id.
-    """
-    found: dict[str, Question] = {}
-    for question in questions:
-        first = found.setdefault(question.id, question)
-        if (first.text, first.context) != (question.text, question.context):
-            raise DataError(
-                f"two different questions have the id {question.id!r}, {first.text!r} and "
-                f"{question.text!r}: give each one of its own, or none"
-            )
-    return tuple(found.values())
