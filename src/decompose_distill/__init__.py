@@ -58,6 +58,7 @@ if typing.TYPE_CHECKING:
     from decompose_distill.data.questions import load_questions
     from decompose_distill.evaluation.harness import evaluate
     from decompose_distill.evaluation.results import Comparison, Report
+    from decompose_distill.experiments.config import PaperConfig
     from decompose_distill.experiments.run import paper
     from decompose_distill.experiments.student import Student
     from decompose_distill.interop.exporting import export_traces
@@ -85,6 +86,7 @@ __all__ = [
     "Failure",
     "Message",
     "MissingExtraError",
+    "PaperConfig",
     "ParseError",
     "Pipeline",
     "Plan",
@@ -128,6 +130,7 @@ _get, _ = lazy(
         "data.questions": ("load_questions",),
         "evaluation.harness": ("evaluate",),
         "evaluation.results": ("Comparison", "Report"),
+        "experiments.config": ("PaperConfig",),
         "experiments.run": ("paper",),
         "experiments.student": ("Student",),
         "interop.exporting": ("export_traces",),

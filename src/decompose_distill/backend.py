@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, runtime_checkable
 
 from decompose_distill.errors import BackendError, ConfigError
-from decompose_distill.types import Completion, Finish, Request, Sampling, Usage, fingerprint_line
+from decompose_distill.keys import fingerprint_line
+from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
 
 if TYPE_CHECKING:
     from decompose_distill.cost.pricing import Price

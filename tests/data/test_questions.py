@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from decompose_distill import ConfigError, DataError, MissingExtraError, Question, load_questions
-from decompose_distill.cli.experiments import _load
+from decompose_distill.cli.options import Reading
 
 NO_DATE = {"day": "", "month": "", "year": ""}
 DROP = {
@@ -191,19 +191,23 @@ def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
     [
         (
             "a.jsonl",
-            '{"paragraphs": [{}], "question": "x", "id": "m"}',
-            ":1: missing field 'title'",
+            '{"paragraphs": [{"title": "T"}], "question": "x", "id": "m"}',
+            ":1: field 'paragraphs': a passage needs one of sentences, paragraph_text",
         ),
-        ("a.json", '[{"passage": "P.",\n"question": "x"}]', ": row 1: missing field 'answer'"),
+        (
+            "a.json",
+            '[{"passage": "P.",\n"question": "x", "answer": {}}]',
+            ": row 1: missing field 'number' of DROP; of a file of your own, name the fields",
+        ),
         (
             "a.jsonl",
-            '{"passage": "P.", "question": "Is it?", "answer": true}',
+            '{"passage": "P.", "question": "Is it?", "query_id": "q", "answer": true}',
             ":1: field 'answer' must be dict, not bool; of a file of your own, name the fields",
         ),
         (
             "a.jsonl",
-            '{"paragraphs": ["P."], "question": "x", "id": "m"}',
-            ":1: field 'paragraphs' must hold objects, not str; of a file of your own",
+            '{"paragraphs": [3], "question": "x", "id": "m"}',
+            ":1: field 'paragraphs' must hold passages, not int; of a file of your own",
         ),
         ("a.csv", "question,answer\nx\n", ":2: 1 cells, where 2 are named"),
         ("a.jsonl.gz", "\x1f\x8bnonsense", "a.jsonl.gz: cannot be read: "),
@@ -253,7 +257,7 @@ def test_a_folder_named_as_a_dataset_does_not_hide_it(
     monkeypatch.setitem(sys.modules, "datasets", stand_in)
 
     assert load_questions("gsm8k") == (Question("test"),)
-    assert _load("gsm8k", "train") == (Question("train"),)
+    assert Reading().load("gsm8k", "train") == (Question("train"),)
 
 
 def test_whatever_the_hub_fails_with_is_told_as_an_error_of_data(

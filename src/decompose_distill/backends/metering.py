@@ -8,7 +8,7 @@ from decompose_distill.backend import Backend, ContractError, completions, info_
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
 from decompose_distill.cost.ledger import Ledger
-from decompose_distill.cost.pricing import show_usd
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.errors import (
     BackendError,
     BackendUnavailable,
@@ -177,11 +177,11 @@ class MeteredBackend:
     def _refusal(self, request: Request) -> str:
         made, price = self._reservation(request), self.ledger.price(self.role)
         assert price is not None
+        spent, budget = map(format_usd, (self.ledger.spent_usd, self.ledger.budget_usd))
         return (
-            f"{show_usd(self.ledger.spent_usd)} of the budget of {show_usd(self.ledger.budget_usd)}"
-            f" is spent, and the next request of the {self.role} may cost"
-            f" {show_usd(made.usd(price))}: up to {made.most.input_tokens} tokens read and"
-            f" {made.most.output_tokens} written, sent up to {made.attempts} times"
+            f"{spent} of the budget of {budget} is spent, and the next request of the "
+            f"{self.role} may cost {format_usd(made.usd(price))}: up to {made.most.input_tokens} "
+            f"tokens read and {made.most.output_tokens} written, sent up to {made.attempts} times"
         )
 
 

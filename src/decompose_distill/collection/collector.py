@@ -14,7 +14,7 @@ from decompose_distill.collection.trace_index import TraceIndex, unique_question
 from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
 from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_budget
-from decompose_distill.cost.pricing import Price, add_usd, show_usd
+from decompose_distill.cost.pricing import Price, add_usd, format_usd
 from decompose_distill.errors import BudgetExceeded
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
@@ -55,8 +55,9 @@ class Collected:
         parts = [f"{self.found} found", f"{self.asked - self.failed.total()} answered"]
         parts += [f"{self.failed.total()} failed ({reasons})"] if reasons else []
         parts += [f"{self.duplicates} duplicate questions"] if self.duplicates else []
-        parts += [f"{show_usd(self.spent_usd)} spent"] if self.spent_usd != 0 else []
-        parts += [f"{show_usd(self.saved_usd)} saved"] if self.saved_usd else []
+        spent = format_usd(self.spent_usd, unknown="an unknown amount")
+        parts += [f"{spent} spent"] if self.spent_usd != 0 else []
+        parts += [f"{format_usd(self.saved_usd)} saved"] if self.saved_usd else []
         return f"{self.path}: {', '.join(parts)}"
 
 
@@ -179,7 +180,7 @@ def _saved(paying: Mapping[str, CachingBackend], ledger: Ledger) -> Decimal | No
 
 def _note(failed: Counter[str], ledger: Ledger) -> str:
     spent = ledger.spent_usd
-    return f"{failed.total()} failed" + (f", {show_usd(spent)} spent" if spent else "")
+    return f"{failed.total()} failed" + (f", {format_usd(spent)} spent" if spent else "")
 
 
 def _missing(

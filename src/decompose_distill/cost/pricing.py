@@ -102,16 +102,23 @@ def add_usd(parts: Iterable[Decimal | None]) -> Decimal | None:
     return total
 
 
-def show_usd(usd: Decimal | None) -> str:
-    """An amount for people: cents from a dollar on, hundredths of a cent below.
+def format_usd(amount: Decimal | float | None, *, unknown: str = "unknown") -> str:
+    """An amount for people: cents from a dollar on, three significant digits below.
 
     Example:
-        >>> show_usd(Decimal("12.3456")), show_usd(Decimal("0.00321")), show_usd(None)
-        ('$12.35', '$0.0032', 'an unknown amount')
+        >>> [format_usd(Decimal(usd)) for usd in ("1234.5", "0.5", "0.9962", "0.00321", "0")]
+        ['$1,234.50', '$0.50', '$0.996', '$0.00321', '$0']
+        >>> format_usd(None), format_usd(-0.5)
+        ('unknown', '−$0.50')
     """
-    if usd is None:
-        return "an unknown amount"
-    return f"${usd:.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
+    if amount is None:
+        return unknown
+    value = Decimal(str(amount))
+    if not value:
+        return "$0"
+    decimals = 2 if abs(value) >= 1 else 2 - value.adjusted()
+    whole, _, fraction = f"{abs(value):,.{decimals}f}".partition(".")
+    return f"{'−' if value < 0 else ''}${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Price | None:

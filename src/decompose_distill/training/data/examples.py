@@ -8,8 +8,8 @@ from decompose_distill.errors import ConfigError
 from decompose_distill.parsing import format_answer, format_subquestions, replace_answer
 from decompose_distill.prompts import DIRECT, JOINT, Prompt, decompose
 from decompose_distill.types import Message, Trace
+from decompose_distill.types import Role as Role
 
-Role = Literal["decomposer", "solver"]
 Target = Literal["subquestions", "rationale", "gold_rationale", "answer"]
 TARGETS: dict[str, tuple[Target, ...]] = {
     "decomposer": ("subquestions",),
