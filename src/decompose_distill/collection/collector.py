@@ -1,5 +1,6 @@
 """Collecting traces: durable, resumable, with progress."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from decompose_distill.pipelines.roles import check_draws, check_identity
 from decompose_distill.storage.jsonl import beside
 from decompose_distill.storage.traces import TraceStore, scan_traces
 from decompose_distill.types import Decomposition, Question, Trace, Usage
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,39 @@ def collect(
         >>> collect(pipeline, [Question("What is 6 times 7?")], path, progress=False).asked
         0
     """
+    return collect_for(
+        "collect",
+        "collecting",
+        pipeline,
+        questions,
+        path,
+        samples=samples,
+        solves=solves,
+        budget_usd=budget_usd,
+        prices=prices,
+        progress=progress,
+    )
+
+
+def collect_for(
+    phase: str,
+    title: str,
+    pipeline: Pipeline,
+    questions: Iterable[Question],
+    path: str | Path,
+    *,
+    samples: int = 1,
+    solves: int = 1,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Price] | None = None,
+    progress: bool = True,
+) -> Collected:
+    """What `collect` and `evaluate` do, booked under the name of a phase; see `collect`.
+
+    Args:
+        phase: `collect` or `evaluate`, for the ledger.
+        title: Of the progress bar.
+    """
     budget = read_budget(budget_usd)
     _check(pipeline, solves, prices or {}, budgeted=budget is not None)
     given = list(questions)
@@ -126,10 +162,11 @@ def collect(
         for begins, trace in scan_traces(path):
             layout.note(trace, begins)
         found = layout.answered
-        bar = progress_bar("collecting", len(layout), "trace", done=layout.settled, show=progress)
+        logger.info("%s: %d of %d traces are there", path, found, len(layout))
+        bar = progress_bar(title, len(layout), "trace", done=layout.settled, show=progress)
         with (
             CompletionStore(beside(path, ".requests")) as requests,
-            Ledger(ledger_path(path), budget_usd=budget, prices=prices) as ledger,
+            Ledger(ledger_path(path), budget_usd=budget, prices=prices, phase=phase) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),
             bar,

@@ -87,6 +87,10 @@ class TraceIndex:
         elif not error:  # then it is decomposing that failed
             self._rows[slot // self._solves] = _UNDECOMPOSED
 
+    def has_slot(self, trace: Trace) -> bool:
+        """Whether a trace is of this pipeline, and answers one of these questions as it stands."""
+        return self._slot(trace) is not None
+
     def _slot(self, trace: Trace) -> int | None:
         place = self._places.get(trace.question.id)
         inside = trace.sample in range(self._samples) and trace.solve in range(self._solves)
