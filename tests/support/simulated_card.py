@@ -118,14 +118,32 @@ class Card(torch.Tensor):
         return f"Card({self.inner})"
 
 
-_FREE = (
-    "empty empty_strided empty_like new_empty new_empty_strided _unsafe_view lift_fresh detach "
-    "alias is_pinned _reshape_alias record_stream _local_scalar_dense"
-).split()
-_READS = (
-    "_local_scalar_dense nonzero masked_select _unique2 unique_consecutive unique_dim equal "
-    "is_nonzero bincount"
-).split()
+_FREE = [
+    "empty",
+    "empty_strided",
+    "empty_like",
+    "new_empty",
+    "new_empty_strided",
+    "_unsafe_view",
+    "lift_fresh",
+    "detach",
+    "alias",
+    "is_pinned",
+    "_reshape_alias",
+    "record_stream",
+    "_local_scalar_dense",
+]
+_READS = [
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "_unique2",
+    "unique_consecutive",
+    "unique_dim",
+    "equal",
+    "is_nonzero",
+    "bincount",
+]
 _INDEX = ("index", "index_put", "_index_put_impl", "_unsafe_index")
 _MARKED = ("ops", "where", "attention", "flops", "peak")
 Marks = collections.namedtuple("Marks", _MARKED)
@@ -412,7 +430,11 @@ def _one_document(q, k, v, causal, scale, grad):
     of_out = grad.float().transpose(0, 1)
     of_shares = of_out @ values.mT
     slope = shares * (of_shares - (of_shares * shares).sum(-1, keepdim=True)) * scale
-    learned = ((slope @ keys).transpose(0, 1), narrow(slope.mT @ queries), narrow(shares.mT @ of_out))
+    learned = (
+        (slope @ keys).transpose(0, 1),
+        narrow(slope.mT @ queries),
+        narrow(shares.mT @ of_out),
+    )
     return (out, *(part.to(q.dtype) for part in learned))
 
 

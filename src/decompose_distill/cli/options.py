@@ -175,6 +175,11 @@ class Money:
     prices: Path | None = None
     """JSON file of prices by model."""
 
+    def __post_init__(self) -> None:
+        from decompose_distill.cost.ledger import read_budget
+
+        read_budget(self.budget_usd)  # for the commands that send nothing too
+
     def read_prices(self) -> "dict[str, Price]":
         """The prices of the file; none without a file.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from decompose_distill.errors import DataError
 from decompose_distill.storage.atomic import replacing
-from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed
+from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed, writing
 from decompose_distill.types import (
     Decomposition,
     Failure,
@@ -42,15 +42,19 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
 def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
     """Write traces as JSON lines; the file appears whole or not at all.
 
+    Raises:
+        DataError: The file cannot be written.
+
     Example:
         >>> import tempfile
         >>> write_traces([], tempfile.mkdtemp() + "/traces.jsonl")
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, partial.open("wb") as file:
-        for trace in traces:
-            file.write(encode_trace(trace).encode() + b"\n")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            for trace in traces:
+                file.write(encode_trace(trace).encode() + b"\n")
 
 
 def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:

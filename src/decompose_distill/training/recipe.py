@@ -224,8 +224,7 @@ def _states(
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
             state = TrainState(step.number, tuple(losses), checked, seconds)
             yield state
-            if stop():
-                raise KeyboardInterrupt
+            stop.check()
             if _stale(state, config):
                 return
 
