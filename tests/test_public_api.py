@@ -6,6 +6,8 @@ import importlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +19,7 @@ SOURCE = Path(dd.__file__).parent
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("errors", "faces", "scores", "console"),
+    ("errors", "faces", "keys", "scores", "console"),
     ("types",),
     ("backend", "models", "parsing", "storage"),
     ("cost", "data", "filters", "prompts", "testing"),
@@ -61,7 +63,60 @@ def test_imports_go_one_way(room: str) -> None:
 def test_every_module_has_its_room_in_the_table() -> None:
     rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
 
-    assert rooms - {"__init__", "__pycache__"} == {room for row in ROOMS for room in row}
+    assert rooms - {"__init__", "__main__", "__pycache__"} == {
+        room for row in ROOMS for room in row
+    }
+
+
+def _module(file: Path) -> str:
+    parts = ("decompose_distill", *file.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(part for part in parts if part != "__init__")
+
+
+FILES = {_module(file): file for file in SOURCE.rglob("*.py")}
+
+
+def _runs_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs when the module is imported, statements in `if` and `try` among it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not (
+            isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        ):
+            yield child
+            yield from _runs_at_import(child)
+
+
+@cache
+def _longest_chain(module: str) -> tuple[str, ...]:
+    """The longest chain of files, each importing the next by its name."""
+    imported: set[str] = set()
+    for node in _runs_at_import(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("decompose_distill"):
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            imported |= {name if name in FILES else str(node.module) for name in names}
+    chains = (_longest_chain(name) for name in imported - {module})
+    return (module, *max(chains, key=len, default=()))
+
+
+def test_no_file_stands_on_a_tall_tower_of_imports() -> None:
+    longest = max(map(_longest_chain, FILES), key=len)
+
+    assert len(longest) <= 12, " > ".join(longest)
+
+
+def test_the_house_stays_small() -> None:
+    rooms = {room for row in ROOMS for room in row}
+    arrows = {
+        (room, target)
+        for module, file in FILES.items()
+        for room in module.split(".")[1:2]
+        for target in _imports(ast.parse(file.read_text(encoding="utf-8")), top_level_only=False)
+        if room != target
+    }
+
+    assert len(rooms) <= 26
+    assert len(arrows) <= 150
+    assert len([file for file in SOURCE.glob("*.py") if not file.stem.startswith("__")]) <= 8
 
 
 def test_every_public_name_is_there_and_documented() -> None:

@@ -16,7 +16,7 @@ import importlib
 import typing
 
 from decompose_distill import filters, prompts, scores
-from decompose_distill.backend import Backend
+from decompose_distill.backend import Backend, BackendInfo
 from decompose_distill.backends.registry import load_backend
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import (
@@ -58,6 +58,7 @@ if typing.TYPE_CHECKING:
     from decompose_distill.data.questions import load_questions
     from decompose_distill.evaluation.harness import evaluate
     from decompose_distill.evaluation.results import Comparison, Report
+    from decompose_distill.experiments.config import PaperConfig
     from decompose_distill.experiments.run import paper
     from decompose_distill.experiments.student import Student
     from decompose_distill.interop.exporting import export_traces
@@ -69,6 +70,7 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BackendError",
+    "BackendInfo",
     "BackendUnavailable",
     "BudgetExceeded",
     "CheckpointError",
@@ -84,6 +86,7 @@ __all__ = [
     "Failure",
     "Message",
     "MissingExtraError",
+    "PaperConfig",
     "ParseError",
     "Pipeline",
     "Plan",
@@ -127,6 +130,7 @@ _get, _ = lazy(
         "data.questions": ("load_questions",),
         "evaluation.harness": ("evaluate",),
         "evaluation.results": ("Comparison", "Report"),
+        "experiments.config": ("PaperConfig",),
         "experiments.run": ("paper",),
         "experiments.student": ("Student",),
         "interop.exporting": ("export_traces",),

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from decompose_distill.errors import ConfigError
+from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import NO_DECOMPOSITION, format_subquestions
-from decompose_distill.types import Message, Question, Subquestion, fingerprint
+from decompose_distill.types import Message, Question, Subquestion
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _KNOWN = ("context", "question", "subquestions")

@@ -133,7 +133,7 @@ def test_where_two_roles_share_a_budget_neither_loses_what_is_under_way(
         solver = Solver(MeteredBackend(second, ledger, "solver"), sampling=sampling)
         traces: list[Trace] = []
         with pytest.raises(
-            BudgetExceeded, match=r"of the budget of \$0.0\d00 is spent, and the next"
+            BudgetExceeded, match=r"of the budget of \$0.0\d is spent, and the next"
         ):
             traces.extend(Pipeline(decomposer, solver).run(questions, ordered=False))
         assert ledger.spent_usd == first.billed + second.billed <= Decimal(str(budget))

@@ -153,7 +153,7 @@ def test_a_plan_sends_nothing_and_weighs_the_budget(
     assert said.startswith(f"{2 * len(QUESTIONS)} of {2 * len(QUESTIONS)} traces are to be made")
     assert "the budget of $5.00 is more than all this is expected to cost" in said
     assert not run_cli(*call, "--budget-usd", "0.001", monkeypatch=monkeypatch)
-    assert "the budget of $0.0010 will be reached before the end" in capsys.readouterr().out
+    assert "the budget of $0.001 will be reached before the end" in capsys.readouterr().out
     assert not run_cli(*call[:-2], monkeypatch=monkeypatch)
     assert "cost: an unknown amount" in capsys.readouterr().out
 
@@ -218,6 +218,7 @@ def test_ctrl_c_keeps_what_was_collected_and_says_how_to_go_on(asked: Path) -> N
     )
     kept = folder / "t.jsonl"
     while not kept.exists() or not kept.read_text().count("\n"):
+        assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)

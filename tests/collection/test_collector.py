@@ -317,6 +317,8 @@ def test_tools_without_a_backend_are_run_once_a_solve(
     tmp_path: Path, questions: tuple[Question, ...]
 ) -> None:
     class Halver:
+        identity = "halver"
+
         def decompose(
             self, questions: Iterable[Question], sample: int = 0
         ) -> Iterator[Decomposition]:
@@ -325,6 +327,8 @@ def test_tools_without_a_backend_are_run_once_a_solve(
                 yield Decomposition(question, (Subquestion(f"Way {sample}?"),))
 
     class Calculator:
+        identity = "calculator"
+
         def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution]:
             for decomposition in decompositions:
                 solved.append(decomposition)

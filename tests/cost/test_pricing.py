@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, DataError, Price, Usage, load_backend
 from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.cost import format_usd
 from decompose_distill.cost.price_table import PROVIDERS
 from decompose_distill.cost.pricing import (
     FREE,
@@ -17,7 +18,6 @@ from decompose_distill.cost.pricing import (
     list_price,
     price_of,
     read_prices,
-    show_usd,
 )
 
 ONE = Price(Decimal(1), Decimal(2), batch_discount=Decimal("0.5"))
@@ -163,8 +163,11 @@ def test_a_file_that_holds_no_prices_is_refused(text: str, tmp_path: Path) -> No
         read_prices(tmp_path / "gone.json")
 
 
-@given(st.decimals(0, 10_000, places=6))
-def test_an_amount_shown_is_close_to_what_it_is(usd: Decimal) -> None:
-    shown = Decimal(show_usd(usd).removeprefix("$"))
+@given(st.decimals(-100_000, 100_000, places=9))
+def test_an_amount_is_printed_to_the_cent_and_three_digits(usd: Decimal) -> None:
+    text = format_usd(usd)
+    value = Decimal(text.replace("−", "-").replace("$", "").replace(",", ""))
 
-    assert abs(shown - usd) <= (Decimal("0.005") if usd >= 1 else Decimal("0.00005"))
+    assert abs(value - usd) <= (Decimal("0.005") if abs(usd) >= 1 else abs(usd) / 200)
+    assert (text == "$0") == (usd == 0)
+    assert usd == 0 or len(text.rpartition(".")[2]) >= 2

@@ -191,19 +191,23 @@ def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
     [
         (
             "a.jsonl",
-            '{"paragraphs": [{}], "question": "x", "id": "m"}',
-            ":1: missing field 'title'",
+            '{"paragraphs": [{"title": "T"}], "question": "x", "id": "m"}',
+            ":1: field 'paragraphs': a passage needs one of sentences, paragraph_text",
         ),
-        ("a.json", '[{"passage": "P.",\n"question": "x"}]', ": row 1: missing field 'answer'"),
+        (
+            "a.json",
+            '[{"passage": "P.",\n"question": "x", "answer": {}}]',
+            ": row 1: missing field 'number' of DROP; of a file of your own, name the fields",
+        ),
         (
             "a.jsonl",
-            '{"passage": "P.", "question": "Is it?", "answer": true}',
+            '{"passage": "P.", "question": "Is it?", "query_id": "q", "answer": true}',
             ":1: field 'answer' must be dict, not bool; of a file of your own, name the fields",
         ),
         (
             "a.jsonl",
-            '{"paragraphs": ["P."], "question": "x", "id": "m"}',
-            ":1: field 'paragraphs' must hold objects, not str; of a file of your own",
+            '{"paragraphs": [3], "question": "x", "id": "m"}',
+            ":1: field 'paragraphs' must hold passages, not int; of a file of your own",
         ),
         ("a.csv", "question,answer\nx\n", ":2: 1 cells, where 2 are named"),
         ("a.jsonl.gz", "\x1f\x8bnonsense", "a.jsonl.gz: cannot be read: "),

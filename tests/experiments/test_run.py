@@ -42,13 +42,11 @@ from decompose_distill import (
 from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.pricing import Price
 from decompose_distill.evaluation.results import Report
-from decompose_distill.experiments.cell_cost import traces_usd
-from decompose_distill.experiments.controls import shuffle_decompositions
+from decompose_distill.experiments.config import PaperConfig
+from decompose_distill.experiments.measurement import shuffle_decompositions
 from decompose_distill.experiments.result_cache import run_once
-from decompose_distill.experiments.setup import ExperimentSetup
-from decompose_distill.experiments.study_builder import DECOMPOSER, DISTILLED_SOLVER
-from decompose_distill.experiments.tables import grid
-from decompose_distill.experiments.training_data import Training
+from decompose_distill.experiments.study_builder import DECOMPOSER, DISTILLED_SOLVER, traces_usd
+from decompose_distill.experiments.values import Experiment, ExperimentSetup, TrainingTraces
 from decompose_distill.experiments.variants import (
     BASELINE,
     COLUMNS,
@@ -60,6 +58,7 @@ from decompose_distill.experiments.variants import (
 from decompose_distill.pipelines.solver import PROMPTS
 from decompose_distill.reporting.study import Cell, Grid, Study
 from decompose_distill.reporting.study_file import load_study
+from decompose_distill.reporting.tables import grid_text
 from tests.support.samples import PROMPT, QUESTIONS, make_trace, run_cli
 
 TRAIN, TEST = (
@@ -426,26 +425,22 @@ def test_traces_of_a_local_teacher_and_a_solver_with_a_price_cost_the_machine_an
     teacher, solver = Counting(decompose), Counting(solve)
     teacher.identity = "hf:teacher"
     setup = ExperimentSetup(
-        Decomposer(teacher, prompt=PROMPT),
-        {"solver": Solver(solver)},
-        Student("/none"),
-        TRAIN,
-        {"": TEST},
-        (),
-        (0,),
-        scores.exact,
-        1,
-        1,
-        SharedBudget(tmp_path, {"counting": Price(Decimal(0), Decimal(1_000_000))}),
-        Decimal(2),
-        progress=False,
+        config=PaperConfig(usd_per_hour=Decimal(2), progress=False),
+        teacher=Decomposer(teacher, prompt=PROMPT),
+        solvers={"solver": Solver(solver)},
+        student=Student("/none"),
+        train=TRAIN,
+        splits={"": TEST},
+        places=(),
+        score=scores.exact,
+        budget=SharedBudget(tmp_path, {"counting": Price(Decimal(0), Decimal(1_000_000))}),
     )
     split = Decomposition(TRAIN[0], (), usage=Usage(9, 5))
-    training = Training(
+    training = TrainingTraces(
         (Trace(TRAIN[0], Solution(split, "1", usage=Usage(9, 7))),), scores.exact, seconds=1800
     )
 
-    assert traces_usd(setup, training, weighed=False) == 7 + 1
+    assert traces_usd(Experiment(setup, training), uplift=False) == 7 + 1
 
 
 def test_a_pass_that_was_stopped_and_went_on_took_the_seconds_of_both_calls(
@@ -578,7 +573,7 @@ def test_whichever_student_was_measured_alone_the_answer_on_top_is_about_it() ->
 
 def test_a_cell_without_a_score_is_a_dash_in_the_table_and_no_nan() -> None:
     cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
-    assert grid(Grid("", (cell,))).split() == ["solver", "teacher", "–"]
+    assert grid_text(Grid("", (cell,))).split() == ["solver", "teacher", "–"]
 
 
 NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)

@@ -99,7 +99,7 @@ def test_budgets_raised_step_by_step_pay_for_each_answer_once(
 
 def test_one_budget_is_used_up_to_the_last_request_that_fits(tmp_path: Path) -> None:
     first, second = Provider(16), Provider(16)
-    with pytest.raises(BudgetExceeded, match=r"of the budget of \$0.0100 is spent, and the next"):
+    with pytest.raises(BudgetExceeded, match=r"of the budget of \$0.01 is spent, and the next"):
         collect(
             _pipeline(first, second), QUESTIONS, tmp_path / "t.jsonl", budget_usd=0.01,
             prices=PRICES, progress=False,
@@ -167,6 +167,8 @@ def test_a_stage_without_a_backend_costs_nothing(tmp_path: Path) -> None:
     from decompose_distill import Decomposition, Solution
 
     class Calculator:
+        identity = "calculator"
+
         def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution]:
             return (Solution(each, "1") for each in decompositions)
 

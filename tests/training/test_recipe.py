@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,11 @@ from decompose_distill import (
     filters,
     prompts,
 )
+from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.loading import load_model, load_tokenizer
 from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.checkpoint import MANIFEST, save_student
+from tests.support import chats
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
 QUICK = DistillConfig(epochs=30, batch_size=4, learning_rate=5e-3)
@@ -121,6 +124,45 @@ def test_a_model_without_chat_template_gets_one_that_is_saved(
 
     assert AutoTokenizer.from_pretrained(place).chat_template
     assert next(Decomposer.from_pretrained(place).decompose(QUESTIONS[:1]))
+
+
+def _with_template(base: Path, template: str, place: Path) -> Path:
+    """A student like the base, with another chat template."""
+    model, tokenizer = load_model(base), load_tokenizer(base)
+    tokenizer.chat_template = template.replace("<|im_start|>", "<|start|>").replace(
+        "<|im_end|>", "<|end|>"
+    )
+    tokenizer.save_pretrained(place)
+    model.save_pretrained(place)
+    return place
+
+
+def test_a_student_is_sampled_with_the_opening_it_was_trained_on(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
+) -> None:
+    base = _with_template(tiny_dir, chats.THINKING_OPEN, tmp_path / "base")
+    place = _distill(learned, base, tmp_path / "student", config=QUICK)
+    student = Decomposer.from_pretrained(place)
+    [answer] = student.decompose(QUESTIONS[:1])
+    prompt = prompt_ids(student.backend.tokenizer, PROMPT.render(QUESTIONS[0]))
+
+    assert "What is #1 plus #2?" in answer.text
+    assert student.backend.tokenizer.decode(prompt).endswith("<think>\n\n</think>\n\n")
+    assert _manifest(place)["template"]["opening"] == "\n</think>\n\n"
+
+
+def test_the_date_of_training_stays_in_the_prompts(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = _with_template(tiny_dir, chats.DATED, tmp_path / "base")
+    monkeypatch.setattr(recipe, "begun_on", lambda folder: date(2026, 3, 5))
+    place = _distill(learned, base, tmp_path / "student")
+    tokenizer = load_tokenizer(place)
+
+    assert "Today: 05 Mar 2026" in tokenizer.decode(
+        prompt_ids(tokenizer, PROMPT.render(QUESTIONS[0]))
+    )
+    assert _manifest(place)["template"]["day"] == "2026-03-05"
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,16 @@
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from decompose_distill.backend import Backend, identity
+from decompose_distill.backend import Backend, info_of
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
 from decompose_distill.cost.ledger import Ledger
-from decompose_distill.cost.pricing import show_usd
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.errors import BackendError, BudgetExceeded, DecomposeDistillError
 from decompose_distill.types import Completion, Request, Usage
 
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
 """More than chat templates are known to add to each message, and to a chat."""
-_UPSTREAM = {"solver": "decomposer"}
-"""The role whose answers another one's requests are made of."""
 
 
 def most_tokens(request: Request) -> Usage:
@@ -41,10 +39,10 @@ class MeteredBackend:
     finishes, and what that frees is used. `BudgetExceeded` comes when this is too little as well.
 
     Args:
-        backend: What completes the requests. Its `max_attempts`, where it has one, is how often
-            a request may be sent; its `batch` says that it uses a batch interface.
-        ledger: Open, and shared with the other role.
-        role: `decomposer` or `solver`.
+        backend: What completes the requests.
+        ledger: Open, and shared by all roles; those whose answers others are asked about come
+            first.
+        role: `decomposer`, `solver`, or a part of one, as `solver.judge`.
 
     Raises:
         ConfigError: There is a budget, and no price for the backend.
@@ -64,18 +62,12 @@ class MeteredBackend:
         self.backend = backend
         self.ledger = ledger
         self.role = role
-        self.batch = bool(getattr(backend, "batch", False))
-        self._attempts = _count(getattr(backend, "max_attempts", 1))
+        self.info = info_of(backend)
         self._answered = False
         ledger.open_account(role, backend)
 
     def __repr__(self) -> str:
         return f"Metered({self.backend!r}, {str(self.ledger.path)!r}, {self.role!r})"
-
-    @property
-    def identity(self) -> str:
-        """That of the backend, for keys."""
-        return identity(self.backend)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once, as far as the budget goes.
@@ -95,7 +87,7 @@ class MeteredBackend:
                 self._make_room(supply)
         except BackendError:
             # Refused from the start, nothing was worked on; but a batch goes on without us.
-            if not self._answered and not self.batch:
+            if not self._answered and not self.info.batch:
                 self._release(under_way)
             raise
         finally:
@@ -109,13 +101,19 @@ class MeteredBackend:
     ) -> Iterator[Request]:
         while supply.held or supply.pull():
             most = most_tokens(supply.held[0])
-            key = request_key(supply.held[0], self.identity) if self.batch else ""
-            made = self.ledger.reserve(self.role, most, self._attempts, key)
+            made = self.ledger.reserve(
+                self.role, most, self.info.max_attempts, self._key(supply.held[0])
+            )
             if made is None:
                 return
             request = supply.held.popleft()
             under_way[request.id] = made
             yield request
+
+    def _key(self, request: Request) -> str:
+        """Under which a batch holds a request; empty for one that is answered at once."""
+        info = self.info
+        return request_key(request, info.identity, info.max_new_tokens) if info.batch else ""
 
     def _settle(self, completion: Completion, made: Reservation | None) -> None:
         if made is None:
@@ -132,28 +130,30 @@ class MeteredBackend:
         under_way.clear()
 
     def _make_room(self, supply: "_Supply") -> None:
-        """Let what the other role has under way finish, where that can be waited for here."""
-        upstream = _UPSTREAM.get(self.role, "")
+        """Let what earlier roles have under way finish, where that can be waited for here."""
         with self.ledger.only(self.role):
-            while not self._fits(supply) and self.ledger.in_flight(upstream) and supply.pull():
+            while not self._fits(supply) and self._waits_for_others() and supply.pull():
                 pass
         if not self._fits(supply):
             raise BudgetExceeded(self._refusal(supply.held[0]))
+
+    def _waits_for_others(self) -> bool:
+        return self.ledger.in_flight_before(self.role) > 0
 
     def _fits(self, supply: "_Supply") -> bool:
         return self.ledger.fits(self._reservation(supply.held[0]))
 
     def _reservation(self, request: Request) -> Reservation:
-        return Reservation(-1, self.role, most_tokens(request), self._attempts)
+        return Reservation(-1, self.role, most_tokens(request), self.info.max_attempts)
 
     def _refusal(self, request: Request) -> str:
         made, price = self._reservation(request), self.ledger.price(self.role)
         assert price is not None
+        spent, budget = map(format_usd, (self.ledger.spent_usd, self.ledger.budget_usd))
         return (
-            f"{show_usd(self.ledger.spent_usd)} of the budget of {show_usd(self.ledger.budget_usd)}"
-            f" is spent, and the next request of the {self.role} may cost"
-            f" {show_usd(made.usd(price))}: up to {made.most.input_tokens} tokens read and"
-            f" {made.most.output_tokens} written, sent up to {self._attempts} times"
+            f"{spent} of the budget of {budget} is spent, and the next request of the "
+            f"{self.role} may cost {format_usd(made.usd(price))}: up to {made.most.input_tokens} "
+            f"tokens read and {made.most.output_tokens} written, sent up to {made.attempts} times"
         )
 
 
@@ -178,7 +178,3 @@ class _Supply:
         except DecomposeDistillError as error:
             self.ended, self.error = True, error
         return not self.ended
-
-
-def _count(found: object) -> int:
-    return found if isinstance(found, int) and found > 0 else 1

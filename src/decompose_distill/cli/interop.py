@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import decompose_distill as dd
 from decompose_distill import types
 from decompose_distill.cli.call import Call
 from decompose_distill.cli.options import PromptFile, SolverTarget, TracesFile, read_prompt
@@ -27,8 +28,6 @@ def export(
     prompt: PromptFile = None,
 ) -> None:
     """Write traces as training data for TRL, axolotl, LlamaFactory or the Hub."""
-    import decompose_distill as dd
-
     asked = dd.read_traces(traces)
     with call.writing(output, folder=format.startswith("hub")):
         if format == "preferences":
@@ -57,8 +56,6 @@ def import_(
     role: Role = "decomposer",
 ) -> None:
     """Read training data of other tools, known by its fields, into a file of traces."""
-    import decompose_distill as dd
-
     with call.writing(output):
         dd.write_traces(dd.import_traces(source, role=role), output)
     call.show(f"{output}: {sum(1 for _ in dd.read_traces(output))} traces")

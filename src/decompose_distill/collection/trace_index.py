@@ -46,7 +46,7 @@ class TraceIndex:
         slot = self._slot(trace)
         if slot is None:
             return
-        error = trace.failure is not None and trace.failure.reason == "error"
+        error = trace.failure is not None and trace.failure.is_unavailable
         if self._begins[slot] != _ABSENT and slot not in self._errors:
             self.superseded.update([begins] if error else [])
             return

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from decompose_distill.cost.ledger import ledger_path as ledger_path
     from decompose_distill.cost.ledger_records import read_accounts as read_accounts
     from decompose_distill.cost.pricing import Price as Price
+    from decompose_distill.cost.pricing import format_usd as format_usd
     from decompose_distill.cost.pricing import list_price as list_price
     from decompose_distill.cost.pricing import price_of as price_of
     from decompose_distill.cost.pricing import read_prices as read_prices
@@ -51,6 +52,6 @@ __getattr__, __dir__ = lazy(
         "forecast": ("Plan", "RoleForecast"),
         "ledger": ("Ledger", "find_price", "ledger_path"),
         "ledger_records": ("read_accounts",),
-        "pricing": ("Price", "list_price", "price_of", "read_prices"),
+        "pricing": ("Price", "format_usd", "list_price", "price_of", "read_prices"),
     },
 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats
-from decompose_distill.cost.pricing import Price, add_usd, show_usd
+from decompose_distill.cost.pricing import Price, add_usd, format_usd
 from decompose_distill.types import Usage
 
 
@@ -13,7 +13,7 @@ class RoleForecast:
     """What one role is expected to use."""
 
     role: str
-    """`decomposer` or `solver`."""
+    """`decomposer`, `solver`, or a part of one, as `solver.judge`."""
     requests: int
     input_tokens: Estimate
     output_tokens: Estimate
@@ -27,6 +27,11 @@ class RoleForecast:
     """`max_new_tokens`: a longer answer is cut off, which is a failure."""
     measured: TokenStats
     """The answers in the file; where these are too few, the figures are assumptions."""
+
+    @property
+    def stage(self) -> str:
+        """`decomposer` or `solver`."""
+        return self.role.partition(".")[0]
 
     @property
     def usd(self) -> Estimate | None:
@@ -44,7 +49,7 @@ class RoleForecast:
     def __str__(self) -> str:
         return (
             f"{self.role}: {self.requests:,} requests, {self.input_tokens} tokens read, "
-            f"{self.output_tokens} written: {_dollars(self.usd)}\n  {self._basis}"
+            f"{self.output_tokens} written: {_role_usd(self.usd)}\n  {self._basis}"
         )
 
     @property
@@ -63,7 +68,7 @@ class Plan:
     Example:
         >>> print(Plan(0, 8, (), None))
         0 of 8 traces are to be made
-        cost: $0.00, $0.00 where each answer reaches its limit
+        cost: $0, $0 if each answer reaches its limit
         time: unknown
     """
 
@@ -88,17 +93,27 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [f"{self.missing:,} of {self.total:,} traces are to be made", *map(str, self.roles)]
-        most = f", {show_usd(self.most_usd)} where each answer reaches its limit"
-        lines.append(f"cost: {_dollars(self.usd)}{most if self.usd else ''}")
+        most = f", {format_usd(self.most_usd)} if each answer reaches its limit"
+        lines.append(f"cost: {_role_usd(self.usd)}{most if self.usd else ''}")
         lines.append(f"time: {_duration(self.seconds)}")
         return "\n".join(lines)
 
 
-def _dollars(usd: Estimate | None) -> str:
+def usd_range(usd: Estimate) -> str:
+    """An estimated amount with its low and high bound.
+
+    Example:
+        >>> usd_range(Estimate(0.5, 1, 2)), usd_range(Estimate(1, 1, 1))
+        ('$1.00 ($0.50–$2.00)', '$1.00')
+    """
+    low, expected, high = map(format_usd, (usd.low, usd.expected, usd.high))
+    return expected if low == high else f"{expected} ({low}–{high})"
+
+
+def _role_usd(usd: Estimate | None) -> str:
     if usd is None:
         return "an unknown amount, as no price is known; give it in prices, or with --prices"
-    low, expected, high = (show_usd(Decimal(part)) for part in (usd.low, usd.expected, usd.high))
-    return expected if low == high else f"{expected} ({low}–{high})"
+    return usd_range(usd)
 
 
 def _duration(seconds: Estimate | None) -> str:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
+from itertools import takewhile
 from pathlib import Path
 
-from decompose_distill.backend import identity
+from decompose_distill.backend import info_of
 from decompose_distill.cost.accounts import Entry, Reservation
 from decompose_distill.cost.ledger_records import (
     account_line,
@@ -43,7 +44,7 @@ def find_price(
             f"budget_usd needs a price for the {role}, and none is known for {name!r}: give "
             f"prices={{{name!r}: Price(...)}}, or on the command line --prices FILE"
         )
-    return price.batched if price is not None and getattr(backend, "batch", False) else price
+    return price.batched if price is not None and info_of(backend).batch else price
 
 
 def read_budget(budget_usd: Decimal | float | None) -> Decimal | None:
@@ -101,7 +102,7 @@ class Ledger(JsonlFile):
         self.settled = 0
         """Requests that came back in this run."""
         self._phase = phase
-        self._in_flight: Counter[str] = Counter()
+        self._in_flight: Counter[str] = Counter()  # in the order in which accounts were opened
         self._only: str | None = None
         self._guard = threading.RLock()  # a backend may take its requests in another thread
         super().__init__(path)
@@ -126,8 +127,10 @@ class Ledger(JsonlFile):
         if not self._began:
             self._began = time.monotonic()
             self.append(run_line(self._phase, self.budget_usd))
-        self.append(account_line(role, identity(backend), price))
-        self._accounts.set_price(role, price, identity(backend))
+        name = info_of(backend).identity
+        self.append(account_line(role, name, price))
+        self._accounts.set_price(role, price, name)
+        self._in_flight.setdefault(role, 0)
 
     def reserve(
         self, role: str, most: Usage, attempts: int, batched: str = ""
@@ -210,6 +213,11 @@ class Ledger(JsonlFile):
     def in_flight(self, role: str) -> int:
         """How many requests of a role this run has under way."""
         return self._in_flight[role]
+
+    def in_flight_before(self, role: str) -> int:
+        """The same of all roles whose accounts were opened earlier: those that this one follows."""
+        earlier = takewhile(lambda name: name != role, self._in_flight)
+        return sum(self._in_flight[name] for name in earlier)
 
     @property
     def spent_usd(self) -> Decimal | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from decompose_distill.backend import identity
+from decompose_distill.backend import info_of
 from decompose_distill.cost.price_table import PROVIDERS
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.types import Usage
@@ -84,23 +84,30 @@ def add_usd(parts: Iterable[Decimal | None]) -> Decimal | None:
     return total
 
 
-def show_usd(usd: Decimal | None) -> str:
-    """An amount for people: cents from a dollar on, hundredths of a cent below.
+def format_usd(amount: Decimal | float | None, *, unknown: str = "unknown") -> str:
+    """An amount for people: cents from a dollar on, three significant digits below.
 
     Example:
-        >>> show_usd(Decimal("12.3456")), show_usd(Decimal("0.00321")), show_usd(None)
-        ('$12.35', '$0.0032', 'an unknown amount')
+        >>> [format_usd(Decimal(usd)) for usd in ("1234.5", "0.5", "0.9962", "0.00321", "0")]
+        ['$1,234.50', '$0.50', '$0.996', '$0.00321', '$0']
+        >>> format_usd(None), format_usd(-0.5)
+        ('unknown', '−$0.50')
     """
-    if usd is None:
-        return "an unknown amount"
-    return f"${usd:.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
+    if amount is None:
+        return unknown
+    value = Decimal(str(amount))
+    if not value:
+        return "$0"
+    decimals = 2 if abs(value) >= 1 else 2 - value.adjusted()
+    whole, _, fraction = f"{abs(value):,.{decimals}f}".partition(".")
+    return f"{'−' if value < 0 else ''}${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Price | None:
     """Price of a backend's tokens, or `None` where it is unknown.
 
-    The first that is there: the price given for its `model` or identity; its own attribute
-    `price`, which local models have, at 0; the list price of that model at that provider. A
+    The first that is there: the price given for its `model` or identity; the `price` of its
+    `info`, which local models have, at 0; the list price of that model at that provider. A
     server of your own has no list price, whatever the name of its model. Several endpoints cost
     what the dearest of them does.
 
@@ -112,19 +119,16 @@ def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Pric
         >>> price_of(server, {"my-model": FREE}) == FREE
         True
     """
-    for name in (price_name(backend), identity(backend)):
+    info = info_of(backend)
+    for name in (info.model, info.identity):
         if prices and name in prices:
             return prices[name]
-    own = getattr(backend, "price", None)
-    if isinstance(own, Price):
-        return own
-    urls, model = getattr(backend, "base_url", None), getattr(backend, "model", None)
-    if not isinstance(urls, str) or not isinstance(model, str):
-        return None
-    return _dearest([list_price(url, model) for url in urls.split()])
+    if info.price is not None:
+        return info.price
+    return dearest([list_price(url, info.model) for url in info.base_url.split()])
 
 
-def _dearest(found: Sequence[Price | None]) -> Price | None:
+def dearest(found: Sequence[Price | None]) -> Price | None:
     """What several endpoints cost at most; `None` where one is unknown."""
     prices = [price for price in found if price is not None]
     if not prices or len(prices) < len(found):
@@ -138,8 +142,8 @@ def _dearest(found: Sequence[Price | None]) -> Price | None:
 
 def price_name(backend: object) -> str:
     """The name under which a price for a backend is given: its model, else its identity."""
-    model = getattr(backend, "model", None)
-    return model if isinstance(model, str) else identity(backend)
+    info = info_of(backend)
+    return info.model or info.identity
 
 
 def list_price(base_url: str, model: str) -> Price | None:

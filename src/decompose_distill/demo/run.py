@@ -24,7 +24,6 @@ from decompose_distill.storage.atomic import write_text
 from decompose_distill.storage.traces import read_traces
 from decompose_distill.training.checkpoints.checkpoint import MANIFEST, check_output_dir
 from decompose_distill.training.config import DistillConfig
-from decompose_distill.training.recipe import distill
 from decompose_distill.types import Sampling
 
 SETTINGS = "demo.json"
@@ -125,6 +124,8 @@ def _decomposers(
     expert: Decomposer, base: Path | str, journal: Path, place: Path, scale: Scale, seed: int
 ) -> Iterator[tuple[str, Decomposer | None]]:
     """The rows of the table; a student is trained when its row is reached."""
+    from decompose_distill.training.recipe import distill
+
     yield "no decomposition", None
     yield (
         "untrained student",

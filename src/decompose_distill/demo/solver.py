@@ -27,6 +27,9 @@ class DatabaseSolver:
         True
     """
 
+    identity = "decompose_distill.demo.solver.DatabaseSolver"
+    """Its class, as in the keys of the first traces."""
+
     def __init__(self, world: World) -> None:
         self._records = Records(world.facts)
 

@@ -222,7 +222,7 @@ def score_trace(trace: Trace, score: scores.Score) -> float | None:
             return points
         name = name_and_version(score)[0]
         raise ConfigError(f"score {name} gave {points}; it must be between 0 and 1, or None")
-    if trace.failure.reason == "error" or score("", trace.question.golds) is None:
+    if trace.failure.is_unavailable or score("", trace.question.golds) is None:
         return None
     return 0.0
 

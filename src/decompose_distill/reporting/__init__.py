@@ -1,7 +1,7 @@
 """A study as values, and as an HTML page, Markdown and JSON.
 
 - `study`: what was measured; `study_file`: the same on disk
-- `summary`, `conclusion`: figures and sentences drawn from it
+- `summary`, `conclusion`, `tables`: figures, sentences and text tables drawn from it
 - `charts`, `trace_viewer`, `render`, `templates`: the page
 """
 

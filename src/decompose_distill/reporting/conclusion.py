@@ -1,8 +1,8 @@
 """The answer on top of the report: which part to distil, and whether it pays."""
 
 from dataclasses import dataclass
-from decimal import Decimal
 
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.evaluation.results import Comparison
 from decompose_distill.evaluation.statistics import LEVEL, holm, smallest_difference
 from decompose_distill.reporting.study import Cell, Place, Study
@@ -148,10 +148,9 @@ def _money(study: Study) -> str:
     pays = study.pays
     if pays is None:
         return "Whether the distilled decomposer pays is not known: a price is missing."
-    change = (
-        f"{usd(1000 * pays.baseline_per_question)} to {usd(1000 * pays.student_per_question)} "
-        "per 1,000 questions"
-    )
+    prices = (pays.baseline_per_question, pays.student_per_question)
+    before, after = (format_usd(1000 * price) for price in prices)
+    change = f"{before} to {after} per 1,000 questions"
     if pays.questions is None:
         return f"The distilled decomposer never pays for itself: from {change}."
     return f"The distilled decomposer pays for itself after {pays.questions:,} questions: {change}."
@@ -175,21 +174,3 @@ def points(difference: float) -> str:
         '−4.1'
     """
     return f"{100 * difference:+.1f}".replace("-", "−")
-
-
-def usd(amount: Decimal | float | None) -> str:
-    """An amount with as many digits as it needs.
-
-    Example:
-        >>> usd(Decimal("12.5")), usd(Decimal("0.00123")), usd(Decimal(0)), usd(None)
-        ('$12.50', '$0.0012', '$0', 'unknown')
-    """
-    if amount is None:
-        return "unknown"
-    value = float(amount)
-    sign, size = "−" if value < 0 else "", abs(value)
-    if size == 0:
-        return "$0"
-    if size >= 0.1:
-        return f"{sign}${size:,.2f}"
-    return f"{sign}${float(f'{size:.2g}'):.10f}".rstrip("0")

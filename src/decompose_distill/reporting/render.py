@@ -11,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.reporting.charts import (
     Priced,
     accuracy_cost,
@@ -22,7 +23,6 @@ from decompose_distill.reporting.conclusion import (
     correct_comparisons,
     p_text,
     points,
-    usd,
 )
 from decompose_distill.reporting.study import Cell, Study
 from decompose_distill.reporting.summary import pareto_cells, priced_cells, study_figures
@@ -134,7 +134,7 @@ def _environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"usd": usd, "p": p_text, "percent": _percent, "points": points}
+    found.filters |= {"usd": format_usd, "p": p_text, "percent": _percent, "points": points}
     return found
 
 

@@ -1,6 +1,7 @@
 """A file of lines with one writer: appended durably, repaired after a kill, put in order whole."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 SYNC_SECONDS = 1.0
 """Longest time between two waits for the disk while lines are added."""
+MOST_NESTED = 100
+"""Levels of lists and objects that JSON of others may hold; data sets have some five."""
 
 
 class JsonlFile:
@@ -184,10 +187,10 @@ def decode_object(line: str | bytes, where: str) -> dict[str, Any]:
     """Read one line; `where` (file and line) starts every error message.
 
     Raises:
-        DataError: The line is no JSON object.
+        DataError: The line is no JSON object, or holds NaN or an infinite number.
     """
     try:
-        row = json.loads(line if isinstance(line, str) else line.decode())
+        row = _STANDARD.decode(line if isinstance(line, str) else line.decode())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}") from None
     if not isinstance(row, dict):
@@ -195,16 +198,90 @@ def decode_object(line: str | bytes, where: str) -> dict[str, Any]:
     return row
 
 
+def decode_foreign(text: str, where: str, first_line: int | None = None) -> Any:
+    """Read JSON that others wrote: what would be misread in silence is refused.
+
+    NaN and infinite numbers pass, as they often stand in fields that nobody reads; who uses a
+    number looks for them.
+
+    Args:
+        text: One value.
+        where: File, and line where the text is one line.
+        first_line: Number of the text's first line, where it has several.
+
+    Raises:
+        DataError: It is no JSON, an object holds a field twice, or it is nested beyond
+            `MOST_NESTED` levels.
+    """
+    try:
+        value = _FOREIGN.decode(text)
+    except RecursionError:
+        raise DataError(f"{where}: nested deeper than {MOST_NESTED} levels") from None
+    except json.JSONDecodeError as error:
+        line = "" if first_line is None else f":{first_line + error.lineno - 1}"
+        raise DataError(f"{where}{line}: not JSON: {error.msg}, column {error.colno}") from None
+    except ValueError as error:  # a field twice, or an integer of thousands of digits
+        raise DataError(f"{where}: not JSON: {error}") from None
+    return value
+
+
+def check_nesting(row: Any, where: str) -> None:
+    """Refuse what functions that follow the nesting could not walk.
+
+    Raises:
+        DataError: It is nested beyond `MOST_NESTED` levels; names the field.
+    """
+    if not _nested_beyond(row, MOST_NESTED):
+        return
+    fields = row.items() if isinstance(row, dict) else ()
+    deep = [name for name, value in fields if _nested_beyond(value, MOST_NESTED - 1)]
+    field = f"field {deep[0]!r} is " if deep else ""
+    raise DataError(f"{where}: {field}nested deeper than {MOST_NESTED} levels")
+
+
+def _nested_beyond(value: Any, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [inner for outer in level for inner in _containers(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _containers(value: Any) -> list[Any]:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [each for each in inside if isinstance(each, dict | list)]
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        for name, value in pairs:
+            if value is not fields[name] and value != fields[name]:
+                raise ValueError(f"field {name!r} stands in one object twice, with other values")
+    return fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_STANDARD = json.JSONDecoder(parse_constant=_refuse_constant)
+_FOREIGN = json.JSONDecoder(object_pairs_hook=_without_repeats)
+
+
 def typed(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     """A field of a JSON object.
 
     Raises:
-        DataError: It is missing, or of another type.
+        DataError: It is missing, of another type, or a number that is not finite.
     """
     value = row.get(name)
     if type(value) is kind:  # exactly, as a bool is an int too; JSON makes no subclasses
+        if kind is float and not math.isfinite(value):
+            raise DataError(f"{where}: field {name!r} must be a finite number, not {value}")
         return value
     if name not in row:
         raise DataError(f"{where}: missing field {name!r}")
-    found = type(value).__name__
-    raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")
+    actual = type(value).__name__
+    raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {actual}")

@@ -12,6 +12,7 @@ import torch
 
 from decompose_distill import filters, prompts
 from decompose_distill.console import deferred_interrupt, progress_bar, say
+from decompose_distill.keys import fingerprint
 from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.loading import (
     context_window,
@@ -33,6 +34,7 @@ from decompose_distill.training.checkpoints.reload_check import snapshot, verify
 from decompose_distill.training.checkpoints.resume import (
     TrainState,
     begin,
+    begun_on,
     load_progress,
     load_state,
     save_state,
@@ -49,7 +51,7 @@ from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.loss import validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
-from decompose_distill.types import Sampling, Trace, fingerprint
+from decompose_distill.types import Sampling, Trace
 
 
 def distill(
@@ -126,7 +128,8 @@ def distill(
     _check_extras(config, report_to, push_to_hub)
     with working_folder(output_dir) as folder:
         place = folder / "rows"
-        prepared = prepare(task, traces, keep, validation, place, progress=progress)
+        day = begun_on(folder)
+        prepared = prepare(task, traces, keep, validation, place, day=day, progress=progress)
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
         settings = fingerprint(task) | {"data": prepared.sha256}
         # Runs that are under way on disk hold the examples also where there are none.
@@ -267,6 +270,7 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: 
         asdict(task.config),
         _figures(state),
         _versions(),
+        prepared.template.to_json(),
     )
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)

@@ -8,6 +8,7 @@ import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import date, datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,12 @@ from decompose_distill import (
 )
 from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.checkpoint import MANIFEST
-from decompose_distill.training.checkpoints.resume import TrainState, load_progress
+from decompose_distill.training.checkpoints.resume import (
+    TrainState,
+    begin,
+    begun_on,
+    load_progress,
+)
 from tests.support.samples import PROMPT, make_trace
 
 CONFIG = DistillConfig(epochs=2, batch_size=2, learning_rate=5e-3, save_steps=1)
@@ -216,3 +222,23 @@ def test_the_best_step_is_that_of_the_smallest_validation_loss() -> None:
 
     assert (progress.best_step, progress.stale) == (20, 2)
     assert (TrainState(40).best_step, TrainState(40).stale) == (40, 0)
+
+
+def test_a_run_that_goes_on_another_day_shows_the_day_it_began(tmp_path: Path) -> None:
+    assert begun_on(tmp_path) == datetime.now().date()
+    begin(tmp_path, {"template": {"day": "2026-03-05"}})
+    begin(tmp_path, {"template": {"day": "2026-03-05"}})
+
+    assert begun_on(tmp_path) == date(2026, 3, 5)
+
+
+@pytest.mark.parametrize("run", [{"data": "same"}, {"data": "same", "template": None}])
+def test_a_run_that_an_earlier_version_began_goes_on_where_its_template_is_the_same(
+    run: dict[str, Any], tmp_path: Path
+) -> None:
+    begin(tmp_path, run)
+    begin(tmp_path, {"data": "same", "template": None})
+
+    assert begun_on(tmp_path) == datetime.now().date()
+    with pytest.raises(ConfigError, match="another template"):
+        begin(tmp_path, {"data": "same", "template": {"day": None, "opening": "<think>"}})

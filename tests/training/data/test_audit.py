@@ -71,7 +71,7 @@ def _other_words(tokenizer: Any, row: TokenizedExample) -> TokenizedExample:
         (_cut_off, "its completion is cut off"),
         (_other_prompt, "the prompt differs from what sampling sends, from token 1 on"),
         (_nothing_trained, "no token of it would be trained"),
-        (_special_token, r"its text holds the special token '<\|end\|>'"),
+        (_special_token, r"its text holds the control token '<\|end\|>'"),
         (_other_words, "the tokenizer does not give its completion back"),
     ],
 )

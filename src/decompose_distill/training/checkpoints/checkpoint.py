@@ -40,6 +40,8 @@ class Manifest:
     figures: Mapping[str, Any]
     """Steps, losses, seconds."""
     versions: Mapping[str, str]
+    template: Mapping[str, Any] | None = None
+    """What its chat template was made to say; `None` where that was not needed."""
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain data."""
@@ -54,6 +56,7 @@ class Manifest:
             "config": self.config,
             "figures": self.figures,
             "versions": self.versions,
+            "template": self.template,
         }
 
 
@@ -190,4 +193,6 @@ def _read(row: Mapping[str, Any]) -> Manifest:
         raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
     prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
     rest = (row[name] for name in ("base_model", "data", "config", "figures", "versions"))
-    return Manifest(row["role"], row["target"], prompt, sampling, *rest)
+    return Manifest(
+        row["role"], row["target"], prompt, sampling, *rest, template=row.get("template")
+    )

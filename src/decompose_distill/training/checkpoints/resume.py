@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def begin(folder: Path, run: Mapping[str, Any]) -> None:
     """
     path, run = folder / _RUN, json.loads(json.dumps(run))  # as it reads back: tuples are lists
     if has_begun(folder):
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _read(path)
         if changed := [name for name in run if before.get(name) != run[name]]:
             name = changed[0]
             raise ConfigError(
@@ -61,6 +62,15 @@ def begin(folder: Path, run: Mapping[str, Any]) -> None:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(run, indent=2))
+
+
+def begun_on(folder: Path) -> date:
+    """The day whose date an unfinished run shows in its prompts; today for a new one."""
+    if not has_begun(folder):
+        return datetime.now().date()
+    template = _read(folder / _RUN).get("template") or {}
+    day = template.get("day")
+    return date.fromisoformat(day) if day else datetime.now().date()
 
 
 def has_begun(folder: Path) -> bool:
@@ -97,7 +107,7 @@ def load_progress(folder: Path) -> TrainState:
     whole = sorted(path.parent for path in folder.glob(f"step-*/{_MARK}"))
     if not whole:
         return TrainState()
-    row = json.loads((whole[-1] / _MARK).read_text(encoding="utf-8"))
+    row = _read(whole[-1] / _MARK)
     validation = tuple((step, loss) for step, loss in row["validation"])
     return TrainState(row["step"], tuple(row["losses"]), validation, row["seconds"])
 
@@ -115,6 +125,14 @@ def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
         raise CheckpointError(
             f"{path} is damaged: {error}; remove {folder} to start anew"
         ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}; remove it to start anew") from error
+    return row
 
 
 def _place(folder: Path, step: int) -> Path:

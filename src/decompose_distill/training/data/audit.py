@@ -14,10 +14,10 @@ from transformers import AutoTokenizer
 
 from decompose_distill.errors import TrainingError
 from decompose_distill.models.chat_template import (
+    control_tokens,
     end_of_turn,
     neutralize,
     prompt_ids,
-    special_tokens,
 )
 from decompose_distill.training.data.batching import Batch, collate
 from decompose_distill.training.data.examples import Example
@@ -45,7 +45,7 @@ def _row_faults(tokenizer: Any, example: Example, row: TokenizedExample) -> Iter
     yield _not_trained(row)
     yield _prompt_differs(tokenizer, example, row)
     yield _end_missing(tokenizer, row)
-    yield _special_inside(tokenizer, example, row)
+    yield _control_inside(tokenizer, example, row)
     yield _text_lost(tokenizer, example, row)
     yield _leak(example)
 
@@ -77,19 +77,19 @@ def _end_missing(tokenizer: Any, row: TokenizedExample) -> str | None:
     )
 
 
-def _special_inside(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
+def _control_inside(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
     blank = [Message(message.role, "x") for message in example.messages]
-    wanted = _specials(tokenizer, prompt_ids(tokenizer, blank))
-    found = _specials(tokenizer, row.ids[:-1])
+    wanted = _controls(tokenizer, prompt_ids(tokenizer, blank))
+    found = _controls(tokenizer, row.ids[:-1])
     if extra := found - wanted:
-        return f"its text holds the special token {next(iter(extra))!r}, which is no text"
+        return f"its text holds the control token {next(iter(extra))!r}, which is no text"
     return None
 
 
-def _specials(tokenizer: Any, ids: Sequence[int]) -> Counter[str]:
-    special = set(special_tokens(tokenizer))
+def _controls(tokenizer: Any, ids: Sequence[int]) -> Counter[str]:
+    control = control_tokens(tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(list(ids))
-    return Counter(token for token in tokens if token in special)
+    return Counter(token for token in tokens if token in control)
 
 
 def _text_lost(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:

@@ -1,4 +1,4 @@
-"""Reading what models write: subquestions and final answers, and writing them back.
+"""Reading the subquestions that a model wrote, and writing them back.
 
 Tolerant of numbering, bullets, labels, bold, code fences, one-line lists, preambles and
 epilogues. Total: any text gives a value or a `ParseError`, nothing else.
@@ -6,8 +6,11 @@ epilogues. Total: any text gives a value or a `ParseError`, nothing else.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from decompose_distill.errors import ParseError
+from decompose_distill.parsing.lines import clean_lines
+from decompose_distill.parsing.thinking import split_thinking
 from decompose_distill.types import Subquestion
 
 NO_DECOMPOSITION = "No decomposition"
@@ -23,27 +26,42 @@ _INLINE = re.compile(rf"(?:(?<=\s)|^){_NUMBER}\s+", re.IGNORECASE)
 _HEADING = re.compile(rf"^(?:the\s+|main\s+)?{_LABEL}\s*:?\s*$", re.IGNORECASE)
 _MAIN_QUESTION = re.compile(r"^(?:the\s+)?(?:main|original)\s+question\b", re.IGNORECASE)
 _DECLINED = re.compile(r"^\W*no\s+decomposition\b", re.IGNORECASE)
-_THINKING = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
-# Not the power in "2**10" or "2 ** 10", nor a blank that is to be filled in.
-_EMPHASIS = re.compile(r"(?<![\w)])\*\*(?=\S)|(?<=\S)\*\*(?![\d(])|(?<!_)__(?!_)|`")
-_ANSWER = re.compile(
-    r"(?:the\s+(?:(?:final|correct)\s+)?answer\s+is|final\s+answer(?:\s+is\b)?"
-    r"|(?:^|\n)[\s#*_`]*answer(?![a-z])[*_]*)\s*[:=]?\s*([^\n]*)",
-    re.IGNORECASE,
-)
-# LaTeX, as models write it around numbers. What is boxed may hold braces two deep.
-_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})+)\}")
-_MATH_FENCE = re.compile(r"\\[\[\]()]|\$\$")
-_IN_MATH = re.compile(
-    r"\\\[(.+)\\\]|\\\((.+)\\\)|\$\$((?:\\\$|[^$])+)\$\$|\$((?:\\\$|[^$])+)\$", re.DOTALL
-)
-_LATEX = (
-    (re.compile(r"\\(?:text[a-z]*|math[a-z]+|mbox)\s*\{([^{}]*)\}"), r"\1"),
-    (re.compile(r"\\[dt]?frac\s*\{([^{}]+)\}\s*\{([^{}]+)\}"), r"\1/\2"),
-    (re.compile(r"(?<=\d)(?:\{,\}|,\\!|\\,)(?=\d{3}(?!\d))"), ","),
-    (re.compile(r"\\([$%#&])"), r"\1"),
-    (re.compile(r"\\[,;:!]"), " "),
-)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDecomposition:
+    """What a model's text holds besides the subquestions, of which there are none if it declined.
+
+    Example:
+        >>> ParsedDecomposition((Subquestion("How old is Ada?"),)).declined
+        False
+    """
+
+    subquestions: tuple[Subquestion, ...]
+    reasoning: str = ""
+    """What the model thought aloud before it answered."""
+    leftover: str = ""
+    """Text that is neither a subquestion nor an opening or closing remark."""
+
+    @property
+    def declined(self) -> bool:
+        """Whether the model said that the question needs no decomposition."""
+        return not self.subquestions
+
+
+def read_decomposition(text: str) -> ParsedDecomposition:
+    """Read a model's text into subquestions, thinking and what is left over.
+
+    Raises:
+        ParseError: There is nothing to read; the message says why.
+
+    Example:
+        >>> read_decomposition("<think>Her age?</think>1. How old is Ada?")
+        ParsedDecomposition(subquestions=(Subquestion(text='How old is Ada?'),), \
+reasoning='Her age?', leftover='')
+    """
+    reasoning, rest, _ = split_thinking(text)
+    return ParsedDecomposition(_subquestions(rest), reasoning)
 
 
 def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
@@ -56,16 +74,7 @@ def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
         >>> [s.text for s in parse_subquestions("Sure:\\n1. How old is Ada?\\n2) Is #1 > 9?")]
         ['How old is Ada?', 'Is #1 > 9?']
     """
-    lines = _clean_lines(text)
-    if not lines:
-        raise ParseError("empty completion")
-    items = _marked_items(lines) or _question_lines(lines)
-    items = [item for item in items if not _MAIN_QUESTION.match(item)]
-    if any(_DECLINED.match(line) for line in items or lines):
-        return ()
-    if not items:
-        raise ParseError("no subquestions found")
-    return tuple(Subquestion(item) for item in items)
+    return read_decomposition(text).subquestions
 
 
 def parse_circle(text: str) -> tuple[Subquestion, ...]:
@@ -103,66 +112,17 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
     return "\n".join(f"{number}. {each.text}" for number, each in enumerate(subquestions, start=1))
 
 
-def parse_answer(text: str) -> str:
-    """Read the final answer: what follows the last "The answer is", else the last line.
-
-    A `\\boxed{...}` after it, or without it, is the answer too. LaTeX around it is taken off.
-
-    Raises:
-        ParseError: The text is empty.
-
-    Example:
-        >>> parse_answer("48 / 2 = 24, so 48 + 24 = 72.\\nThe answer is: **72**.")
-        '72'
-    """
-    lines = _clean_lines(text)
+def _subquestions(text: str) -> tuple[Subquestion, ...]:
+    lines = clean_lines(text)
     if not lines:
         raise ParseError("empty completion")
-    lines = [line for line in lines if not _MATH_FENCE.fullmatch(line)] or lines
-    text = "\n".join(lines)
-    found = [*_ANSWER.finditer(text), *_BOXED.finditer(text)]
-    found = sorted((each for each in found if each[1].strip()), key=re.Match.start)
-    answer = found[-1][1] if found else lines[-1]
-    answer = re.sub(r"(?<=\S)\.$", "", answer.strip()).strip() or answer
-    return _without_latex(answer).strip() or answer
-
-
-def replace_answer(text: str, answer: str) -> str:
-    """Give a solution another final answer; what led to it stays.
-
-    Example:
-        >>> replace_answer("48 + 24 = 71.\\nThe answer is: 71.", "72")
-        '48 + 24 = 71.\\nThe answer is: 72'
-    """
-    found = list(_ANSWER.finditer(text))
-    found = found or list(_BOXED.finditer(text))
-    before = re.sub(r"(?:\\[\[(]|\$+)\s*\Z", "", text[: found[-1].start()]) if found else text
-    return f"{before.strip().rstrip('*_`').rstrip()}\n{format_answer(answer)}".strip()
-
-
-def format_answer(answer: str) -> str:
-    """Write the last line of a solution, which `parse_answer` reads.
-
-    Example:
-        >>> format_answer("72")
-        'The answer is: 72'
-    """
-    return f"The answer is: {answer.strip()}"
-
-
-def _clean_lines(text: str) -> list[str]:
-    """Non-empty lines without reasoning blocks, code fences and emphasis."""
-    text = _THINKING.sub("", text)
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("```")]
-    return [line for line in (_EMPHASIS.sub("", line).strip() for line in lines) if line]
-
-
-def _without_latex(answer: str) -> str:
-    if whole := _IN_MATH.fullmatch(answer):
-        answer = whole[whole.lastindex or 0]
-    for pattern, plain in _LATEX:
-        answer = pattern.sub(plain, answer)
-    return answer
+    items = _marked_items(lines) or _question_lines(lines)
+    items = [item for item in items if not _MAIN_QUESTION.match(item)]
+    if any(_DECLINED.match(line) for line in items or lines):
+        return ()
+    if not items:
+        raise ParseError("no subquestions found")
+    return tuple(Subquestion(item) for item in items)
 
 
 def _marked_items(lines: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from decompose_distill.cost.break_even import Cost
-from decompose_distill.reporting.conclusion import usd
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.reporting.study import Cell, Grid
 
 _WIDTHS = (20, 20, 24, 7, 24)
@@ -34,11 +34,11 @@ def accuracy(cell: Cell) -> str:
     return f"{100 * cell.mean:.1f} [{low:.1f}, {high:.1f}]{several}{left}"
 
 
-def grid(found: Grid) -> str:
+def grid_text(grid: Grid) -> str:
     """Rows by columns, the accuracies alone."""
-    lines = [("", *found.columns)]
-    for row in found.rows:
-        cells = (found.cell((row, column)) for column in found.columns)
+    lines = [("", *grid.columns)]
+    for row in grid.rows:
+        cells = (grid.cell((row, column)) for column in grid.columns)
         means = (f"{100 * each.mean:.1f}" if each and each.n else "–" for each in cells)
         lines.append((row, *means))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -60,4 +60,4 @@ def _role_paid(cost: Cost | None, role: str) -> str:
     paid = [each.usd for each in cost.expenses if each.role == role] if cost else []
     if cost is None or not paid or not cost.questions:
         return "–"
-    return usd(None if paid[0] is None else 1000 * paid[0] / cost.questions)
+    return format_usd(None if paid[0] is None else 1000 * paid[0] / cost.questions)
