@@ -24,7 +24,6 @@ from decompose_distill import (
 )
 from decompose_distill.evaluation.results import Report, to_table
 from decompose_distill.evaluation.statistics import (
-    bootstrap_mean,
     mcnemar,
     sign_flip,
     wilson,
@@ -164,13 +163,6 @@ def test_mcnemar_is_the_exact_binomial_test(first: int, second: int, p: float) -
 
 def test_mcnemar_holds_for_thousands_of_pairs() -> None:
     assert 0 <= mcnemar(3000, 2000) < 1e-10
-
-
-def test_bootstrap_agrees_with_the_normal_interval_on_many_values() -> None:
-    values = [0.2, 0.8] * 200
-    low, high = bootstrap_mean(values)
-
-    assert (low, high) == pytest.approx((0.5 - 0.0294, 0.5 + 0.0294), abs=0.003)
 
 
 def test_a_clear_difference_is_significant_and_none_is_not() -> None:

@@ -9,7 +9,9 @@ from decompose_distill.cli.call import Call
 from decompose_distill.cli.options import PromptFile, SolverTarget, TracesFile, read_prompt
 from decompose_distill.cli.settings import Argument, Option
 
-Formats = Literal["trl", "axolotl", "llamafactory", "alpaca", "hub", "hub-parquet", "preferences"]
+Formats = Literal[
+    "trl", "axolotl", "llamafactory", "sharegpt", "alpaca", "hub", "hub-parquet", "preferences"
+]
 Role = Annotated[types.Role, Option("What the rows teach.")]
 
 
@@ -56,6 +58,9 @@ def import_(
     role: Role = "decomposer",
 ) -> None:
     """Read training data of other tools, known by its fields, into a file of traces."""
-    with call.writing(output):
-        dd.write_traces(dd.import_traces(source, role=role), output)
+    from decompose_distill.storage.atomic import creating
+
+    # What stands there may be traces that were paid for.
+    with call.writing(output), creating(output) as partial:
+        dd.write_traces(dd.import_traces(source, role=role), partial)
     call.show(f"{output}: {sum(1 for _ in dd.read_traces(output))} traces")

@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from decompose_distill.evaluation.results import Comparison as Comparison
     from decompose_distill.evaluation.results import Report as Report
     from decompose_distill.evaluation.results import Result as Result
-    from decompose_distill.evaluation.statistics import bootstrap_mean as bootstrap_mean
+    from decompose_distill.evaluation.statistics import difference_interval as difference_interval
     from decompose_distill.evaluation.statistics import holm as holm
-    from decompose_distill.evaluation.statistics import interval_of as interval_of
     from decompose_distill.evaluation.statistics import mcnemar as mcnemar
-    from decompose_distill.evaluation.statistics import paired_shares as paired_shares
+    from decompose_distill.evaluation.statistics import mean_interval as mean_interval
     from decompose_distill.evaluation.statistics import sign_flip as sign_flip
     from decompose_distill.evaluation.statistics import smallest_difference as smallest_difference
     from decompose_distill.evaluation.statistics import spread as spread
@@ -31,11 +30,10 @@ __getattr__, __dir__ = lazy(
         "harness": ("evaluate",),
         "results": ("Comparison", "Report", "Result"),
         "statistics": (
-            "bootstrap_mean",
+            "difference_interval",
             "holm",
-            "interval_of",
             "mcnemar",
-            "paired_shares",
+            "mean_interval",
             "sign_flip",
             "smallest_difference",
             "spread",

@@ -12,10 +12,9 @@ from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.statistics import (
     Interval,
-    bootstrap_mean,
-    interval_of,
+    difference_interval,
     mcnemar,
-    paired_shares,
+    mean_interval,
     sign_flip,
 )
 from decompose_distill.scores.versioning import name_and_version
@@ -77,8 +76,8 @@ class Report:
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % interval of the mean: Wilson for right and wrong, bootstrap for partial scores."""
-        return interval_of(list(self.values.values()))
+        """95 % interval of the mean over questions; see `statistics.mean_interval`."""
+        return mean_interval([*self.values.values()])
 
     @property
     def failures(self) -> Counter[str]:
@@ -180,12 +179,8 @@ class Comparison:
 
     @property
     def interval(self) -> Interval:
-        """95 % interval of the difference; for partial scores a bootstrap of the pairs."""
-        changes = [first - second for first, second in self.pairs]
-        if not self._all_or_nothing and len(set(changes)) > 1:
-            return bootstrap_mean(changes)
-        gained, lost = (sum(max(0.0, sign * each) for each in changes) for sign in (1, -1))
-        return paired_shares(gained, lost, len(changes))
+        """95 % interval of the difference; see `statistics.difference_interval`."""
+        return difference_interval([first - second for first, second in self.pairs])
 
     @property
     def p_value(self) -> float:

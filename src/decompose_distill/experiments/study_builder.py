@@ -28,6 +28,7 @@ from decompose_distill.experiments.variants import (
     VARIANTS,
     students,
 )
+from decompose_distill.keys import fingerprint_line
 from decompose_distill.models.loading import context_window, load_config, load_tokenizer
 from decompose_distill.pipelines.roles import backends_of
 from decompose_distill.reporting.study import (
@@ -237,7 +238,7 @@ def _settings(setup: ExperimentSetup) -> dict[str, Any]:
     settings["Training questions"] = f"{len(setup.train):,}, {setup.config.samples} traces each"
     settings["Measured questions"] = ", ".join(f"{n:,} {split}" for split, n in counts.items())
     settings["Score"] = Report("", "", ()).rescore(setup.score).scored_by
-    settings["Training"] = str(setup.student.config)
+    settings["Training"] = fingerprint_line("DistillConfig", setup.student.config)
     settings["Training seeds"] = ", ".join(map(str, setup.config.seeds))
     packages = ("decompose-distill", "torch", "transformers")
     settings["Versions"] = ", ".join(f"{name} {version(name)}" for name in packages)

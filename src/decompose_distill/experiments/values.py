@@ -129,7 +129,7 @@ class ExperimentSetup:
     @cached_property
     def student_content(self) -> str:
         """Hash that tells the student apart from another one under its name."""
-        from decompose_distill.models.loading import content_hash  # torch
+        from decompose_distill.models.content_hash import content_hash  # torch
 
         return content_hash(self.student.model)
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from decompose_distill.cost.break_even import BreakEven, Cost, break_even
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.evaluation.results import Comparison, Report
-from decompose_distill.evaluation.statistics import Interval, interval_of, spread
+from decompose_distill.evaluation.statistics import Interval, mean_interval, spread
 
 Place = tuple[str, str]
 """A cell of the matrix: its row (the decomposer) and its column (the solver)."""
@@ -77,8 +77,8 @@ class Cell:
 
     @cached_property
     def interval(self) -> Interval:
-        """95 % interval over questions: Wilson for right and wrong, else a bootstrap."""
-        return interval_of(list(self.values.values()))
+        """95 % interval of the mean over questions; see `statistics.mean_interval`."""
+        return mean_interval([*self.values.values()])
 
     @property
     def spread(self) -> float | None:
