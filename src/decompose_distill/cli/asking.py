@@ -44,7 +44,9 @@ def plan(
 ) -> None:
     """Forecast what collect with the same options takes, and send nothing."""
     prices, loaded = read_prices(money.prices), reading.load(questions)
-    backends = servers.load_roles(teacher, solver or teacher, batches=output or questions)
+    backends = servers.load_roles(
+        teacher, solver or teacher, batches=output or questions, asked=False
+    )
     pipeline = _pipeline(*backends, answering, prompt)
     forecast = dd.plan(pipeline, loaded, output, **asdict(draws), prices=prices)
     verdict = _verdict(forecast, money.budget_usd)

@@ -58,7 +58,7 @@ def paper(
 
     main, *further = _each_once(solver or (teacher,))
     questions = reading.load(train, "train"), reading.load(test)
-    expert, solver_backend = servers.load_roles(teacher, main, batches=output_dir)
+    expert, solver_backend = servers.load_roles(teacher, main, batches=output_dir, asked=not plan)
     decomposer = dd.Decomposer(expert, sampling=answering.sampling(expert))
     model = resolve_student(call, student)
     work = partial(
@@ -68,7 +68,10 @@ def paper(
         student=dd.Student(model, sampling=answering.of_student(), config=training),
         output_dir=output_dir,
         config=_with_every(config, further),
-        solvers={name: solving(servers.load(name, output_dir, solves=True)) for name in further},
+        solvers={
+            name: solving(servers.load(name, output_dir, solves=True, asked=not plan))
+            for name in further
+        },
         transfer=_transfers(transfer or (), reading),
         prices=read_prices(prices),
     )

@@ -79,18 +79,28 @@ class Servers:
     """Ask by the batch interface: cheaper, slower."""
 
     def load_roles(
-        self, decomposer: str, solver: str, *, batches: Path | str
+        self, decomposer: str, solver: str, *, batches: Path | str, asked: bool = True
     ) -> "tuple[dd.Backend, dd.Backend]":
         """Both backends, one for both roles if they are alike; see `load`."""
         self.check(decomposer, solver)
-        first = self.load(decomposer, batches)
+        first = self.load(decomposer, batches, asked=asked)
         alike = decomposer == solver and self._address(solves=False) == self._address(solves=True)
-        return first, first if alike else self.load(solver, batches, solves=True)
+        if alike:
+            return first, first
+        return first, self.load(solver, batches, solves=True, asked=asked)
 
-    def load(self, name: str, batches: Path | str, *, solves: bool = False) -> "dd.Backend":
+    def load(
+        self, name: str, batches: Path | str, *, solves: bool = False, asked: bool = True
+    ) -> "dd.Backend":
         """A backend by its name; what is said here of servers is for `openai:` backends.
 
         An address in the name goes before `base_url`.
+
+        Args:
+            name: Such as `openai:gpt-4.1-mini`.
+            batches: File beside which is kept what was submitted.
+            solves: Whether the solver's own address and key hold.
+            asked: Whether anything will be sent, for which a key may be needed.
         """
         if not name.startswith("openai:"):
             return dd.load_backend(name)
@@ -98,6 +108,7 @@ class Servers:
             **self._address(solves=solves),
             "max_in_flight": self.max_in_flight,
             "batches": f"{batches}.batches" if self.batch else None,
+            "needs_key": None if asked else False,
         }
         if "@http" in name:
             options.pop("base_url")

@@ -151,7 +151,10 @@ def demo(
     seed: Annotated[int, Option("Of the world and the training.")] = 0,
 ) -> None:
     """Run the whole path on a small controlled world, with a real student."""
-    from decompose_distill.demo.run import run_demo
+    from decompose_distill.demo.run import is_finished, run_demo
 
+    if is_finished(output_dir, student=student, seed=seed):
+        call.show(f"{output_dir}: finished before; results.json has its table")
+        return
     with call.writing(output_dir, folder=True, kept="what is finished"):
         run_demo(output_dir, student=student, seed=seed, say=call.say)

@@ -56,6 +56,8 @@ def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
 def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:
     """Read traces as `read_traces` does, each with where its line begins, in bytes."""
     path, begins = Path(path), 0
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name a file of traces in it")
     if not path.is_file():
         raise DataError(f"{path}: no such file of traces")
     with path.open("rb") as lines:
@@ -111,6 +113,8 @@ def decode_trace(line: str | bytes, where: str) -> Trace:
         DataError: The line is no trace of this schema.
     """
     row = decode_object(line, where)
+    if "schema" not in row and isinstance(row.get("question"), str):
+        raise DataError(f"{where}: a question, not a trace: collect makes traces of questions")
     schema = typed(row, "schema", int, where)
     if schema != SCHEMA:
         raise DataError(f"{where}: schema {schema}; this version reads schema {SCHEMA}")
