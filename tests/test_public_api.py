@@ -65,7 +65,9 @@ def test_imports_go_one_way(room: str) -> None:
 def test_every_module_has_its_room_in_the_table() -> None:
     rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
 
-    assert rooms - {"__init__", "__pycache__"} == {room for row in ROOMS for room in row}
+    assert rooms - {"__init__", "__main__", "__pycache__"} == {
+        room for row in ROOMS for room in row
+    }
 
 
 def _module(file: Path) -> str:
@@ -116,7 +118,7 @@ def test_the_house_stays_small() -> None:
 
     assert len(rooms) <= 26
     assert len(arrows) <= 150
-    assert len([file for file in SOURCE.glob("*.py") if file.stem != "__init__"]) <= 8
+    assert len([file for file in SOURCE.glob("*.py") if not file.stem.startswith("__")]) <= 8
 
 
 def test_every_public_name_is_there_and_documented() -> None:

@@ -60,6 +60,8 @@ def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
 def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:
     """Read traces as `read_traces` does, each with where its line begins, in bytes."""
     path, begins = Path(path), 0
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name a file of traces in it")
     if not path.is_file():
         raise DataError(f"{path}: no such file of traces")
     with path.open("rb") as lines:
@@ -116,6 +118,8 @@ def decode_trace(line: str | bytes, where: str) -> Trace:
     """
     row = decode_object(line, where)
     if "schema" not in row:
+        if isinstance(row.get("question"), str):
+            raise DataError(f"{where}: a question, not a trace: collect makes traces of questions")
         raise DataError(
             f"{where}: missing field 'schema', so this is no trace: collect writes traces, "
             "load_questions reads questions, import_traces training data"
