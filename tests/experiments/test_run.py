@@ -41,7 +41,6 @@ from decompose_distill import (
 )
 from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.pricing import Price
-from decompose_distill.evaluation.results import Report
 from decompose_distill.experiments.config import PaperConfig
 from decompose_distill.experiments.measurement import shuffle_decompositions
 from decompose_distill.experiments.result_cache import run_once
@@ -56,9 +55,8 @@ from decompose_distill.experiments.variants import (
     choose,
 )
 from decompose_distill.pipelines.solver import PROMPTS
-from decompose_distill.reporting.study import Cell, Grid, Study
+from decompose_distill.reporting.study import Study
 from decompose_distill.reporting.study_file import load_study
-from decompose_distill.reporting.tables import grid_text
 from tests.support.samples import PROMPT, QUESTIONS, make_trace, run_cli
 
 TRAIN, TEST = (
@@ -569,11 +567,6 @@ def test_the_command_report_needs_a_saved_study(
 def test_whichever_student_was_measured_alone_the_answer_on_top_is_about_it() -> None:
     assert {row for row, _ in DECOMPOSER} == {*DECOMPOSERS}
     assert {column for _, column in DISTILLED_SOLVER} == {*SOLVERS}
-
-
-def test_a_cell_without_a_score_is_a_dash_in_the_table_and_no_nan() -> None:
-    cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
-    assert grid_text(Grid("", (cell,))).split() == ["solver", "teacher", "–"]
 
 
 NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)

@@ -1,12 +1,12 @@
 """evaluate(): a pipeline over held-out questions, as a report with intervals."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from decompose_distill import scores
 from decompose_distill.console import progress_bar
 from decompose_distill.evaluation.contamination import find_overlap
-from decompose_distill.evaluation.results import Report, Result, named_results, score_trace
+from decompose_distill.evaluation.results import Report, score_traces
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.types import Question, Trace
 
@@ -47,9 +47,11 @@ def evaluate(
     overlap = None if trained_on is None else find_overlap(trained_on, unique.values())
     if overlap:
         warnings.warn(f"{name}: contaminated, {overlap}", stacklevel=2)
-    results: list[Result] = []
     with progress_bar(name, len(unique), "question", show=progress) as bar:
-        for trace in pipeline.run(unique.values()):
-            results.append(Result(trace, score_trace(trace, score)))
-            bar.update()
-    return Report(name, *named_results(score, tuple(results)), overlap)
+
+        def answered() -> Iterator[Trace]:
+            for trace in pipeline.run(unique.values()):
+                yield trace
+                bar.update()
+
+        return score_traces(name, answered(), score, overlap)
