@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -258,6 +258,7 @@ class Study:
 
     title: str
     cells: tuple[Cell, ...]
+    _: KW_ONLY
     teacher: Place
     decomposer: Place | None = None
     solver: Place | None = None
