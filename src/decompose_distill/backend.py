@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from decompose_distill.errors import BackendError, ConfigError
-from decompose_distill.types import Completion, Request, Sampling, fingerprint_line
+from decompose_distill.keys import fingerprint_line
+from decompose_distill.types import Completion, Request, Sampling
 
 if TYPE_CHECKING:
     from decompose_distill.cost.pricing import Price

@@ -65,7 +65,11 @@ def test_audit_shows_rows_and_says_what_it_found(
             2,
             "gone.json: no such file of prices",
         ),
-        (["plan", "Q", "--teacher", "hf:x", "--max-in-flight", "9"], 2, "max_in_flight goes with"),
+        (
+            ["plan", "Q", "--teacher", "hf:x", "--max-in-flight", "9"],
+            2,
+            "--max-in-flight goes with",
+        ),
         (
             ["plan", "Q", "--teacher", "replay:gone.jsonl"],
             2,
@@ -204,10 +208,10 @@ def test_ctrl_c_keeps_what_was_collected_and_says_how_to_go_on(asked: Path) -> N
     (info / "entry_points.txt").write_text("[decompose_distill.backends]\nslow = slow:Slow\n")
     options = ["--teacher", "slow:x", "--output", "t.jsonl"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "decompose_distill.cli", "collect", str(asked), *options],
+        [sys.executable, "-m", "decompose_distill", "collect", str(asked), *options],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])},
-        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         # A shell's background job ignores Ctrl-C, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -216,7 +220,7 @@ def test_ctrl_c_keeps_what_was_collected_and_says_how_to_go_on(asked: Path) -> N
     while not kept.exists() or not kept.read_text().count("\n"):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=60)
 
     assert process.returncode == 130
     assert "the same command goes on from there" in said

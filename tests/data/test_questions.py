@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from decompose_distill import ConfigError, DataError, MissingExtraError, Question, load_questions
-from decompose_distill.cli.experiments import _load
+from decompose_distill.cli.options import Reading
 
 NO_DATE = {"day": "", "month": "", "year": ""}
 DROP = {
@@ -257,7 +257,7 @@ def test_a_folder_named_as_a_dataset_does_not_hide_it(
     monkeypatch.setitem(sys.modules, "datasets", stand_in)
 
     assert load_questions("gsm8k") == (Question("test"),)
-    assert _load("gsm8k", "train") == (Question("train"),)
+    assert Reading().load("gsm8k", "train") == (Question("train"),)
 
 
 def test_whatever_the_hub_fails_with_is_told_as_an_error_of_data(

@@ -22,8 +22,10 @@ from decompose_distill.demo.scripted_model import scripted_teacher as demo_teach
 from decompose_distill.demo.solver import DatabaseSolver
 from decompose_distill.demo.world import build_world
 from decompose_distill.experiments.values import digest, hash_questions
-from decompose_distill.models.loading import content_hash, load_model
-from decompose_distill.types import Finish, fingerprint_line
+from decompose_distill.keys import fingerprint_line
+from decompose_distill.models.content_hash import content_hash
+from decompose_distill.models.loading import load_model
+from decompose_distill.types import Finish
 
 FILES = Path(__file__).parent / "files"
 BASE = "base"

@@ -27,6 +27,7 @@ from decompose_distill.backends.openai.batch.backend import OpenAIBatchBackend
 from decompose_distill.cost.ledger import ledger_path
 from decompose_distill.cost.ledger_records import read_accounts
 from tests.support.fake_batch_server import KEY, FakeBatchServer, chat_body
+from tests.support.samples import run_cli
 
 PRICES = {"m": Price(Decimal(1), Decimal(4))}
 QUESTIONS = [Question(f"How old is {n}?") for n in range(40)]
@@ -161,6 +162,24 @@ def test_answers_that_are_there_are_not_paid_and_say_what_they_save(tmp_path: Pa
     assert again.saved_usd == paid == again.spent_usd == provider.billed
     assert again.asked == 40
     assert " saved" in str(again)
+
+
+@pytest.mark.parametrize("command", ["collect", "plan"])
+@pytest.mark.parametrize("budget", ["abc", "0", "-1", "nan", "inf"])
+def test_a_wrong_budget_is_a_wrong_call_of_the_command_line(
+    command: str,
+    budget: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "q.jsonl").write_text('{"question": "Why?"}')
+    options = ("--teacher", "openai:m", "--base-url", "http://127.0.0.1:9/v1", "--output")
+    call = (tmp_path / "q.jsonl", *options, tmp_path / "t.jsonl", f"--budget-usd={budget}")
+
+    assert run_cli(command, *call, monkeypatch=monkeypatch) == 2
+    assert "budget" in capsys.readouterr().err
+    assert not (tmp_path / "t.jsonl").exists()
 
 
 def test_a_stage_without_a_backend_costs_nothing(tmp_path: Path) -> None:

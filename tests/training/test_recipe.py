@@ -172,6 +172,7 @@ def test_the_date_of_training_stays_in_the_prompts(
         {"gradient_checkpointing": True},
         {"master_weights": False, "dtype": "bfloat16"},
         {"micro_batch_size": 3},
+        {"tokens_per_pass": 100},
         {"schedule": "linear", "weight_decay": 0.1},
         {"dtype": "float32"},
     ],
@@ -205,12 +206,13 @@ def test_the_state_with_the_best_validation_is_the_student(
 def _validation_loss(checkpoint: Path, traces: tuple[Trace, ...]) -> float:
     from decompose_distill.training.data.examples import make_examples
     from decompose_distill.training.data.tokenization import tokenize
-    from decompose_distill.training.engine.loss import validation_loss
+    from decompose_distill.training.engine import choose_forward
+    from decompose_distill.training.engine.validation import validation_loss
 
     tokenizer = load_tokenizer(checkpoint)
     examples = make_examples(traces, "decomposer", PROMPT, "subquestions")
     rows = [tokenize(tokenizer, each, 512) for each in examples]
-    return validation_loss(load_model(checkpoint), rows, DistillConfig())
+    return validation_loss(choose_forward(load_model(checkpoint)), rows)
 
 
 def test_training_stops_early_where_validation_no_longer_improves(

@@ -2,13 +2,19 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from decompose_distill.backend import Backend, info_of
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
 from decompose_distill.cost.ledger import Ledger
 from decompose_distill.cost.pricing import format_usd
-from decompose_distill.errors import BackendError, BudgetExceeded, DecomposeDistillError
+from decompose_distill.errors import (
+    BackendError,
+    BackendUnavailable,
+    BudgetExceeded,
+    DecomposeDistillError,
+)
 from decompose_distill.types import Completion, Request, Usage
 
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
@@ -30,6 +36,23 @@ def most_tokens(request: Request) -> Usage:
     texts = (each.content.encode("utf-8", "surrogatepass") for each in request.messages)
     read = sum(len(text) + MESSAGE_TOKENS for text in texts) + TEMPLATE_TOKENS
     return Usage(read, request.sampling.max_new_tokens)
+
+
+def at_worst(completion: Completion, most: Usage) -> Usage:
+    """What a completion used, with the most for each part that nobody counted.
+
+    A prompt has tokens, and so has an answer, even an empty one, its end. Only of a request
+    that failed without a word nothing need have been billed.
+
+    Example:
+        >>> at_worst(Completion("0", "Hello!", usage=Usage(9, 0)), Usage(146, 512)).output_tokens
+        512
+    """
+    usage = completion.usage
+    written = completion.finish != "error" or completion.text or completion.reasoning
+    output = usage.output_tokens or (most.output_tokens if written else 0)
+    read = usage.input_tokens or (most.input_tokens if output else 0)
+    return replace(usage, input_tokens=read, output_tokens=output)
 
 
 class MeteredBackend:
@@ -85,10 +108,9 @@ class MeteredBackend:
                 if not supply.held:
                     break
                 self._make_room(supply)
-        except BackendError:
-            # Refused from the start, nothing was worked on; but a batch goes on without us.
-            if not self._answered and not self.info.batch:
-                self._release(under_way)
+        except BackendError as error:
+            if not self._answered and not self.info.batch:  # a batch goes on without us
+                self._release(under_way, error)
             raise
         finally:
             for made in under_way.values():
@@ -119,14 +141,18 @@ class MeteredBackend:
         if made is None:
             return  # an id that was never asked for, which the role will say
         self._answered = True
-        used = completion.usage
-        if used == Usage() and completion.finish != "error":
-            used = made.most  # the server counts nothing
-        self.ledger.settle(made, used, completion.unanswered)
+        used = at_worst(completion, made.most)
+        self.ledger.settle(made, used, completion.unanswered, completion.billed_usd)
 
-    def _release(self, under_way: dict[str, Reservation]) -> None:
-        for made in under_way.values():
-            self.ledger.settle(made, Usage())
+    def _release(self, under_way: dict[str, Reservation], error: BackendError) -> None:
+        """Book what may be billed of a run that ended before its first answer.
+
+        A refusal ends it with nothing worked on; but attempts before that may have been.
+        """
+        if error.unanswered is None and isinstance(error, BackendUnavailable):
+            return  # nobody tells, so that all attempts are lost
+        for name, made in under_way.items():
+            self.ledger.settle(made, Usage(), (error.unanswered or {}).get(name, 0))
         under_way.clear()
 
     def _make_room(self, supply: "_Supply") -> None:

@@ -1,7 +1,8 @@
 """Backends by name: `scheme:model`, built in or from the entry points of other packages."""
 
 import importlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from decompose_distill.backend import Backend
@@ -23,6 +24,11 @@ def load_backend(
     base_url: str | None = None,
     max_in_flight: int | None = None,
     batches: str | Path | None = None,
+    api_key_env: str | None = None,
+    provider: str | None = None,
+    extra_headers: Mapping[str, str] | None = None,
+    extra_body: Mapping[str, object] | None = None,
+    extra_query: Mapping[str, str] | None = None,
 ) -> Backend:
     """Build a backend from `"scheme:model"`.
 
@@ -31,11 +37,18 @@ def load_backend(
     `decompose_distill.backends`.
 
     Args:
-        name: Scheme and model, such as `openai:gpt-4.1-mini`.
+        name: Scheme and model, such as `openai:gpt-4.1-mini`; the endpoint may stand behind it,
+            as in `openai:my-model@http://localhost:8000/v1`.
         base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
         max_in_flight: Requests that an `openai:` server is to work on at once.
         batches: File of what was submitted, such as `traces.jsonl.batches`; with it an `openai:`
             server is used through its batch interface.
+        api_key_env: Environment variable with the key of an `openai:` server.
+        provider: Whose form the requests of an `openai:` server have, such as `vllm`; by default
+            it is known by the host.
+        extra_headers: Sent with every request to an `openai:` server.
+        extra_body: Fields for the body of each.
+        extra_query: Added to its address, such as `{"api-version": "2024-10-21"}`.
 
     Raises:
         ConfigError: The scheme is unknown, the model's name is missing, or an option does not
@@ -49,7 +62,18 @@ def load_backend(
     scheme, _, model = name.partition(":")
     if not model:
         raise ConfigError(f"backend {name!r} must be written 'scheme:model', as 'openai:gpt-4.1'")
-    options = {"base_url": base_url, "max_in_flight": max_in_flight, "batches": batches}
+    if scheme == "openai" and base_url is None:
+        model, base_url = _split_address(model)
+    options: dict[str, object] = {
+        "base_url": base_url,
+        "max_in_flight": max_in_flight,
+        "batches": batches,
+        "api_key_env": api_key_env,
+        "provider": provider,
+        "extra_headers": extra_headers,
+        "extra_body": extra_body,
+        "extra_query": extra_query,
+    }
     given = {option: value for option, value in options.items() if value is not None}
     if given and scheme != "openai":
         raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
@@ -60,8 +84,28 @@ def load_backend(
         return factory(model, **given)
     except DecomposeDistillError as error:
         refused = error.with_traceback(None)
-    del base_url, options, given  # out of the reports that show local variables
+    # Out of the reports that show local variables, as they may hold a password.
+    del name, base_url, extra_headers, extra_query, options, given
     raise refused
+
+
+def _split_address(model: str) -> tuple[str, str | None]:
+    """Model and endpoint of `model@http://host/v1`; a model's name may hold an `@` itself."""
+    address = re.search(r"@(https?://.*)", model)
+    return (model[: address.start()], address[1]) if address else (model, None)
+
+
+def installed_backends() -> dict[str, str]:
+    """Where the backends that are installed come from, by scheme.
+
+    Example:
+        >>> sorted(installed_backends())[:3]
+        ['hf', 'openai', 'replay']
+    """
+    from importlib.metadata import entry_points
+
+    points = entry_points(group="decompose_distill.backends")
+    return {**{point.name: point.value for point in points}, **_BUILT_IN}
 
 
 def _factory(scheme: str) -> Callable[..., Backend]:

@@ -13,7 +13,7 @@ from decompose_distill.backends.metering import MeteredBackend
 from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
-from decompose_distill.cost.ledger import Ledger, find_price, ledger_path
+from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_budget
 from decompose_distill.cost.pricing import Price, add_usd, format_usd
 from decompose_distill.errors import BudgetExceeded
 from decompose_distill.pipelines.pipeline import Pipeline
@@ -114,7 +114,8 @@ def collect(
         >>> collect(pipeline, [Question("What is 6 times 7?")], path, progress=False).asked
         0
     """
-    _check(pipeline, solves, prices or {}, budgeted=budget_usd is not None)
+    budget = read_budget(budget_usd)
+    _check(pipeline, solves, prices or {}, budgeted=budget is not None)
     given = list(questions)
     unique = {question.id: question for question in given}
     layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
@@ -126,7 +127,7 @@ def collect(
         bar = progress_bar("collecting", len(layout), "trace", done=layout.settled, show=progress)
         with (
             CompletionStore(f"{path}.requests") as requests,
-            Ledger(ledger_path(path), budget_usd=budget_usd, prices=prices) as ledger,
+            Ledger(ledger_path(path), budget_usd=budget, prices=prices) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),
             bar,

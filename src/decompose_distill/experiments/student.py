@@ -9,10 +9,11 @@ from typing import Any
 from decompose_distill import prompts
 from decompose_distill.errors import ConfigError
 from decompose_distill.experiments.variants import VARIANTS
+from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.examples import Target
-from decompose_distill.types import Sampling, Trace, fingerprint
+from decompose_distill.types import Sampling, Trace
 
 SHOTS = 3
 """Worked examples of the untrained few-shot row."""

@@ -30,6 +30,7 @@ from decompose_distill.experiments.variants import (
     VARIANTS,
     students,
 )
+from decompose_distill.keys import fingerprint
 from decompose_distill.models.loading import context_window, load_config, load_tokenizer
 from decompose_distill.pipelines.roles import backends_of
 from decompose_distill.prompts import Prompt
@@ -45,7 +46,7 @@ from decompose_distill.reporting.study import (
 from decompose_distill.training.checkpoints.checkpoint import load_losses, load_manifest
 from decompose_distill.training.data.examples import make_examples
 from decompose_distill.training.data.tokenization import tokenize
-from decompose_distill.types import Usage, fingerprint
+from decompose_distill.types import Usage
 
 DECOMPOSER = (("S_D-R", SOLVER), ("S_D-T", SOLVER), ("S_D-uplift", SOLVER))
 DISTILLED_SOLVER = tuple((TEACHER, name) for name in ("S_E-R", "S_E-T", "S_E-A", "answer-only"))

@@ -25,12 +25,13 @@ from decompose_distill.experiments.variants import (
     Screen,
     students,
 )
+from decompose_distill.keys import fingerprint_line
 from decompose_distill.pipelines.roles import Decomposing, HasModes, Solving
 from decompose_distill.prompts import Prompt
 from decompose_distill.reporting.study import Place
 from decompose_distill.storage.traces import encode_trace
 from decompose_distill.training.data.examples import unusable
-from decompose_distill.types import Question, Trace, fingerprint_line
+from decompose_distill.types import Question, Trace
 
 TEST = ""
 """Name of the split that the study is about; the others are those of a transfer."""
@@ -128,7 +129,7 @@ class ExperimentSetup:
     @cached_property
     def student_content(self) -> str:
         """Hash that tells the student apart from another one under its name."""
-        from decompose_distill.models.loading import content_hash  # torch
+        from decompose_distill.models.content_hash import content_hash  # torch
 
         return content_hash(self.student.model)
 

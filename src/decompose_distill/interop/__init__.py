@@ -1,9 +1,13 @@
 """Traces in the forms other tools write and read.
 
-- `exporting`, `importing`: to and from files of other tools
-- `trace_formats`, `training_formats`: their layouts
-- `preferences`: pairs of a better and a worse decomposition
-- `hub_dataset`: a folder as a dataset hub takes it
+In the order of the data, out and in again:
+
+- `exporting`: `export_traces`, kept traces into a file or folder, and never over another
+- `training_formats`: chats of TRL, axolotl, LlamaFactory, ShareGPT and Alpaca, out and in
+- `hub_dataset`: folders as the Hugging Face Hub reads them, with the whole trace
+- `importing`: `import_traces`, files known by their fields
+- `trace_formats`: chats, and rows of GSM8K's two relatives, as traces
+- `preferences`: `preference_pairs`, better against worse completions
 """
 
 from typing import TYPE_CHECKING
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from decompose_distill.interop.preferences import Paired as Paired
     from decompose_distill.interop.preferences import Preference as Preference
     from decompose_distill.interop.preferences import preference_pairs as preference_pairs
+    from decompose_distill.interop.training_formats import Format as Format
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -24,5 +29,6 @@ __getattr__, __dir__ = lazy(
         "exporting": ("Exported", "export_traces"),
         "importing": ("import_traces",),
         "preferences": ("Paired", "Preference", "preference_pairs"),
+        "training_formats": ("Format",),
     },
 )

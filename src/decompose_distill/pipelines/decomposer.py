@@ -8,17 +8,10 @@ from typing import cast
 from decompose_distill import prompts
 from decompose_distill.backend import Backend, complete, info_of, sampling_for, sampling_key
 from decompose_distill.errors import ParseError
+from decompose_distill.keys import fingerprint_line
 from decompose_distill.parsing import ParsedDecomposition, parse_circle, read_decomposition
 from decompose_distill.pipelines.endings import ending_of
-from decompose_distill.types import (
-    Completion,
-    Decomposition,
-    Failure,
-    Question,
-    Request,
-    Sampling,
-    fingerprint_line,
-)
+from decompose_distill.types import Completion, Decomposition, Failure, Question, Request, Sampling
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Literal, cast
 from decompose_distill import prompts
 from decompose_distill.backend import Backend, complete, info_of, sampling_for, sampling_key
 from decompose_distill.errors import ConfigError, ParseError
+from decompose_distill.keys import fingerprint_line
 from decompose_distill.parsing import parse_answer
 from decompose_distill.pipelines.endings import ending_of
 from decompose_distill.types import (
@@ -18,7 +19,6 @@ from decompose_distill.types import (
     Request,
     Sampling,
     Solution,
-    fingerprint_line,
 )
 
 SOLVE_STRIDE = 1_000_000

@@ -1,9 +1,12 @@
 """Files that are on the disk whole, or not at all."""
 
+import filecmp
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from decompose_distill.errors import ConfigError, DataError
 
 
 @contextmanager
@@ -14,6 +17,30 @@ def replacing(path: Path) -> Iterator[Path]:
     sync(partial)
     partial.replace(path)
     sync(path.parent)
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[Path]:
+    """Give a path to write to that becomes `path`, unless other content stands there already.
+
+    Raises:
+        ConfigError: There is other content; it stays.
+        DataError: It cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            yield partial
+            if path.exists() and not filecmp.cmp(partial, path, shallow=False):
+                raise ConfigError(
+                    f"{path} exists with other content: name another file, or remove it"
+                )
+    except OSError as error:
+        raise DataError(f"{path}: cannot write: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -17,9 +17,9 @@ from httpx2 import Headers
 
 from decompose_distill import load_backend
 from decompose_distill.backends.openai import OpenAIBackend
+from decompose_distill.backends.openai.dialect import Dialect
 from decompose_distill.backends.openai.endpoints import Addresses
 from decompose_distill.backends.openai.retry_after import LONGEST_WAIT, requested_wait
-from decompose_distill.backends.openai.wire_format import encode
 from decompose_distill.errors import BackendError, BackendUnavailable, ConfigError
 from decompose_distill.testing import check_backend
 from decompose_distill.types import Completion, Message, Request, Sampling, Usage
@@ -108,7 +108,7 @@ def test_the_official_endpoint_gets_its_newer_name_for_the_token_limit(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     ((endpoint, _),) = Addresses(None).find("OPENAI_API_KEY")
-    body = encode("some-model", ask(max_new_tokens=5), official=endpoint.official)
+    body = Dialect(endpoint.provider).encode("some-model", ask(max_new_tokens=5))
 
     assert body["max_completion_tokens"] == 5
     assert "max_tokens" not in body
@@ -128,14 +128,14 @@ def test_any_text_makes_the_round_trip(server: FakeServer, text: str) -> None:
     [
         (chat("cut", "length"), "length", ""),
         (chat("part", "content_filter"), "error", "finish_reason 'content_filter'"),
-        (chat(None, "tool_calls"), "error", "message.content is NoneType"),
+        (chat(None, "tool_calls"), "error", "finish_reason 'tool_calls'"),
         (chat("text", None), "error", "finish_reason None"),
         (chat("text", ["stop"]), "error", "finish_reason ['stop']"),
         ({"choices": [{"message": {"role": "assistant"}, "finish_reason": "stop"}]}, "error",
          "message.content is NoneType"),
         ({"choices": []}, "error", "no chat completion: {'choices': []}"),
         ({"choices": [{"message": "hello"}]}, "error", "no chat completion"),
-        ({"error": {"message": "upstream is down", "code": 502}}, "error", "upstream is down"),
+        ({"error": {"message": "the prompt is odd", "code": 400}}, "error", "the prompt is odd"),
         ([], "error", "no chat completion: []"),
         (None, "error", "no chat completion: None"),
         (b"<html>It works!</html>", "error", "no chat completion: <html>It works!</html>"),
@@ -161,7 +161,7 @@ def test_an_answer_is_read_or_becomes_an_error_that_says_what_was_found(
         None,
         [],
         {},
-        {"prompt_tokens": "7", "completion_tokens": None},
+        {"prompt_tokens": "seven", "completion_tokens": None},
         {"prompt_tokens": True, "completion_tokens": -1},
     ],
 )
@@ -328,13 +328,16 @@ def test_a_date_to_wait_for_is_read_by_the_clock_of_the_server() -> None:
     assert requested_wait(429, Headers(yesterday)) == pytest.approx(20, abs=1)
 
 
-def test_a_wait_beyond_the_bound_ends_the_request(server: FakeServer) -> None:
+def test_a_wait_beyond_the_bound_ends_the_run_with_the_words_of_the_server(
+    server: FakeServer,
+) -> None:
     naps = Naps()
-    server.script = lambda call: Reply(429, {}, {"Retry-After": str(LONGEST_WAIT + 1)})
-    completion = complete(server, sleep=naps)
+    asked = {"Retry-After": str(60 * LONGEST_WAIT)}
+    server.script = lambda call: Reply(429, {"error": "the daily limit is used up"}, asked)
 
-    assert completion.finish == "error"
-    assert naps.seconds == [LONGEST_WAIT]  # for the others
+    with pytest.raises(BackendUnavailable, match="the daily limit is used up: run again in 1 h"):
+        complete(server, sleep=naps)
+    assert naps.seconds == []
     assert len(server.calls) == 1
 
 
@@ -348,7 +351,7 @@ def test_many_requests_are_under_way_and_never_more_than_allowed(server: FakeSer
 
 
 def test_a_slow_request_does_not_hold_up_the_others(server: FakeServer) -> None:
-    server.script = lambda call: Reply(body=chat("x"), seconds=1 if call.text == "slow" else 0)
+    server.script = lambda call: Reply(body=chat("x"), seconds=2 if call.text == "slow" else 0)
     requests = [ask("slow", "slow"), *(ask("quick", str(number)) for number in range(9))]
 
     assert [each.id for each in backend(server, max_in_flight=2).generate(requests)][-1] == "slow"

@@ -1,7 +1,7 @@
 import asyncio
 
 from decompose_distill.backends.openai.circuit_breaker import FAILURES, LONGEST_REST, CircuitBreaker
-from decompose_distill.backends.openai.wire_format import RetryableError
+from decompose_distill.backends.openai.server_errors import RetryableError
 
 DOWN = RetryableError("down", broken=True)
 

@@ -88,36 +88,90 @@ def test_who_is_cancelled_at_a_gate_keeps_no_place(given_a_place: bool) -> None:
     asyncio.run(run())
 
 
+async def answer(ours: RateController, refused: bool) -> None:
+    """Send one request, which is refused or not."""
+    turn = await ours.enter(1)
+    ours.refused(turn) if refused else ours.succeeded(turn)
+    ours.leave(0)
+
+
+async def answer_some(ours: RateController, count: int, refused: int = 0) -> None:
+    """Send some requests, of which so many are refused, spread evenly."""
+    for number in range(count):
+        await answer(ours, refused > 0 and number % (count // refused) == 0)
+
+
+async def no_nap(seconds: float) -> None:
+    """Sleep no longer than a moment."""
+    await asyncio.sleep(0)
+
+
 def test_refusals_of_what_was_sent_together_lower_the_pace_once() -> None:
     async def run() -> None:
         ours = pace(AT_ONCE)
         before = ours.gate.size
-        seen = [await ours.enter(1) for _ in range(AT_ONCE)]
-        for refusals in seen:
-            ours.refused(refusals)
+        turns = [await ours.enter(1) for _ in range(AT_ONCE)]
+        for turn in turns:
+            ours.refused(turn)
             ours.leave(0)
-        once = ours.gate.size
-        assert once < before
-        ours.refused(await ours.enter(1))
-        assert ours.gate.size < once
+        assert ours.gate.size == 0.6 * before  # a trial, of which these say nothing
+        await answer_some(ours, 8)
+        assert ours.gate.size == 0.6 * before
 
     asyncio.run(run())
 
 
-def test_successes_raise_the_pace_fast_till_a_refusal_and_by_one_a_round_after_it() -> None:
+def test_successes_raise_the_pace_fast_till_a_refusal() -> None:
     async def run() -> None:
         ours = pace(64)
-        for _ in range(AT_ONCE):
-            ours.succeeded()
+        await answer_some(ours, AT_ONCE)
         assert ours.gate.size == 2 * AT_ONCE
-        ours.refused(0)
-        lowered = ours.gate.size
-        for _ in range(int(lowered)):
-            ours.succeeded()
-        assert lowered + 0.8 < ours.gate.size < lowered + 1.2
-        for _ in range(10_000):
-            ours.succeeded()
+        await answer_some(ours, 100)
         assert ours.gate.size == 64
+
+    asyncio.run(run())
+
+
+def test_where_a_lower_pace_ends_the_refusals_it_is_the_pace() -> None:
+    async def run() -> None:
+        ours = pace(64, sleep=no_nap)
+        await answer_some(ours, 100)
+        await answer(ours, refused=True)
+        await answer_some(ours, 100)
+        lowered = ours.gate.size
+        assert not ours.tolerates
+        assert 0.85 * 64 < lowered < 0.95 * 64
+        await answer_some(ours, int(lowered))
+        assert lowered + 0.8 < ours.gate.size < lowered + 1.2
+        lowered = ours.gate.size
+        await answer(ours, refused=True)
+        assert ours.gate.size == pytest.approx(0.9 * lowered)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
+def test_where_a_lower_pace_changes_nothing_it_is_not_the_pace(share: float) -> None:
+    async def run() -> None:
+        ours = pace(64, sleep=no_nap)
+        await answer_some(ours, 200, round(200 * share))
+        await answer_some(ours, 400, round(400 * share))
+        assert ours.tolerates
+        assert ours.gate.size == 64
+        await answer_some(ours, 60, 30)  # clearly more: now it is the pace
+        assert not ours.tolerates
+        assert ours.gate.size < 64
+
+    asyncio.run(run())
+
+
+def test_many_refusals_at_a_lower_pace_lower_it_further() -> None:
+    async def run() -> None:
+        ours = pace(64, sleep=no_nap)
+        await answer_some(ours, 100)
+        await answer_some(ours, 60, 30)
+        assert not ours.tolerates
+        assert ours.gate.size < 0.6 * 64
 
     asyncio.run(run())
 
@@ -177,7 +231,7 @@ def test_a_refused_rate_is_measured_and_kept_below_what_was_served() -> None:
         await ours.enter(1)  # one is always under way, so that the time is worth measuring
         for _ in range(100):
             refusals = await ours.enter(1)
-            ours.succeeded()
+            ours.succeeded(refusals)
             ours.leave(0)
             await asyncio.sleep(0.001)
         ours.refused(refusals)

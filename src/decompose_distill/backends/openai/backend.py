@@ -16,11 +16,13 @@ on an event loop in a thread.
 """
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 from decompose_distill.backends.openai.circuit_breaker import CircuitBreaker
 from decompose_distill.backends.openai.client import Client
 from decompose_distill.backends.openai.connections import Connections
+from decompose_distill.backends.openai.dialect import Dialect
 from decompose_distill.backends.openai.endpoints import Addresses, Pool, Route
 from decompose_distill.backends.openai.event_loop import EventLoops, RequestStream
 from decompose_distill.backends.openai.rate_control import RateController, TokenBucket
@@ -50,6 +52,13 @@ class OpenAIBackend:
         requests_per_minute: Requests sent to each endpoint in a minute, spread evenly.
         tokens_per_minute: Tokens of requests and completions at each endpoint in a minute; they
             are guessed before (with `max_new_tokens`) and corrected by what the server counted.
+        provider: Whose form requests have, such as `vllm` or `mistral`; by default it is known by
+            the host, see [Providers](../reference/providers.md).
+        extra_headers: Sent with every request, such as `{"api-key": key}`; their values are kept
+            secret.
+        extra_body: Fields for the body of every request, such as
+            `{"chat_template_kwargs": {"enable_thinking": False}}`; part of the `identity`.
+        extra_query: Added to the address, such as `{"api-version": "2024-10-21"}`.
         sleep: Waits the given seconds between attempts; tests pass their own.
 
     Raises:
@@ -74,10 +83,15 @@ class OpenAIBackend:
         max_attempts: int = 6,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
+        provider: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_body: Mapping[str, object] | None = None,
+        extra_query: Mapping[str, str] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        addresses = Addresses(base_url)
-        del base_url  # out of the reports that show local variables, as it may hold a password
+        addresses = Addresses(base_url, provider, extra_headers, extra_query)
+        # Out of the reports that show local variables, as they may hold a password.
+        del base_url, extra_headers, extra_query
         _check_positive(
             max_in_flight=max_in_flight,
             timeout=timeout,
@@ -89,11 +103,16 @@ class OpenAIBackend:
         self.model, self.base_url = model, ""  # so that a report of the next line can show this
         self._endpoints = addresses.find(api_key_env)
         self.base_url = " ".join(sorted(endpoint.shown for endpoint, _ in self._endpoints))
+        self._extra_body = dict(extra_body or {})
         self.max_in_flight = max_in_flight
         self.max_attempts = max_attempts
         self._meters = [
             (TokenBucket.a_minute(requests_per_minute), TokenBucket.a_minute(tokens_per_minute))
             for _ in self._endpoints
+        ]
+        self._dialects = [
+            Dialect(endpoint.provider, extra_body, endpoint.shown, endpoint.alternatives)
+            for endpoint, _ in self._endpoints
         ]
         self._client = Client(model, api_key_env, timeout, deadline, max_attempts, sleep)
         self._loops = EventLoops(self._pool)
@@ -103,8 +122,8 @@ class OpenAIBackend:
 
     @property
     def identity(self) -> str:
-        """Model and endpoints without credentials, for keys."""
-        return f"openai:{self.model} {self.base_url}"
+        """Model and endpoints without credentials, and `extra_body` if there is one, for keys."""
+        return identity_of(self.model, self.base_url, self._extra_body)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once; completions come as they finish.
@@ -120,20 +139,31 @@ class OpenAIBackend:
             >>> list(OpenAIBackend("m", base_url="http://localhost:8000/v1").generate([]))
             []
         """
-        with RequestStream(self._loops, self._client.complete) as flight:
+        with RequestStream(self._loops, self._client.complete) as stream:
             for request in requests:
-                flight.send(request)
-                yield from flight.landed(leave=self.max_in_flight - 1)
-            yield from flight.landed(leave=0)
+                stream.send(request)
+                yield from stream.completed(most=self.max_in_flight - 1)
+            yield from stream.completed(most=0)
 
     def _pool(self) -> Pool:
-        sleep, routes = self._client.sleep, []
-        for (endpoint, weight), meters in zip(self._endpoints, self._meters, strict=True):
-            pace = RateController(self.max_in_flight, *meters, sleep)
-            url = endpoint.at("chat/completions")
-            connections = Connections(url, endpoint.secret, self._client.timeout)
-            routes.append(Route(endpoint, weight, pace, CircuitBreaker(sleep), connections))
-        return Pool(routes)
+        return Pool([self._route(number) for number in range(len(self._endpoints))])
+
+    def _route(self, number: int) -> Route:
+        (endpoint, weight), sleep = self._endpoints[number], self._client.sleep
+        return Route(
+            endpoint,
+            weight,
+            RateController(self.max_in_flight, *self._meters[number], sleep, endpoint.shown),
+            CircuitBreaker(sleep, endpoint.shown),
+            Connections(endpoint.url, endpoint.secret, self._client.timeout),
+            self._dialects[number],
+        )
+
+
+def identity_of(model: str, base_url: str, extra_body: Mapping[str, object]) -> str:
+    """What answers of a server depend on beside the request."""
+    extra = f" {json.dumps(extra_body, sort_keys=True)}" if extra_body else ""
+    return f"openai:{model} {base_url}{extra}"
 
 
 def _check_positive(**numbers: float | None) -> None:

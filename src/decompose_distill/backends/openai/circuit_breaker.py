@@ -1,14 +1,16 @@
 """A circuit breaker: a server that only fails is left alone, then tried by single requests."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
-from decompose_distill.backends.openai.wire_format import RetryableError
+from decompose_distill.backends.openai.server_errors import RetryableError
 
 FAILURES = 10
 """Failures in a row, with no answer between, that open the circuit."""
 LONGEST_REST = 30.0
 """Seconds between two probes, at most; they begin with one and double."""
+_log = logging.getLogger(__name__)
 
 
 class CircuitBreaker:
@@ -16,10 +18,14 @@ class CircuitBreaker:
 
     Args:
         sleep: Waits the given seconds.
+        shown: The server's address, for the log.
     """
 
-    def __init__(self, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, sleep: Callable[[float], Awaitable[None]], shown: str = "the server"
+    ) -> None:
         self._sleep = sleep
+        self._shown = shown
         self._failures = 0
         self._rests = 0
         self._resting: asyncio.Future[RetryableError | None] | None = None
@@ -42,6 +48,8 @@ class CircuitBreaker:
 
     def answered(self) -> None:
         """Close: the server answers again."""
+        if self._rests:
+            _log.warning("%s answers again", self._shown)
         self._failures = self._rests = 0
         self._settle(None)
 
@@ -50,6 +58,7 @@ class CircuitBreaker:
         self._failures += 1
         if probe or (not self._rests and self._failures >= FAILURES):
             seconds = min(2.0**self._rests, LONGEST_REST)
+            _log.warning("%s is left alone for %g s: %s", self._shown, seconds, later)
             self._rests += 1
             self._resting = asyncio.ensure_future(self._rest(seconds))
             self._settle(later)

@@ -1,7 +1,9 @@
 """Where requests go: addresses with their credentials, and the choice among several."""
 
 import asyncio
+import logging
 import os
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +13,17 @@ import httpx2
 
 from decompose_distill.backends.openai.circuit_breaker import CircuitBreaker
 from decompose_distill.backends.openai.connections import Connections
+from decompose_distill.backends.openai.dialect import Dialect
+from decompose_distill.backends.openai.providers import Provider, provider_at, provider_named
 from decompose_distill.backends.openai.rate_control import RateController
-from decompose_distill.backends.openai.wire_format import RetryableError, Secret
-from decompose_distill.errors import BackendError, ConfigError
+from decompose_distill.backends.openai.secrets import Secret
+from decompose_distill.backends.openai.server_errors import RetryableError
+from decompose_distill.errors import BackendError, BackendUnavailable, ConfigError
 
 OFFICIAL = "https://api.openai.com/v1"
+_VERSION = re.compile(r"/(?:v\d[\w.-]*|deployments)(?:/|$)")
+_NOTHING: Mapping[str, str] = {}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -27,27 +35,50 @@ class Endpoint:
     shown: str
     """The same without its query, which may hold a key."""
     secret: Secret
-
-    @property
-    def official(self) -> bool:
-        """Whether this is OpenAI's own, which needs a key and has newer names."""
-        return self.url.host == httpx2.URL(OFFICIAL).host
+    provider: Provider
 
     def at(self, path: str) -> httpx2.URL:
         """The address of a resource below the base address."""
-        return self.url.copy_with(path=f"{self.url.path}/{path}")
+        return self.url.copy_with(path=f"{self.url.path.rstrip('/')}/{path}")
+
+    def resource(self, path: str) -> httpx2.URL:
+        """The same where an address without a path stands for the one with its version."""
+        return self.at(path if self.url.path.rstrip("/") else f"v1/{path}")
+
+    @property
+    def alternatives(self) -> list[httpx2.URL]:
+        """Where completions may be: an address without a version may lack its `/v1`."""
+        here, below = self.at("chat/completions"), self.at("v1/chat/completions")
+        if _VERSION.search(self.url.path):
+            return [here]
+        return [here, below] if self.url.path.rstrip("/") else [below, here]
 
 
 class Addresses:
     """Addresses as the user gave them: what may hold a password stays out of every variable.
 
     Args:
-        base_url: One address, or several with their weights; by default that of the environment.
+        base_url: One address, or several with their weights; by default that of the provider,
+            else that of the environment.
+        provider: Name of the provider; by default it is known by its host.
+        headers: Sent with every request; their values are kept secret.
+        query: Added to each address; its values are kept secret.
     """
 
-    def __init__(self, base_url: str | Mapping[str, float] | None) -> None:
+    def __init__(
+        self,
+        base_url: str | Mapping[str, float] | None,
+        provider: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> None:
+        self._provider = provider_named(provider) if provider is not None else None
+        self._headers, self._query = headers or _NOTHING, query or _NOTHING
+        _check_texts("extra_headers", self._headers)
+        _check_texts("extra_query", self._query)
         if base_url is None:
-            base_url = os.environ.get("OPENAI_BASE_URL") or OFFICIAL
+            own = self._provider.base_url if self._provider else ""
+            base_url = own or os.environ.get("OPENAI_BASE_URL") or OFFICIAL
         self._weights = {base_url: 1.0} if isinstance(base_url, str) else dict(base_url)
 
     def find(self, api_key_env: str) -> list[tuple[Endpoint, float]]:
@@ -59,31 +90,52 @@ class Addresses:
         """
         if not self._weights or not all(weight > 0 for weight in self._weights.values()):
             raise ConfigError("base_url must be an address, or map addresses to weights above 0")
-        found = [_find(address, api_key_env) for address in self._weights]
-        for each in found:
-            if isinstance(each, Exception):
-                raise each
-        endpoints = [each for each in found if isinstance(each, Endpoint)]
+        results = [self._endpoint(address, api_key_env) for address in self._weights]
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        endpoints = [result for result in results if isinstance(result, Endpoint)]
         return list(zip(endpoints, self._weights.values(), strict=True))
 
+    def _endpoint(self, address: str, api_key_env: str) -> Endpoint | Exception:
+        """Read an address; an error is returned, so that it shows no local variable of here."""
+        url = _read(address)
+        if url is None:
+            shown = "" if "@" in address or "?" in address else f", not {address!r}"
+            return ConfigError(f"base_url must be like 'http://localhost:8000/v1'{shown}")
+        provider = self._provider or provider_at(url.host)
+        if self._query:
+            url = url.copy_merge_params(dict(self._query))
+        secret = self._secret(url, os.environ.get(api_key_env, "").strip(), provider)
+        if secret is None:
+            return BackendError(
+                f"the key in {api_key_env} holds characters no key has: set it again"
+            )
+        bare = url.copy_with(userinfo=b"")
+        endpoint = Endpoint(bare, str(bare.copy_with(query=None)), secret, provider)
+        if provider.needs_key and provider is provider_at(url.host) and not secret.headers:
+            return BackendError(
+                f"no key for {endpoint.shown}: set the environment variable {api_key_env}, "
+                "or give base_url for a server of your own"
+            )
+        return endpoint
 
-def _find(address: str, api_key_env: str) -> Endpoint | Exception:
-    """Read an address; an error is returned, so that it shows no local variable of here."""
-    url = _read(address)
-    if url is None:
-        shown = "" if "@" in address or "?" in address else f", not {address!r}"
-        return ConfigError(f"base_url must be like 'http://localhost:8000/v1'{shown}")
-    secret = _secret(url, os.environ.get(api_key_env, "").strip())
-    if secret is None:
-        return BackendError(f"the key in {api_key_env} holds characters no key has: set it again")
-    bare = url.copy_with(userinfo=b"")
-    endpoint = Endpoint(bare, str(bare.copy_with(query=None)), secret)
-    if endpoint.official and not secret.headers:
-        return BackendError(
-            f"no key for {endpoint.shown}: set the environment variable {api_key_env}, "
-            "or give base_url for a server of your own"
-        )
-    return endpoint
+    def _secret(self, url: httpx2.URL, key: str, provider: Provider) -> Secret | None:
+        """What is sent, and all that is not to be shown; `None` where the key cannot be sent."""
+        hidden = {value for _, value in url.params.multi_items()} | {url.query.decode()}
+        hidden |= {*self._headers.values()}
+        sent: dict[str, str] = {}
+        if url.userinfo:
+            token = b64encode(f"{url.username}:{url.password}".encode()).decode()
+            hidden |= {token, url.username, url.password, *url.userinfo.decode().split(":")}
+            sent = {"Authorization": f"Basic {token}"}
+        elif key:
+            if not key.isascii() or not key.isprintable() or " " in key:
+                return None
+            hidden.add(key)
+            bare = provider.key_header != "Authorization"
+            sent = {provider.key_header: key if bare else f"Bearer {key}"}
+        return Secret.hiding(sent | dict(self._headers), hidden)
 
 
 def _read(address: str) -> httpx2.URL | None:
@@ -97,25 +149,15 @@ def _read(address: str) -> httpx2.URL | None:
     return url.copy_with(path=path, fragment=None)
 
 
-def _secret(url: httpx2.URL, key: str) -> Secret | None:
-    """What is sent, and all that is not to be shown; `None` where the key cannot be sent."""
-    hidden = {value for _, value in url.params.multi_items()} | {url.query.decode()}
-    if url.userinfo:
-        token = b64encode(f"{url.username}:{url.password}".encode()).decode()
-        hidden |= {token, url.username, url.password, *url.userinfo.decode().split(":")}
-        return _hiding({"Authorization": f"Basic {token}"}, hidden)
-    if not key:
-        return _hiding({}, hidden)
-    if not key.isascii() or not key.isprintable() or " " in key:
-        return None
-    return _hiding({"Authorization": f"Bearer {key}"}, {key, *hidden})
+def _check_texts(option: str, texts: Mapping[str, str]) -> None:
+    for name, value in texts.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ConfigError(f"{option} must map names to texts, which {name!r} does not")
+        if not value.isascii() or not value.isprintable():
+            raise ConfigError(f"{option}: {name!r} holds characters that cannot be sent")
 
 
-def _hiding(headers: dict[str, str], hidden: set[str]) -> Secret:
-    return Secret(headers, tuple(sorted(hidden, key=len, reverse=True)))  # parts after the whole
-
-
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(slots=True, repr=False)
 class Route:
     """A way to an endpoint, with what is learnt of it while it is used."""
 
@@ -124,6 +166,15 @@ class Route:
     pace: RateController
     breaker: CircuitBreaker
     connections: Connections
+    dialect: Dialect
+    left: str = ""
+    """Why it is asked no more in this run; empty while it is."""
+
+    def leave(self, why: str) -> None:
+        """Ask it no more."""
+        if not self.left:
+            _log.warning("%s is left out of this run: %s", self.endpoint.shown, why)
+        self.left = why
 
 
 class Pool:
@@ -132,23 +183,31 @@ class Pool:
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = routes
 
+    @property
+    def routes(self) -> list[Route]:
+        """Those that are still asked."""
+        return [route for route in self._routes if not route.left]
+
     async def choose(self, last: Route | None) -> Route:
         """The route for an attempt, elsewhere than the last one where there is a choice.
 
         It is the one with the fewest requests for its weight, of those that have room now.
 
         Raises:
-            Later: All endpoints rest, and the probe of one failed.
+            RetryableError: All endpoints rest, and the probe of one failed.
+            BackendUnavailable: None is left.
         """
         while True:
-            able = [each for each in self._routes if not each.breaker.blocked]
+            if not self.routes:
+                raise BackendUnavailable("; ".join(route.left for route in self._routes))
+            able = [route for route in self.routes if not route.breaker.blocked]
             if able:
-                return min(able, key=lambda each: (each is last, *_load(each)))
-            blocked = {each.breaker.blocked for each in self._routes}
+                return min(able, key=lambda route: (route is last, *_load(route)))
+            blocked = {route.breaker.blocked for route in self.routes}
             ended, _ = await asyncio.wait(
-                [each for each in blocked if each], return_when=asyncio.FIRST_COMPLETED
+                [future for future in blocked if future], return_when=asyncio.FIRST_COMPLETED
             )
-            for failed in filter(None, (each.result() for each in ended)):
+            for failed in filter(None, (future.result() for future in ended)):
                 raise RetryableError(
                     str(failed), unreachable=failed.unreachable
                 ) from failed.__cause__

@@ -5,13 +5,15 @@ import atexit
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from queue import SimpleQueue
 from typing import Any, Self
 
 from decompose_distill.backends.openai.endpoints import Pool
 from decompose_distill.types import Completion, Request
 
-Complete = Callable[[Pool, Request], Coroutine[Any, Any, Completion]]
+Resting = Callable[[], AbstractContextManager[None]]
+Complete = Callable[[Pool, Request, Resting], Coroutine[Any, Any, Completion]]
 
 
 class EventLoops:
@@ -24,26 +26,26 @@ class EventLoops:
     def __init__(self, open_pool: Callable[[], Pool]) -> None:
         self._open_pool = open_pool
         self._lock = threading.RLock()  # an abandoned run may be collected while one begins
-        self._flights: set[RequestStream] = set()
+        self._streams: set[RequestStream] = set()
         self._loop: _EventLoopThread | None = None
 
-    def join(self, flight: "RequestStream") -> "_EventLoopThread":
+    def join(self, stream: "RequestStream") -> "_EventLoopThread":
         """The loop for a run; it lives until all that joined have left."""
         with self._lock:
-            self._flights.add(flight)  # first, so that no other that leaves ends the loop
+            self._streams.add(stream)  # first, so that no other that leaves ends the loop
             try:
                 self._loop = self._loop or _EventLoopThread(self._open_pool)
             except BaseException:
-                self._flights.discard(flight)
+                self._streams.discard(stream)
                 raise
             return self._loop
 
-    def leave(self, flight: "RequestStream") -> None:
+    def leave(self, stream: "RequestStream") -> None:
         """End the loop if this was the last run."""
         with self._lock:
-            self._flights.discard(flight)
+            self._streams.discard(stream)
             loop = self._loop
-            if self._flights or loop is None:
+            if self._streams or loop is None:
                 return
             self._loop = None
         loop.close()
@@ -61,8 +63,9 @@ class RequestStream:
         self._loops = loops
         self._complete = complete
         self._under_way = 0
-        self._departing: deque[Request] = deque()
-        self._landing: list[Completion | BaseException] = []
+        self._resting = 0
+        self._waiting: deque[Request] = deque()
+        self._done: list[Completion | BaseException] = []
         self._finished: SimpleQueue[list[Completion | BaseException]] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -77,41 +80,53 @@ class RequestStream:
 
     def send(self, request: Request) -> None:
         """Set a request under way."""
-        self._departing.append(request)
-        if len(self._departing) == 1:  # else the loop has been told and did not look yet
-            self._thread.do(self._depart)
+        self._waiting.append(request)
+        if len(self._waiting) == 1:  # else the loop has been told and did not look yet
+            self._thread.do(self._start)
         self._under_way += 1
 
-    def landed(self, *, leave: int) -> Iterator[Completion]:
-        """Yield everything finished, waiting until at most `leave` are under way."""
-        while self._under_way > leave or not self._finished.empty():
-            for found in self._finished.get():
-                self._under_way -= 1
-                if isinstance(found, BaseException):
-                    raise found
-                yield found
+    def completed(self, *, most: int) -> Iterator[Completion]:
+        """Yield everything finished, waiting until at most so many are under way.
 
-    def _depart(self) -> None:
-        while self._departing:
-            task = self._thread.begin(self._carry(self._departing.popleft()))
+        As many more may be while they wait for their next attempt.
+        """
+        while self._under_way > most + min(self._resting, most) or not self._finished.empty():
+            for result in self._finished.get():
+                self._under_way -= 1
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
+
+    def _start(self) -> None:
+        while self._waiting:
+            task = self._thread.begin(self._settle(self._waiting.popleft()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _carry(self, request: Request) -> None:
+    async def _settle(self, request: Request) -> None:
         try:
-            self._land(await self._complete(self._thread.pool, request))
+            self._finish(await self._complete(self._thread.pool, request, self._rest))
         except Exception as error:
-            self._land(error)
+            self._finish(error)
 
-    def _land(self, found: Completion | BaseException) -> None:
+    @contextmanager
+    def _rest(self) -> Iterator[None]:
+        self._resting += 1
+        self._finished.put([])  # so that it is seen that there is room
+        try:
+            yield
+        finally:
+            self._resting -= 1
+
+    def _finish(self, result: Completion | BaseException) -> None:
         """Hand over all that finishes in one turn of the loop at once: it costs a thread switch."""
-        if not self._landing:
+        if not self._done:
             asyncio.get_running_loop().call_soon(self._hand_over)
-        self._landing.append(found)
+        self._done.append(result)
 
     def _hand_over(self) -> None:
-        self._finished.put(self._landing)
-        self._landing = []
+        self._finished.put(self._done)
+        self._done = []
 
     def _cancel(self) -> None:
         for task in self._tasks:

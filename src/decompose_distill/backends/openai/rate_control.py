@@ -1,16 +1,28 @@
 """How fast a server is asked: so many requests at once, so many a minute, and not at all when
 it says so. It is learnt from what the server refuses.
 
-Each answer 429 takes a tenth of the requests at once and a twentieth of the rate, one time for
-all that were sent before it took effect; each success adds. The rate is measured when a server
-first refuses, as a limit on requests or tokens a minute shows in no number of requests at once.
+An answer 429 may mean that the pace is too high, or nothing: some servers refuse a share of the
+requests at any pace. So the first one begins a trial at little more than half the pace.
+
+| At the lower pace     | What is concluded                                                       |
+|-----------------------|-------------------------------------------------------------------------|
+| hardly any is refused | The pace was too high: it is kept below what was served, and felt for   |
+| a few are, as before  | It is not the pace: full speed, until clearly more of them are refused  |
+| most are              | The pace is still too high                                              |
+
+Where the pace counts, each answer 429 takes a tenth of the requests at once and a twentieth of the
+rate, one time for all that were sent before it took effect; each success adds. The rate is measured
+when a server first refuses, as a limit on requests or tokens a minute shows in no number of
+requests at once.
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 AT_ONCE = 8
 """Requests at once before the first answers; each success adds one until the first refusal."""
@@ -20,7 +32,17 @@ _FASTER = 0.0003
 _ACCELERATION = 400
 """Successes without a refusal after which the rate grows twice as fast."""
 _MEASURED = 100
-"""Latest successes from which the rate is measured."""
+"""Latest successes from which the rate is measured, and latest answers for the share refused."""
+_TRIAL_PACE = 0.6
+_TRIAL_LEAST, _TRIAL_MOST = 20, 200
+"""Answers of a trial: before a verdict that refusals are none of the pace's, and at most."""
+_MOST_AT_RANDOM = 0.25
+"""Share of refusals above which the pace is too high, whatever else is the matter."""
+_DOUBTFUL_BELOW = 0.7
+"""Part of the pace after a verdict at which that is doubted, if it was that the pace counts."""
+_DOUBTFUL_AFTER = 1000
+"""Answers after which a verdict is doubted, if it was the other; twice as many each time."""
+_log = logging.getLogger(__name__)
 
 
 class TokenBucket:
@@ -89,6 +111,19 @@ class ConcurrencyGate:
                 turn.set_result(None)
 
 
+@dataclass(slots=True)
+class _Trial:
+    """What is found out at a lower pace."""
+
+    turn: int
+    """The first turn at that pace."""
+    gate_size: float
+    rate: float
+    """Pace before, which was refused: requests at once, and a second as measured."""
+    answers: int = 0
+    refusals: int = 0
+
+
 class RateController:
     """What one server is asked.
 
@@ -97,6 +132,7 @@ class RateController:
         requests: The user's limit on requests.
         tokens: The user's limit on tokens.
         sleep: Waits the given seconds.
+        shown: The server's address, for the log.
     """
 
     def __init__(
@@ -105,26 +141,43 @@ class RateController:
         requests: TokenBucket,
         tokens: TokenBucket,
         sleep: Callable[[float], Awaitable[None]],
+        shown: str = "the server",
     ) -> None:
         self._most = most
         self._requests = requests
         self._tokens = tokens
         self._sleep = sleep
+        self._shown = shown
         self.gate = ConcurrencyGate(min(AT_ONCE, most))
         self._learnt = TokenBucket()
         self._binding = False
-        self._refusals = 0
+        self._turn = 0
         self._since_refusal = 0
         self._successes: deque[float] = deque(maxlen=_MEASURED)
+        self._refusals: deque[bool] = deque(maxlen=_MEASURED)
         self._pauses: set[asyncio.Future[None]] = set()
+        self._trial: _Trial | None = None
+        self._at_random: float | None = None
+        self._concluded = math.inf  # the pace after the last verdict
+        self._since_verdict, self._doubtful_after = 0, _DOUBTFUL_AFTER
 
     @property
     def has_room(self) -> bool:
         """Whether a request could go now."""
         return not self._pauses and self.gate.load < int(self.gate.size)
 
+    @property
+    def tolerates(self) -> bool:
+        """Whether refusals are held to be none of the pace's."""
+        return self._at_random is not None
+
+    @property
+    def refused_share(self) -> float:
+        """How many of the latest answers were refusals."""
+        return sum(self._refusals) / len(self._refusals) if self._refusals else 1.0
+
     async def enter(self, tokens: int) -> int:
-        """Wait for a turn of so many tokens; returns how often the server had refused till then.
+        """Wait for a turn of so many tokens; returns its number, the same until the pace changes.
 
         Whoever enters must `leave`.
         """
@@ -136,38 +189,107 @@ class RateController:
         except BaseException:
             self.gate.leave()
             raise
-        return self._refusals
+        return self._turn
 
     def leave(self, tokens_more: int) -> None:
         """End the turn; it used so many more tokens than were reserved."""
         self._tokens.correct(tokens_more)
         self.gate.leave()
 
-    def succeeded(self) -> None:
-        """Add to what is asked."""
+    def succeeded(self, turn: int) -> None:
+        """Add to what is asked, unless the pace is on trial."""
         self._successes.append(time.monotonic())
-        self._since_refusal += 1
-        more = 1 / self.gate.size if self._refusals else 1
-        self.gate.size = min(self._most, self.gate.size + more)
-        if self._binding:
-            self._learnt.per_second *= 1 + _FASTER * (1 + self._since_refusal / _ACCELERATION)
+        self._count(turn, refused=False)
+        if not self._trial:
+            slowly = self._turn and not self.tolerates
+            self.gate.size = min(self._most, self.gate.size + (1 / self.gate.size if slowly else 1))
+            if self._binding:
+                faster = _FASTER * (1 + self._since_refusal / _ACCELERATION)
+                self._learnt.per_second *= 1 + faster
         self.gate.admit()
 
-    def refused(self, refusals_before: int) -> None:
+    def refused(self, turn: int) -> None:
         """Ask less, unless the request was sent before the last time that this was done."""
-        if refusals_before < self._refusals:
+        on_trial = self._trial is not None
+        self._count(turn, refused=True)
+        if on_trial or turn < self._turn:
             return
-        self._refusals += 1
-        self._since_refusal = 0
-        self.gate.size = max(1.0, self.gate.size * _FEWER)
-        rate = self._learnt.per_second
-        self._learnt.per_second = _SLOWER * (rate if self._binding else min(rate, self._measured()))
+        if self._is_doubtful:
+            self._begin_trial()
+        elif self._at_random is None or self.refused_share > 2 * self._at_random + 0.05:
+            self._at_random = None
+            self._set(self.gate.size * _FEWER, _SLOWER * self._rate)
 
     def pause(self, seconds: float) -> None:
         """Ask nothing for so long."""
+        _log.info("%s is asked nothing for %.3g s", self._shown, seconds)
         pause = asyncio.ensure_future(self._nap(seconds))
         self._pauses.add(pause)
         pause.add_done_callback(self._pauses.discard)
+
+    def _count(self, turn: int, *, refused: bool) -> None:
+        self._refusals.append(refused)
+        self._since_refusal = 0 if refused else self._since_refusal + 1
+        self._since_verdict += 1
+        if (trial := self._trial) and turn >= trial.turn:
+            trial.answers += 1
+            trial.refusals += refused
+            self._judge(trial)
+
+    @property
+    def _is_doubtful(self) -> bool:
+        """Whether it is to be found out (again) if the refusals depend on the pace."""
+        if self.tolerates:
+            return self._since_verdict > self._doubtful_after
+        return self._turn == 0 or self._pace < _DOUBTFUL_BELOW * self._concluded
+
+    def _begin_trial(self) -> None:
+        size, rate = self.gate.size, self._rate
+        self._set(_TRIAL_PACE * size, _TRIAL_PACE * rate)
+        self._trial = _Trial(self._turn, size, rate)
+
+    def _judge(self, trial: _Trial) -> None:
+        answers, refusals = trial.answers, trial.refusals
+        share = refusals / answers
+        if answers >= _TRIAL_LEAST / 2 and share > _MOST_AT_RANDOM:
+            self._conclude(self.gate.size * _FEWER, self._rate * _SLOWER)
+        elif answers >= _TRIAL_LEAST and refusals > 1:
+            self._doubtful_after *= 2
+            self._at_random = share
+            self._conclude(trial.gate_size, math.inf)
+        elif answers >= _TRIAL_MOST or (answers >= _TRIAL_MOST / 2 and not refusals):
+            self._at_random = None
+            self._conclude(trial.gate_size * _FEWER, trial.rate * _SLOWER)
+
+    def _conclude(self, size: float, rate: float) -> None:
+        self._trial, self._since_verdict = None, 0
+        self._set(size, rate)
+        self._concluded = self._pace
+        if self._at_random is not None:
+            words = f"refuses about {self._at_random:.0%} of requests at any pace"
+        else:
+            words = f"is asked {int(self.gate.size)} requests at once, {rate:.3g} a second"
+        _log.info("%s %s", self._shown, words)
+
+    @property
+    def _rate(self) -> float:
+        """Requests a second that are asked: as learnt, or else as measured."""
+        return (
+            self._learnt.per_second
+            if self._binding
+            else min(self._learnt.per_second, self._measured())
+        )
+
+    @property
+    def _pace(self) -> float:
+        rate = self._learnt.per_second
+        return rate if rate < math.inf else self.gate.size
+
+    def _set(self, size: float, rate: float) -> None:
+        """Change the pace; refusals of what was sent before say nothing of the new one."""
+        self._turn += 1
+        self.gate.size = max(1.0, size)
+        self._learnt.per_second = rate
 
     async def _nap(self, seconds: float) -> None:
         await self._sleep(seconds)

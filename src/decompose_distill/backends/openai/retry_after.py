@@ -3,19 +3,28 @@
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx2
 
 LONGEST_WAIT = 60.0
-"""Seconds; a request whose server asks for more fails, as an early return helps nobody."""
+"""Seconds; a server that asks for more ends the run, as an early return helps nobody."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 _LIMITED = ("requests", "tokens", "input-tokens", "output-tokens")
 """What providers count, as their headers call it."""
+_IN_WORDS = re.compile(
+    r"\b(?:again|retry|wait)(?:ing)?(?: after| in| for)? (?:about |another )?"
+    r"(?P<number>\d[\d.]*)\s?"
+    r"(?P<unit>ms|milli|s|m(?:in)?|h)?[a-z]*(?P<rest>(?:\d[\d.]*m?s)*)",
+    re.IGNORECASE,
+)
+_EPOCH = 1e9
+"""A reset above this is a moment, in seconds, or in milliseconds if it is a thousand times that."""
 
 
 def requested_wait(status: int, headers: httpx2.Headers) -> float:
@@ -28,15 +37,51 @@ def requested_wait(status: int, headers: httpx2.Headers) -> float:
     """
     readings: tuple[Callable[[], float], ...] = (
         lambda: float(headers["retry-after-ms"]) / 1000,
-        lambda: float(headers["retry-after"]),
+        lambda: float(headers["x-ms-retry-after-ms"]) / 1000,
+        lambda: read_duration(headers["retry-after"]),
         lambda: _moment(headers["retry-after"]) - _server_time(headers),
+        lambda: _iso_moment(headers["retry-after"]) - _server_time(headers),
         lambda: min(_reset(status, headers), LONGEST_WAIT),
+        lambda: _window(status, headers, "x-ratelimit-reset"),
+        lambda: _window(status, headers, "ratelimit-reset"),
     )
-    for reading in readings:
-        asked = _positive(reading)
-        if asked:
-            return asked
+    return next((seconds for reading in readings if (seconds := _positive(reading))), 0.0)
+
+
+def wait_in_body(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds that the objects of an error's body name, or 0.
+
+    Example:
+        >>> wait_in_body([{"@type": "google.rpc.RetryInfo", "retryDelay": "1.5s"}])
+        1.5
+    """
+    names = ("retryDelay", "retry_delay", "retry_after", "retryAfter", "retry_after_seconds")
+    for row in rows:
+        seconds = next(filter(None, (_duration(row.get(name)) for name in names)), 0.0)
+        seconds = seconds or _duration(row.get("retry_after_ms")) / 1000
+        if not seconds and isinstance(row.get("headers"), dict):  # those of a gateway's provider
+            texts = {str(name): str(value) for name, value in row["headers"].items()}
+            seconds = _positive(lambda texts=texts: requested_wait(429, httpx2.Headers(texts)))
+        if seconds:
+            return seconds
     return 0.0
+
+
+def wait_in_words(text: str) -> float:
+    """Seconds that a sentence names, or 0.
+
+    Example:
+        >>> wait_in_words("Rate limit reached. Please try again in 1m2.5s.")
+        62.5
+        >>> wait_in_words("Please retry after 26 seconds.")
+        26.0
+    """
+    match = _IN_WORDS.search(text)
+    if not match:
+        return 0.0
+    unit = {"milli": "ms", "min": "m"}.get(unit := (match["unit"] or "s").lower(), unit)
+    number = match["number"].rstrip(".")
+    return _positive(lambda: read_duration(f"{number}{unit}{match['rest'].rstrip('.')}"))
 
 
 def used_up(headers: httpx2.Headers) -> bool:
@@ -81,6 +126,23 @@ def _resets(headers: httpx2.Headers, what: str) -> Iterator[tuple[float, str, fl
         yield seconds, *_counts(headers, name)
 
 
+def _window(status: int, headers: httpx2.Headers, name: str) -> float:
+    """Seconds until a window of fixed length is over, of which a header names end or rest."""
+    reset = read_duration(headers[name]) if status == 429 else 0.0
+    if reset > _EPOCH * 1000:
+        reset /= 1000
+    return reset - _server_time(headers) if reset > _EPOCH else reset
+
+
+def _duration(value: Any) -> float:
+    """Seconds of a number, of a text, or of a duration as protocol buffers have it."""
+    if isinstance(value, dict):
+        return _duration(value.get("seconds")) + _duration(value.get("nanos")) / 1e9
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return 0.0
+    return _positive(lambda: read_duration(str(value)))
+
+
 def _counts(headers: httpx2.Headers, reset: str) -> tuple[str, float]:
     limit = _positive(lambda: float(headers[reset.replace("reset", "limit")]))
     return headers.get(reset.replace("reset", "remaining"), ""), max(1.0, limit)
@@ -90,7 +152,7 @@ def _positive(reading: Callable[[], float]) -> float:
     """What was read, or 0 where it cannot be read or is no time to wait."""
     try:
         seconds = reading()
-    except (KeyError, ValueError, OverflowError):
+    except (KeyError, ValueError, OverflowError, TypeError):
         return 0.0
     return seconds if 0 < seconds < math.inf else 0.0
 

@@ -192,7 +192,18 @@ def _read(row: Mapping[str, Any]) -> Manifest:
     if row["target"] not in TARGETS.get(row["role"], ()):
         raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
     prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
-    rest = (row[name] for name in ("base_model", "data", "config", "figures", "versions"))
+    base_model, data, config, figures, versions = (
+        row[name] for name in ("base_model", "data", "config", "figures", "versions")
+    )
     return Manifest(
-        row["role"], row["target"], prompt, sampling, *rest, template=row.get("template")
+        row["role"],
+        row["target"],
+        prompt,
+        sampling,
+        base_model,
+        data,
+        config,
+        figures,
+        versions,
+        row.get("template"),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from decompose_distill.faces import lazy
 
 if TYPE_CHECKING:
-    from decompose_distill.training.data.batching import collate as collate
+    from decompose_distill.training.data.batching import lay_end_to_end as lay_end_to_end
     from decompose_distill.training.data.batching import plan_batches as plan_batches
     from decompose_distill.training.data.examples import Example as Example
     from decompose_distill.training.data.examples import make_examples as make_examples
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "batching": ("collate", "plan_batches"),
+        "batching": ("lay_end_to_end", "plan_batches"),
         "examples": ("Example", "make_examples"),
         "preparation": ("make_task", "prepare"),
         "tokenization": ("TokenizedExample", "tokenize"),

@@ -8,8 +8,10 @@ import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer
 
 from decompose_distill.errors import TrainingError
@@ -19,7 +21,7 @@ from decompose_distill.models.chat_template import (
     neutralize,
     prompt_ids,
 )
-from decompose_distill.training.data.batching import Batch, collate
+from decompose_distill.training.data.batching import Batch, lay_end_to_end
 from decompose_distill.training.data.examples import Example
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.data.tokenization import TokenizedExample
@@ -136,7 +138,7 @@ def audit_rows(
         _all_the_same(train),
         _repeated(train, max_duplicates),
         _overlap(train, validation),
-        end_masked(collate(train[:SHOWN]), train[:SHOWN]),
+        end_masked(lay_end_to_end(train[:SHOWN], torch.device("cpu")), train[:SHOWN]),
         _template_lost(tokenizer),
     )
     if reason := next(filter(None, faults), None):
@@ -144,12 +146,14 @@ def audit_rows(
 
 
 def _vocabulary_disagrees(tokenizer: Any, config: Any, train: TokenDataset) -> str | None:
-    size, needed = config.get_text_config().vocab_size, train.largest_id + 1
-    if max(needed, len(tokenizer)) <= size:
+    """By the tokens used: Gemma 3 has one for images that its text models do not know."""
+    size = config.get_text_config().vocab_size
+    largest = max(train.largest_id, end_of_turn(tokenizer), tokenizer.pad_token_id)
+    if largest < size:
         return None
     return (
-        f"the tokenizer has {max(needed, len(tokenizer))} tokens, the model only {size}: "
-        "they do not belong together"
+        f"the tokenizer has {len(tokenizer)} tokens, the model only {size}, and number {largest} "
+        "is used: they do not belong together"
     )
 
 
@@ -179,12 +183,10 @@ def _overlap(train: TokenDataset, validation: TokenDataset) -> str | None:
 
 
 def end_masked(batch: Batch, rows: Sequence[TokenizedExample]) -> str | None:
-    """Whether padding takes an end token out of the loss, as where both are the same token."""
-    for place, row in enumerate(rows):
-        if (
-            int(batch.targets[place].sum()) != row.targets
-            or not batch.targets[place, len(row.ids) - 1]
-        ):
+    """Whether a batch leaves an end token out of the loss, as where it also pads."""
+    trained = iter(batch.labels.tolist())
+    for row in rows:
+        if tuple(islice(trained, row.targets)) != row.ids[row.start :]:
             return f"trace {row.name}: padding hides some of its trained tokens"
     return None
 
@@ -193,7 +195,7 @@ def _template_lost(tokenizer: Any) -> str | None:
     chat = (Message("system", "Split."), Message("user", "How old are Ada and Bob?"))
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
-        saved = AutoTokenizer.from_pretrained(folder)
+        saved = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if saved.chat_template and prompt_ids(saved, chat) == prompt_ids(tokenizer, chat):
         return None
     return "the chat template is lost or changed when the tokenizer is saved"

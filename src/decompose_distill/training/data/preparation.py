@@ -15,8 +15,14 @@ import numpy as np
 from decompose_distill import filters, prompts
 from decompose_distill.console import progress_bar
 from decompose_distill.errors import ConfigError, TrainingError
+from decompose_distill.keys import fingerprint_line
 from decompose_distill.models.frozen_template import FrozenTemplate, freeze_template
-from decompose_distill.models.loading import context_window, load_config, load_tokenizer
+from decompose_distill.models.loading import (
+    check_trainable,
+    context_window,
+    load_config,
+    load_tokenizer,
+)
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.audit import SHOWN, audit_row, audit_rows
 from decompose_distill.training.data.examples import (
@@ -30,7 +36,7 @@ from decompose_distill.training.data.examples import (
 )
 from decompose_distill.training.data.token_dataset import TokenDataset, write_rows
 from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
-from decompose_distill.types import Trace, fingerprint_line
+from decompose_distill.types import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ def prepare(
         day: The date that prompts show where the chat template shows one; by default today.
 
     Raises:
-        BackendError: The student cannot be loaded.
+        BackendError: The student cannot be loaded, or is quantised.
         ConfigError: `validation` is no share, or the student's chat template cannot be used.
         TrainingError: Nothing is kept, a trace does not fit, or the audit found a fault.
     """
@@ -116,6 +122,7 @@ def prepare(
     if (first := next(kept, None)) is None:  # told before the student is loaded
         raise TrainingError(f"nothing to train on: {filters.counts(0, dropped)}")
     tokenizer, config = load_tokenizer(task.student), load_config(task.student)
+    check_trainable(task.student, config)
     template = freeze_template(tokenizer, day)
     examples = _examples(task, chain([first], kept), sift, validation)
     bar = progress_bar("auditing", None, "trace", show=progress)

@@ -751,8 +751,8 @@ def test_a_torn_last_line_is_cut_and_the_rest_kept(server: FakeBatchServer, path
     with pytest.raises(KeyboardInterrupt):
         list(backend(server, path, sleep=press_ctrl_c).generate(number(2)))
     whole = path.read_bytes()
-    intent, _ = whole.splitlines(keepends=True)
-    for torn in (whole[:-1], intent, whole + whole[:20]):
+    intent, ordered, _ = whole.splitlines(keepends=True)
+    for torn in (whole[:-1], intent + ordered, intent, whole + whole[:20]):
         path.write_bytes(torn)
         completions = backend(server, path).generate(number(2))
 

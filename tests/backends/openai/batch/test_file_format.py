@@ -10,12 +10,14 @@ from hypothesis import strategies as some
 
 from decompose_distill.backends.openai.batch.file_format import (
     Again,
+    Refused,
     encode_line,
     outcome,
     read_line,
 )
 from decompose_distill.backends.openai.batch.submissions import BatchRegister, Submission
-from decompose_distill.backends.openai.wire_format import Secret
+from decompose_distill.backends.openai.providers import provider_named
+from decompose_distill.backends.openai.secrets import Secret
 from decompose_distill.errors import DataError
 from decompose_distill.types import Completion, Message, Request
 
@@ -53,12 +55,13 @@ def test_any_line_is_read_or_is_none(line: bytes) -> None:
 
 @given(some.fixed_dictionaries({"response": ANY_RESPONSE, "error": ANY_ERROR}))
 def test_anything_that_came_of_a_request_is_a_completion_or_goes_again(row: dict[str, Any]) -> None:
-    found = outcome(REQUEST, row, Secret(), "batch_1")
+    result = outcome(REQUEST, row, Secret(), "batch_1", provider_named("plain"))
 
-    assert isinstance(found, Completion | Again)
-    if isinstance(found, Completion):
-        assert found.id == "id"
-        assert bool(found.error) == (found.finish == "error")
+    assert isinstance(result, Completion | Again | Refused)
+    completion = result.completion if isinstance(result, Refused) else result
+    if isinstance(completion, Completion):
+        assert completion.id == "id"
+        assert bool(completion.error) == (completion.finish == "error")
 
 
 @given(names=some.sets(ANY_TEXT, min_size=1), attempt=some.integers(1, 9), identity=ANY_TEXT)
@@ -69,7 +72,7 @@ def test_what_was_submitted_is_read_as_it_was_written(
     kept = BatchRegister(path)
     made = Submission(identity, frozenset(names), attempt)
     kept.intend(made)
-    made = kept.created(made, "batch_1")
+    made = kept.created(kept.order(made, "file-1"), "batch_1")
     one = min(names)
 
     assert BatchRegister(path).unsettled(identity) == dict.fromkeys(names, made)

@@ -10,14 +10,15 @@
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from decompose_distill.backends.openai.backend import identity_of
 from decompose_distill.backends.openai.batch.api import BatchApi
 from decompose_distill.backends.openai.batch.scheduler import MOST_REQUESTS, BatchRun
 from decompose_distill.backends.openai.batch.submissions import BatchRegister
+from decompose_distill.backends.openai.dialect import Dialect
 from decompose_distill.backends.openai.endpoints import Addresses
-from decompose_distill.backends.openai.wire_format import encode
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
 
@@ -42,6 +43,10 @@ class OpenAIBatchBackend:
         max_requests: Requests a batch; fewer where the account's queue is short.
         max_attempts: Times a request is submitted before it becomes an error.
         progress: Print what was submitted, and now and then how far it is, on stderr.
+        provider: As for `OpenAIBackend`, like the three that follow.
+        extra_headers: Sent with every call.
+        extra_body: Fields for the body of every request.
+        extra_query: Added to every address.
         sleep: Waits the given seconds between two looks; tests pass their own.
 
     Raises:
@@ -67,10 +72,15 @@ class OpenAIBatchBackend:
         max_requests: int = MOST_REQUESTS,
         max_attempts: int = 3,
         progress: bool = True,
+        provider: str | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_body: Mapping[str, object] | None = None,
+        extra_query: Mapping[str, str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        addresses = Addresses(base_url)
-        del base_url  # out of the reports that show local variables, as it may hold a password
+        addresses = Addresses(base_url, provider, extra_headers, extra_query)
+        # Out of the reports that show local variables, as they may hold a password.
+        del base_url, extra_headers, extra_query
         if not 1 <= max_requests <= MOST_REQUESTS:
             raise ConfigError(f"max_requests must be 1 to {MOST_REQUESTS}, not {max_requests}")
         if max_attempts < 1:
@@ -81,6 +91,9 @@ class OpenAIBatchBackend:
         self.max_attempts = max_attempts
         [(self._endpoint, _)] = addresses.find(api_key_env)
         self.base_url = self._endpoint.shown
+        self._api_key_env = api_key_env
+        self._extra_body = dict(extra_body or {})
+        self._dialect = Dialect(self._endpoint.provider, extra_body, self._endpoint.shown)
         self._progress = progress
         self._sleep = sleep
 
@@ -90,8 +103,8 @@ class OpenAIBatchBackend:
 
     @property
     def identity(self) -> str:
-        """Model and endpoint without credentials, for keys."""
-        return f"openai:{self.model} {self.base_url}"
+        """That of the same backend without batches."""
+        return identity_of(self.model, self.base_url, self._extra_body)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once; completions come batch by batch.
@@ -104,18 +117,21 @@ class OpenAIBatchBackend:
             BackendUnavailable: The server could not be reached for long.
             DataError: The file of `batches` is malformed.
         """
-        kept, official = BatchRegister(self.batches), self._endpoint.official
-        with BatchApi(self._endpoint, self._sleep) as api, self._run(api, kept) as run:
+        register = BatchRegister(self.batches)
+        api = BatchApi(self._endpoint, self._api_key_env, self._sleep)
+        with api, self._run(api, register) as run:
             for request in requests:
-                run.take(request, encode(self.model, request, official=official))
-                yield from run.landed(leave=MOST_BATCHES - 1)
+                run.take(request)
+                yield from run.completed(most=MOST_BATCHES - 1)
             run.submit()
-            yield from run.landed(leave=0)
+            yield from run.completed(most=0)
 
-    def _run(self, api: BatchApi, kept: BatchRegister) -> BatchRun:
+    def _run(self, api: BatchApi, register: BatchRegister) -> BatchRun:
         return BatchRun(
             api,
-            kept,
+            self.model,
+            self._dialect,
+            register,
             self.identity,
             max_requests=self.max_requests,
             max_attempts=self.max_attempts,

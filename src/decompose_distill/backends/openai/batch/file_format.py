@@ -5,8 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from decompose_distill.backends.openai.batch.api import PATH, REPEATED
-from decompose_distill.backends.openai.wire_format import Secret, decode, failed, words
+import httpx2
+
+from decompose_distill.backends.openai.batch.api import PATH
+from decompose_distill.backends.openai.providers import Provider
+from decompose_distill.backends.openai.replies import decode, failed
+from decompose_distill.backends.openai.secrets import Secret
+from decompose_distill.backends.openai.server_errors import (
+    RetryableError,
+    ServerError,
+    holds_error,
+    read_error,
+)
 from decompose_distill.types import Completion, Request
 
 EXPIRED, TIMED_OUT = "batch_expired", "request_timeout"
@@ -17,9 +27,18 @@ EXPIRED, TIMED_OUT = "batch_expired", "request_timeout"
 class Again:
     """What became of a request that is worth another try."""
 
-    found: str
+    words: str
     unanswered: bool = False
     """Whether it was run, and may be billed, without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What became of a request that the server does not take as it is written."""
+
+    error: ServerError
+    completion: Completion
+    """The error that it is, if nothing can be learnt from the refusal."""
 
 
 def encode_line(custom_id: str, body: Mapping[str, object]) -> bytes:
@@ -51,28 +70,34 @@ def read_line(line: bytes) -> dict[str, Any] | None:
 
 
 def outcome(
-    request: Request, row: dict[str, Any], secret: Secret, source: str
-) -> Completion | Again:
+    request: Request, row: dict[str, Any], secret: Secret, source: str, provider: Provider
+) -> Completion | Again | Refused:
     """What became of a request, by its line."""
     response = row.get("response")
     if isinstance(response, dict) and isinstance(response.get("status_code"), int):
-        return _answered(request, response, secret, source)
+        return _answered(request, response, secret, source, provider)
     error = row.get("error")
-    given = error if isinstance(error, dict) else {"message": error}
-    code, found = given.get("code"), secret.strike(f"{given.get('code')}: {given.get('message')}")
+    fields = error if isinstance(error, dict) else {"message": error}
+    code, words = (
+        fields.get("code"),
+        secret.strike(f"{fields.get('code')}: {fields.get('message')}"),
+    )
     if code in (EXPIRED, TIMED_OUT):
-        return Again(found, unanswered=code == TIMED_OUT)
-    return failed(request, f"{source}: {found}")
+        return Again(words, unanswered=code == TIMED_OUT)
+    return failed(request, f"{source}: {words}")
 
 
 def _answered(
-    request: Request, response: dict[str, Any], secret: Secret, source: str
-) -> Completion | Again:
-    status = response["status_code"]
-    answer = json.dumps(response.get("body")).encode()
-    if 200 <= status < 300:
-        return decode(request, answer, secret, source)
-    found = f"HTTP {status}: {words(answer, secret)}"
-    if (status in REPEATED or status >= 500) and b"insufficient_quota" not in answer:
-        return Again(found)
-    return failed(request, f"{source}: {found}")
+    request: Request, response: dict[str, Any], secret: Secret, source: str, provider: Provider
+) -> Completion | Again | Refused:
+    status, body = response["status_code"], response.get("body")
+    if 200 <= status < 300 and not holds_error(body):
+        try:
+            return decode(request, body, secret, source, provider)
+        except RetryableError as error:
+            return Again(str(error), unanswered=True)
+    refusal = read_error(status, httpx2.Headers(), body, secret)
+    words = f"HTTP {status}: {refusal.words}"
+    if refusal.verdict in ("again", "later"):
+        return Again(words, unanswered=refusal.status >= 500 > status)
+    return Refused(refusal, failed(request, f"{source}: {words}"))

@@ -3,20 +3,23 @@
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Self
+from typing import Any, Self
 
-from decompose_distill.backends.openai.batch.api import ENDED, Batch, BatchApi
+from decompose_distill.backends.openai.batch.api import ENDED, LAG, Batch, BatchApi
 from decompose_distill.backends.openai.batch.file_format import (
     Again,
+    Refused,
     encode_line,
     outcome,
     read_line,
 )
 from decompose_distill.backends.openai.batch.submissions import BatchRegister, Submission
-from decompose_distill.backends.openai.wire_format import failed
+from decompose_distill.backends.openai.dialect import Dialect
+from decompose_distill.backends.openai.replies import failed
+from decompose_distill.backends.openai.server_errors import ServerError
 from decompose_distill.console import LINE_SECONDS, say
 from decompose_distill.errors import BackendError, BackendUnavailable
 from decompose_distill.types import Completion, Request
@@ -42,7 +45,7 @@ class _BatchItem:
 class _PendingBatch:
     """Requests to submit together."""
 
-    asks: list[_BatchItem] = field(default_factory=list)
+    items: list[_BatchItem] = field(default_factory=list)
     attempt: int = 1
     size: int = 0
 
@@ -52,7 +55,7 @@ class _ActiveBatch:
     """A batch under way, and those of its requests that this run asked for."""
 
     submission: Submission
-    asks: dict[str, _BatchItem] = field(default_factory=dict)
+    items: dict[str, _BatchItem] = field(default_factory=dict)
     seen: Batch | None = None
 
     @property
@@ -66,7 +69,9 @@ class BatchRun:
 
     Args:
         api: Where they run.
-        kept: Where they are written down.
+        model: Whom they are for.
+        dialect: How requests are written.
+        register: Where they are written down.
         identity: Model and endpoint.
         max_requests: Requests a batch.
         max_attempts: Times a request is submitted.
@@ -76,7 +81,9 @@ class BatchRun:
     def __init__(
         self,
         api: BatchApi,
-        kept: BatchRegister,
+        model: str,
+        dialect: Dialect,
+        register: BatchRegister,
         identity: str,
         *,
         max_requests: int,
@@ -84,17 +91,19 @@ class BatchRun:
         show: bool,
     ) -> None:
         self._api = api
-        self._kept = kept
+        self._model = model
+        self._dialect = dialect
+        self._register = register
         self._identity = identity
         self._most = max_requests
         self._max_attempts = max_attempts
         self._crowded = False
         self._show = show
-        self._unsettled = kept.unsettled(identity)
+        self._unsettled = register.unsettled(identity)
         self._seen: Counter[str] = Counter()
         self._draft = _PendingBatch()
         self._waiting: deque[_PendingBatch] = deque()
-        self._flights: dict[str, _ActiveBatch] = {}
+        self._active: dict[str, _ActiveBatch] = {}
         self._too_long: deque[Completion] = deque()
         self._said = time.monotonic()
 
@@ -102,100 +111,109 @@ class BatchRun:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._flights:
-            batches = ", ".join(flight.batch for flight in self._flights.values())
+        if self._active:
+            batches = ", ".join(active.batch for active in self._active.values())
             line = f"still running at the provider: {batches}; run again to await the results"
             say(line, show=self._show)
 
     @property
     def _gone(self) -> str:
         return (
-            "it belongs to another account, or is no longer kept: set the key it was submitted "
-            f"with, or delete {self._kept.path} to submit, and pay, again"
+            "it belongs to another account, or is no longer register: set the key it was submitted "
+            f"with, or delete {self._register.path} to submit, and pay, again"
         )
 
-    def take(self, request: Request, body: Mapping[str, object]) -> None:
+    def take(self, request: Request) -> None:
         """Await a request in the batch it is in already, or put it into the next one."""
-        ask = self._named(request, body)
-        if len(ask.line) > MOST_BYTES:
-            error = f"a request of {len(ask.line)} bytes, where a batch holds {MOST_BYTES}"
-            self._too_long.append(failed(request, error))
-        elif submission := self._submitted(ask.custom_id):
-            flight = self._flights.setdefault(submission.key, _ActiveBatch(submission))
-            flight.asks[ask.custom_id] = ask
+        self._place(self._named(request))
+
+    def _place(self, item: _BatchItem) -> None:
+        if len(item.line) > MOST_BYTES:
+            error = f"a request of {len(item.line)} bytes, where a batch holds {MOST_BYTES}"
+            self._too_long.append(failed(item.request, error))
+        elif submission := self._submitted(item.custom_id):
+            active = self._active.setdefault(submission.key, _ActiveBatch(submission))
+            active.items[item.custom_id] = item
         else:
-            self._put(ask)
+            self._put(item)
 
     def submit(self) -> None:
         """Submit what was taken and is in no batch."""
-        if self._draft.asks:
+        if self._draft.items:
             self._waiting.append(self._draft)
             self._draft = _PendingBatch()
-            if not (self._crowded and self._flights):
+            if not (self._crowded and self._active):
                 self._launch()
 
-    def landed(self, *, leave: int) -> Iterator[Completion]:
-        """Yield what has ended, waiting until at most `leave` batches are under way."""
+    def completed(self, *, most: int) -> Iterator[Completion]:
+        """Yield what has ended, waiting until at most so many batches are under way."""
         while self._too_long:
             yield self._too_long.popleft()
-        while len(self._flights) + len(self._waiting) > leave:
-            flight, batch = self._next_ended()
+        while len(self._active) + len(self._waiting) > most:
+            active, batch = self._next_ended()
             if batch.full:
-                self._make_room(flight, batch)
+                self._make_room(active, batch)
             else:
-                yield from self._settle(flight, batch)
-            if self._waiting and not (batch.full and self._flights):
+                yield from self._settle(active, batch)
+            if self._waiting and not (batch.full and self._active):
                 self._launch()
 
-    def _named(self, request: Request, body: Mapping[str, object]) -> _BatchItem:
+    def _named(self, request: Request) -> _BatchItem:
         """Name a request by what it asks, so that another run gives it the same name."""
+        body = self._dialect.encode(self._model, request)
         asked = json.dumps([body, request.sample, request.solve], sort_keys=True)
         digest = sha256(asked.encode()).hexdigest()[:48]
         name = f"{digest}-{self._seen[digest]}"
         self._seen[digest] += 1
         return _BatchItem(request, name, encode_line(name, body))
 
-    def _put(self, ask: _BatchItem) -> None:
+    def _put(self, item: _BatchItem) -> None:
         draft = self._draft
-        if len(draft.asks) >= self._most or draft.size + len(ask.line) > MOST_BYTES:
+        if len(draft.items) >= self._most or draft.size + len(item.line) > MOST_BYTES:
             self.submit()
-        self._draft.asks.append(ask)
-        self._draft.size += len(ask.line)
+        self._draft.items.append(item)
+        self._draft.size += len(item.line)
 
     def _submitted(self, name: str) -> Submission | None:
         """The batch a request is in from another run; one that lost its id is looked for."""
         submission = self._unsettled.get(name)
         if submission is None or submission.batch:
             return submission
-        batch = self._api.find(submission.key, submission.time)
-        if batch:
-            found = self._kept.created(submission, batch)
-            self._unsettled |= dict.fromkeys(submission.custom_ids, found)
-            return found
-        self._kept.settle(submission, submission.custom_ids)  # it was never created
-        for each in submission.custom_ids:
-            del self._unsettled[each]
+        if batch := self._find(submission):
+            created = self._register.created(submission, batch)
+            self._unsettled |= dict.fromkeys(submission.custom_ids, created)
+            return created
+        self._register.settle(submission, submission.custom_ids)  # it was never created
+        for custom_id in submission.custom_ids:
+            del self._unsettled[custom_id]
         return None
+
+    def _find(self, submission: Submission) -> str | None:
+        """The batch of a submission whose answer was lost; the provider's list may lag."""
+        ordered = submission.ordered or 0.0  # one that was not ordered is looked for once
+        lag = min(LAG, max(0.0, ordered + LAG - time.time()))
+        return self._api.find(submission.key, submission.file, submission.time, lag)
 
     def _launch(self) -> None:
         draft = self._waiting.popleft()
-        asks = {ask.custom_id: ask for ask in draft.asks}
-        submission = Submission(self._identity, frozenset(asks), draft.attempt)
-        self._kept.intend(submission)
-        file = self._api.upload(b"".join(ask.line for ask in draft.asks))
+        items = {item.custom_id: item for item in draft.items}
+        submission = Submission(self._identity, frozenset(items), draft.attempt)
+        self._register.intend(submission)
+        file = self._api.upload(b"".join(item.line for item in draft.items))
+        submission = self._register.order(submission, file)
         batch = self._api.create(file, submission.key, submission.time)
-        submission = self._kept.created(submission, batch)
-        self._flights[submission.key] = _ActiveBatch(submission, asks)
-        say(f"submitted {batch}: {len(asks)} requests", show=self._show)
+        submission = self._register.created(submission, batch)
+        self._active[submission.key] = _ActiveBatch(submission, items)
+        say(f"submitted {batch}: {len(items)} requests", show=self._show)
 
     def _next_ended(self) -> tuple[_ActiveBatch, Batch]:
         wait = FIRST_POLL
         while True:
-            for key, flight in self._flights.items():
-                batch = self._api.status(flight.batch, self._gone)
-                flight.seen = batch
+            for key, active in self._active.items():
+                batch = self._api.status(active.batch, self._gone)
+                active.seen = batch
                 if batch.status in ENDED:
-                    return self._flights.pop(key), batch
+                    return self._active.pop(key), batch
             self._report()
             self._api.sleep(wait)
             wait = min(1.5 * wait, LONGEST_POLL)
@@ -205,63 +223,89 @@ class BatchRun:
             return
         self._said = time.monotonic()
         shown = (
-            f"{flight.batch} {batch.status} {batch.done}/{batch.total}"
-            for flight in self._flights.values()
-            if (batch := flight.seen)
+            f"{active.batch} {batch.status} {batch.done}/{batch.total}"
+            for active in self._active.values()
+            if (batch := active.seen)
         )
         say(f"requests done: {', '.join(shown)}", show=self._show)
 
-    def _make_room(self, flight: _ActiveBatch, batch: Batch) -> None:
+    def _make_room(self, active: _ActiveBatch, batch: Batch) -> None:
         """Hold a batch that the account's queue did not take until another ends, or halve it."""
-        asks, attempt = list(flight.asks.values()), flight.submission.attempt
-        self._kept.settle(flight.submission, frozenset(flight.asks))  # nothing of it was run
+        items, attempt = list(active.items.values()), active.submission.attempt
+        self._register.settle(active.submission, frozenset(active.items))  # nothing of it was run
         self._crowded = True
-        if self._flights:
-            self._waiting.appendleft(_PendingBatch(asks, attempt))
-        elif len(asks) == 1:
+        if self._active:
+            self._waiting.appendleft(_PendingBatch(items, attempt))
+        elif len(items) == 1:
             advice = "wait until other batches of the account have ended, and run again"
-            raise BackendUnavailable(f"{flight.batch} was not taken: {batch.faults}: {advice}")
+            raise BackendUnavailable(f"{active.batch} was not taken: {batch.faults}: {advice}")
         else:
-            self._most = len(asks) // 2
-            halves = asks[: self._most], asks[self._most :]
+            self._most = len(items) // 2
+            halves = items[: self._most], items[self._most :]
             self._waiting.extendleft(_PendingBatch(half, attempt) for half in halves)
 
-    def _settle(self, flight: _ActiveBatch, batch: Batch) -> Iterator[Completion]:
+    def _settle(self, active: _ActiveBatch, batch: Batch) -> Iterator[Completion]:
         """Yield what a batch that ended holds, and prepare the rest for another."""
         if batch.status == "failed":
-            self._kept.settle(flight.submission, frozenset(flight.asks))
-            raise BackendError(f"{flight.batch} failed its validation: {batch.faults}")
-        attempt = flight.submission.attempt
+            self._register.settle(active.submission, frozenset(active.items))
+            raise BackendError(f"{active.batch} failed its validation: {batch.faults}")
+        attempt = active.submission.attempt
         again: list[_BatchItem] = []
-        for ask, found in self._outcomes(flight, batch):
-            if isinstance(found, Completion):
-                yield replace(found, unanswered=ask.unanswered)
-                continue
-            ask = replace(ask, unanswered=ask.unanswered + found.unanswered)
-            if attempt < self._max_attempts:
-                again.append(ask)
+        rewritten: list[_BatchItem] = []
+        for item, result in self._outcomes(active, batch):
+            if isinstance(result, Refused) and self._learns(item, result.error):
+                rewritten.append(item)
+            elif isinstance(result, Again) and attempt < self._max_attempts:
+                again.append(replace(item, unanswered=item.unanswered + result.unanswered))
             else:
-                error = f"{flight.batch}: {found.found} (submitted {attempt} times)"
-                yield replace(failed(ask.request, error), unanswered=ask.unanswered)
-        self._kept.settle(flight.submission, frozenset(flight.asks))
+                yield _last(item, result, f"{active.batch}: ", attempt)
+        self._register.settle(active.submission, frozenset(active.items))
         if again:
-            say(f"{flight.batch} {batch.status}: {len(again)} requests go again", show=self._show)
+            say(f"{active.batch} {batch.status}: {len(again)} requests go again", show=self._show)
             self._waiting.append(_PendingBatch(again, attempt + 1))
+        for item in rewritten:
+            self._place(replace(self._named(item.request), unanswered=item.unanswered))
+        self.submit()
 
     def _outcomes(
-        self, flight: _ActiveBatch, batch: Batch
-    ) -> Iterator[tuple[_BatchItem, Completion | Again]]:
-        left = dict(flight.asks)
+        self, active: _ActiveBatch, batch: Batch
+    ) -> Iterator[tuple[_BatchItem, Completion | Again | Refused]]:
+        left = dict(active.items)
         unreadable = 0
         for file in batch.files:
             for line in self._api.lines(file, self._gone):
                 row = read_line(line)
                 unreadable += row is None
-                if row and (ask := left.pop(row["custom_id"], None)):
-                    yield ask, outcome(ask.request, row, self._api.endpoint.secret, flight.batch)
-        for ask in left.values():
+                if row and (item := left.pop(row["custom_id"], None)):
+                    yield item, self._outcome(item, row, active.batch)
+        for item in left.values():
             if batch.status == "expired" and not unreadable:
-                yield ask, Again("expired")
+                yield item, Again("expired")
             else:
-                found = f"no line for this request, and {unreadable} that cannot be read"
-                yield ask, failed(ask.request, f"{flight.batch}: {found}")
+                words = f"no line for this request, and {unreadable} that cannot be read"
+                lost = int(unreadable > 0)  # what cannot be read may be billed
+                yield item, failed(item.request, f"{active.batch}: {words}", lost)
+
+    def _outcome(
+        self, item: _BatchItem, row: dict[str, Any], source: str
+    ) -> Completion | Again | Refused:
+        endpoint = self._api.endpoint
+        return outcome(item.request, row, endpoint.secret, source, endpoint.provider)
+
+    def _learns(self, item: _BatchItem, error: ServerError) -> bool:
+        """Whether the request is written otherwise after what the server said of it."""
+        self._dialect.learn(error, item.request)
+        body = self._dialect.encode(self._model, item.request)
+        return encode_line(item.custom_id, body) != item.line
+
+
+def _last(
+    item: _BatchItem, result: Completion | Again | Refused, source: str, attempt: int
+) -> Completion:
+    """The completion of a request that is not submitted again."""
+    if isinstance(result, Refused):
+        result = result.completion
+    if isinstance(result, Again):
+        words = f"{source}{result.words} (submitted {attempt} times)"
+        result = failed(item.request, words, int(result.unanswered))
+    return replace(result, unanswered=item.unanswered + result.unanswered)

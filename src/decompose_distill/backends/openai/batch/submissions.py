@@ -1,7 +1,9 @@
 """Which batches were submitted, on disk: a kill must not submit, and pay, a second time.
 
-Three lines of JSON a batch: `intent` before anything is sent, `created` with the provider's id,
-`settled` once the completions were taken. An intent alone may have been created all the same.
+Four lines of JSON per batch: `intent` before anything is sent, `ordered` once its file was sent
+and before the batch is created, `created` with the provider's id, `settled` once the completions
+were taken. One that was ordered alone may have been created all the same. Intents of earlier
+versions, which wrote no `ordered`, may have been ordered.
 """
 
 import json
@@ -38,6 +40,10 @@ class Submission:
     """Unix time in seconds."""
     batch: str | None = None
     """The provider's id; `None` where its answer was never written."""
+    ordered: float | None = None
+    """Unix time when its creation was asked for; `None` where it was not."""
+    file: str = ""
+    """The provider's name of its file, where it is known."""
 
 
 class BatchRegister:
@@ -69,8 +75,14 @@ class BatchRegister:
     def intend(self, submission: Submission) -> None:
         """Note what is about to be sent."""
         row = {"event": "intent", "key": submission.key, "time": submission.time}
-        row |= {"identity": submission.identity, "attempt": submission.attempt}
+        row |= {"identity": submission.identity, "attempt": submission.attempt, "ordered": False}
         self._append(row | {"custom_ids": sorted(submission.custom_ids)})
+
+    def order(self, submission: Submission, file: str) -> Submission:
+        """Note that its creation is about to be asked for."""
+        ordered = time.time()
+        self._append({"event": "ordered", "key": submission.key, "time": ordered, "file": file})
+        return replace(submission, ordered=ordered, file=file)
 
     def created(self, submission: Submission, batch: str) -> Submission:
         """Note the provider's id."""
@@ -98,6 +110,9 @@ class BatchRegister:
             self._open[key] = _submission(key, row, where)
         elif key not in self._open:
             raise DataError(f"{where}: field 'key' names no open intent: restore the lines before")
+        elif event == "ordered":
+            ordered, file = typed(row, "time", float, where), typed(row, "file", str, where)
+            self._open[key] = replace(self._open[key], ordered=ordered, file=file)
         elif event == "created":
             self._open[key] = replace(self._open[key], batch=typed(row, "batch", str, where))
         elif event == "settled":
@@ -105,7 +120,8 @@ class BatchRegister:
             left = self._open[key].custom_ids - names
             self._open[key] = replace(self._open[key], custom_ids=left)
         else:
-            raise DataError(f"{where}: field 'event' must be intent, created or settled: {event!r}")
+            words = "must be intent, ordered, created or settled"
+            raise DataError(f"{where}: field 'event' {words}, not {event!r}")
 
 
 def _whole_lines(path: Path) -> Iterator[bytes]:
@@ -124,7 +140,8 @@ def _whole_lines(path: Path) -> Iterator[bytes]:
 def _submission(key: str, row: Mapping[str, Any], where: str) -> Submission:
     identity, attempt = typed(row, "identity", str, where), typed(row, "attempt", int, where)
     seconds = typed(row, "time", float, where)
-    return Submission(identity, _names(row, where), attempt, key, seconds)
+    ordered = None if row.get("ordered") is False else seconds
+    return Submission(identity, _names(row, where), attempt, key, seconds, ordered=ordered)
 
 
 def _names(row: Mapping[str, Any], where: str) -> frozenset[str]:
