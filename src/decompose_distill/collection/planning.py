@@ -198,16 +198,18 @@ def _forecasts(stage: _Stage, items: int, prices: Mapping[str, Price]) -> Iterat
         role = account(stage.name, name)
         most = [most_tokens(request).input_tokens for request in made or every]
         parts = (stage.answer.low, stage.answer.expected, stage.answer.high)
+        read = _prompt_tokens(info_of(backend), chats, stage.seen) + stage.split
+        longest = fmean(most or [0]) + stage.longest
         yield RoleForecast(
             role,
             requests,
-            (_prompt_tokens(info_of(backend), chats, stage.seen) + stage.split) * requests,
-            Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
-            Usage(round((fmean(most or [0]) + stage.longest) * requests), limit * requests),
-            find_price(role, backend, prices, budgeted=False),
-            stage.answer,
-            limit,
-            stage.seen,
+            input_tokens=read * requests,
+            output_tokens=Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
+            most=Usage(round(longest * requests), limit * requests),
+            price=find_price(role, backend, prices, budgeted=False),
+            answer=stage.answer,
+            limit=limit,
+            measured=stage.seen,
         )
 
 

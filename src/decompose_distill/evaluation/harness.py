@@ -14,7 +14,7 @@ from decompose_distill.cost.pricing import Price
 from decompose_distill.data.questions import unique_questions
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import find_overlap
-from decompose_distill.evaluation.results import Report, Result, named_results, score_trace
+from decompose_distill.evaluation.results import Report, score_traces
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.storage.traces import read_traces
 from decompose_distill.types import Question, Trace
@@ -83,8 +83,7 @@ def evaluate(
         traces = _asked(pipeline, unique, name, progress=progress)
     else:
         raise ConfigError("budget_usd and prices need a path: the file that keeps what was paid")
-    results = tuple(Result(trace, score_trace(trace, score)) for trace in traces)
-    return Report(name, *named_results(score, results), overlap)
+    return score_traces(name, traces, score, overlap)
 
 
 def _asked(
