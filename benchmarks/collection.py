@@ -77,7 +77,7 @@ def ours_two_roles(url: str, questions: int, folder: str) -> dict[str, float]:
 
 def _collect(pipeline: Any, questions: int, folder: str) -> dict[str, float]:
     import decompose_distill as dd
-    from decompose_distill.collection.collector import collect  # before the clock runs
+    from decompose_distill import collect  # before the clock runs
 
     asked = [dd.Question(text) for text in texts(questions)]
     with Stopwatch() as meter:
@@ -136,7 +136,7 @@ CLIENTS = {each.__name__: each for each in (ours, ours_two_roles, threads, opena
 
 def write(path: str, traces: int) -> dict[str, float]:
     """Make traces and write each, all on the disk at the end."""
-    from decompose_distill.storage.traces import TraceStore
+    from decompose_distill.storage import TraceStore
 
     with Stopwatch() as meter, TraceStore(path) as journal:
         for trace in _traces(traces):

@@ -22,9 +22,7 @@ from random import Random
 
 import decompose_distill as dd
 from decompose_distill import filters
-from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import numbered, teacher
-from decompose_distill.demo.world import World, build_world
+from decompose_distill.demo import DatabaseSolver, World, build_world, numbered, scripted_teacher
 from decompose_distill.parsing import parse_subquestions
 
 SAMPLES, RATE = 4, 0.05
@@ -48,7 +46,7 @@ def collect(world: World) -> list[Planted]:
     traces: list[Planted] = []
     seen: set[tuple[str, tuple[dd.Subquestion, ...]]] = set()
     for sample in range(SAMPLES):
-        write = teacher(replace(world, seed=1000 * world.seed + sample))
+        write = scripted_teacher(replace(world, seed=1000 * world.seed + sample))
         for question in world.train:
             plan = numbered(world.compositions[question.text].plan())
             said = write(question.text)

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import decompose_distill as dd
-from decompose_distill.backends.transformers import TransformersBackend
+from decompose_distill.backends import TransformersBackend
 from decompose_distill.parsing import parse_subquestions
 
 PROMPT = dd.prompts.Prompt(

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import decompose_distill as dd
-from decompose_distill.backends.replay import ReplayBackend
+from decompose_distill.backends import ReplayBackend
 from decompose_distill.scores import versioned
 
 ROWS = (1000, 1319)

@@ -23,13 +23,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import decompose_distill as dd
-from decompose_distill.demo.contexts import open_book
-from decompose_distill.demo.run import PROMPT, SMOLLM2, TINY, base_student
-from decompose_distill.demo.scripted_model import ScriptedModel, gold_rationale
-from decompose_distill.demo.world import World, build_world
-from decompose_distill.evaluation.statistics import holm
-from decompose_distill.reporting.conclusion import p_text, points
-from decompose_distill.reporting.study import Cell, Place, Study
+from decompose_distill.demo import (
+    PROMPT,
+    SMOLLM2,
+    TINY,
+    ScriptedModel,
+    World,
+    base_student,
+    build_world,
+    gold_rationale,
+    open_book,
+)
+from decompose_distill.evaluation import holm
+from decompose_distill.reporting import Cell, Place, Study, p_text, points
 
 BOOKS = ("open", "closed")
 SPLITS = ("familiar", "unseen", "recombined")

@@ -29,10 +29,9 @@ from decompose_distill import (
     Trace,
     Usage,
 )
-from decompose_distill.cost.break_even import Cost, Expense, usage_by_role
-from decompose_distill.evaluation.results import Result
-from decompose_distill.reporting.render import write_report
-from decompose_distill.reporting.study import Cell, Flow, LossCurve, MaskedRow, Study
+from decompose_distill.cost import Cost, Expense, usage_by_role
+from decompose_distill.evaluation import Result
+from decompose_distill.reporting import Cell, Flow, LossCurve, MaskedRow, Study, write_report
 
 SEARCHES = ("a", "ada", "by how many", "kilometres", "no such words", "escape", "7")
 TYPED = """

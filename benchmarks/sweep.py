@@ -16,7 +16,7 @@ from pathlib import Path
 from real_traces import PROMPT, data_folder, find_student, measure, read_rows
 
 import decompose_distill as dd
-from decompose_distill.models.loading import load_model, load_tokenizer, save_model
+from decompose_distill.models import load_model, load_tokenizer, save_model
 
 
 def main() -> int:

@@ -46,9 +46,8 @@ def _run(folder: Path, number: int) -> dict[str, float]:
 
 def _measure(folder: Path, number: int) -> dict[str, float]:
     import decompose_distill as dd
-    from decompose_distill.demo.tiny_model import make_tiny_student
-    from decompose_distill.training.data.batching import collate, plan_batches
-    from decompose_distill.training.data.preparation import make_task, prepare
+    from decompose_distill.demo import make_tiny_student
+    from decompose_distill.training.data import collate, make_task, plan_batches, prepare
 
     student = make_tiny_student(["How old is Ada?"], folder / "student", hidden_size=64, layers=1)
     dd.write_traces((_trace(dd, each) for each in range(number)), folder / "traces.jsonl")

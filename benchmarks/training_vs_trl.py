@@ -40,8 +40,7 @@ if TYPE_CHECKING:  # torch is imported in the runs only, see `_run`
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
     from decompose_distill import DistillConfig
-    from decompose_distill.training.data.examples import Example
-    from decompose_distill.training.data.tokenization import TokenizedExample
+    from decompose_distill.training.data import Example, TokenizedExample
 
 Figures = Mapping[str, Any]
 """Read from JSON, or to be written as such."""
@@ -252,7 +251,7 @@ def convert(args: argparse.Namespace) -> dict[str, float]:
     """Write the base as an ordinary directory, and say how much work an epoch is."""
     from real_traces import find_student
 
-    from decompose_distill.models.loading import load_model, load_tokenizer, save_model
+    from decompose_distill.models import load_model, load_tokenizer, save_model
 
     student = find_student()
     model, tokenizer = load_model(student, dtype=_dtype(args)), load_tokenizer(student)
@@ -330,7 +329,7 @@ def _processor() -> str:
 
 def train_and_validate(args: argparse.Namespace) -> dict[str, float]:
     """One epoch by the trainer that `--task` names, and what it left."""
-    from decompose_distill.models.loading import load_model
+    from decompose_distill.models import load_model
 
     run = {"ours": run_ours, "trl": run_trl, "trainer": run_trainer}[args.task]
     work = _load(args)
@@ -349,7 +348,7 @@ def train_and_validate(args: argparse.Namespace) -> dict[str, float]:
 
 def _load(args: argparse.Namespace) -> Work:
     from decompose_distill import DistillConfig
-    from decompose_distill.models.loading import load_model, load_tokenizer
+    from decompose_distill.models import load_model, load_tokenizer
 
     tokenizer = load_tokenizer(_base(args))
     rows = tokenize_rows(tokenizer, args, 0, args.train)
@@ -372,9 +371,8 @@ def validation_loss(model: PreTrainedModel, rows: Sequence[TokenizedExample]) ->
 
 
 def run_ours(work: Work) -> dict[str, float]:
-    from decompose_distill.training.data.batching import plan_batches
-    from decompose_distill.training.engine.loop import train
-    from decompose_distill.training.engine.optimizer import Optimizer
+    from decompose_distill.training.data import plan_batches
+    from decompose_distill.training.engine import Optimizer, train
 
     rows, config = work.rows, work.config
     before, began = _resident_bytes(), time.perf_counter()
@@ -483,7 +481,7 @@ def _set_learning_rates(trainer: Trainer, config: DistillConfig) -> None:
     """
     from torch.optim.lr_scheduler import LambdaLR
 
-    from decompose_distill.training.engine.optimizer import lr_factor
+    from decompose_distill.training.engine import lr_factor
 
     steps = math.ceil(len(trainer.train_dataset) / trainer.args.per_device_train_batch_size)
     trainer.lr_scheduler = LambdaLR(
@@ -498,7 +496,7 @@ def _set_learning_rates(trainer: Trainer, config: DistillConfig) -> None:
 def make_rows(args: argparse.Namespace, first: int, number: int) -> list[Example]:
     from real_traces import PROMPT, to_trace
 
-    from decompose_distill.training.data.examples import make_examples
+    from decompose_distill.training.data import make_examples
 
     lines = _traces_path(args).read_text(encoding="utf-8").splitlines()[first : first + number]
     traces = (to_trace(json.loads(line)) for line in lines)
@@ -508,7 +506,7 @@ def make_rows(args: argparse.Namespace, first: int, number: int) -> list[Example
 def tokenize_rows(
     tokenizer: PreTrainedTokenizerBase, args: argparse.Namespace, first: int, number: int
 ) -> list[TokenizedExample]:
-    from decompose_distill.training.data.tokenization import tokenize
+    from decompose_distill.training.data import tokenize
 
     return [tokenize(tokenizer, example, 1 << 30) for example in make_rows(args, first, number)]
 

@@ -5,7 +5,7 @@ A function stands in for the teacher. For a real one, put
 """
 
 import decompose_distill as dd
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends import ScriptedBackend
 
 
 def speak(prompt: str) -> str:

@@ -1,7 +1,7 @@
 """Collect traces into a file, go on after a stop, and screen them."""
 
 import decompose_distill as dd
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends import ScriptedBackend
 
 AGES = {"Ada": 40, "Bob": 2, "Cleo": 30, "Dan": 12}
 

@@ -8,8 +8,8 @@ from itertools import product
 from random import Random
 
 import decompose_distill as dd
-from decompose_distill.backends.scripted import ScriptedBackend
-from decompose_distill.demo.tiny_model import make_tiny_student
+from decompose_distill.backends import ScriptedBackend
+from decompose_distill.demo import make_tiny_student
 
 NAMES = ("Ada", "Bob", "Cleo", "Dan", "Eve", "Finn", "Gina")
 AGES = {name: 20 + 3 * place for place, name in enumerate(NAMES)}

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 import decompose_distill as dd
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends import ScriptedBackend
 
 STEP = re.compile(r"What is (\S+) (plus|minus|times) (\S+)\?")
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, Question, Subquestion, prompts
-from decompose_distill.types import fingerprint_line
+from decompose_distill.keys import fingerprint_line
 
 
 def test_the_instruction_is_the_system_turn_and_data_stay_in_the_user_turn() -> None:

@@ -3,23 +3,30 @@
 import ast
 import doctest
 import importlib
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import decompose_distill as dd
 
 SOURCE = Path(dd.__file__).parent
+ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("errors", "scores", "console"),
+    ("errors", "faces", "keys", "scores", "console"),
     ("types",),
     ("backend", "models", "parsing", "storage"),
-    ("cost", "data", "filters", "prompts", "testing"),
+    ("cost", "data", "prompts", "testing"),
+    ("filters",),
     ("backends", "pipelines", "training"),
-    ("collection", "evaluation", "interop"),
+    ("collection",),
+    ("evaluation", "interop"),
     ("reporting", "demo"),
     ("experiments",),
     ("cli",),
@@ -56,15 +63,105 @@ def test_imports_go_one_way(room: str) -> None:
 
 
 def test_every_module_has_its_room_in_the_table() -> None:
-    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    names = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    rooms = {name for name in names if "__" not in name}
 
-    assert rooms - {"__init__", "__pycache__"} == {room for row in ROOMS for room in row}
+    assert rooms == {room for row in ROOMS for room in row}
+
+
+def _module(file: Path) -> str:
+    parts = ("decompose_distill", *file.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(part for part in parts if part != "__init__")
+
+
+FILES = {_module(file): file for file in SOURCE.rglob("*.py")}
+
+
+def _runs_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs when the module is imported, statements in `if` and `try` among it."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not (
+            isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        ):
+            yield child
+            yield from _runs_at_import(child)
+
+
+@cache
+def _longest_chain(module: str) -> tuple[str, ...]:
+    """The longest chain of files, each importing the next by its name."""
+    imported: set[str] = set()
+    for node in _runs_at_import(ast.parse(FILES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("decompose_distill"):
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            imported |= {name if name in FILES else str(node.module) for name in names}
+    chains = (_longest_chain(name) for name in imported - {module})
+    return (module, *max(chains, key=len, default=()))
+
+
+def test_no_file_stands_on_a_tall_tower_of_imports() -> None:
+    longest = max(map(_longest_chain, FILES), key=len)
+
+    assert len(longest) <= 12, " > ".join(longest)
+
+
+def test_the_house_stays_small() -> None:
+    rooms = {room for row in ROOMS for room in row}
+    arrows = {
+        (room, target)
+        for module, file in FILES.items()
+        for room in module.split(".")[1:2]
+        for target in _imports(ast.parse(file.read_text(encoding="utf-8")), top_level_only=False)
+        if room != target and {room, target} <= rooms
+    }
+
+    assert len(rooms) <= 26
+    assert len(arrows) <= 150
+    assert len([file for file in SOURCE.glob("*.py") if "__" not in file.stem]) <= 8
 
 
 def test_every_public_name_is_there_and_documented() -> None:
     for name in dd.__all__:
         assert getattr(dd, name).__doc__, name
     assert dir(dd) == dd.__all__ == sorted(dd.__all__)
+
+
+MODULES = [
+    ".".join(("decompose_distill", *path.relative_to(SOURCE).with_suffix("").parts))
+    for path in sorted(SOURCE.rglob("*.py"))
+    if path.stem != "__init__"
+]
+
+
+FACES = [
+    ".".join(("decompose_distill", *path.relative_to(SOURCE).parent.parts))
+    for path in sorted(SOURCE.rglob("__init__.py"))
+    if path.parent != SOURCE
+]
+
+
+@pytest.mark.parametrize("package", FACES)
+def test_a_face_shows_type_checkers_what_it_gives(package: str) -> None:
+    face = importlib.import_module(package)
+    tree = ast.parse(Path(face.__file__ or "").read_text(encoding="utf-8"))
+    shown = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}.")
+        for alias in node.names
+    }
+
+    assert shown <= {*dir(face)}
+    assert not any(isinstance(getattr(face, name), ModuleType) for name in shown)
+
+
+@pytest.mark.parametrize("folder", ["docs", "examples", "benchmarks"])
+def test_what_users_read_names_faces_never_files_below_them(folder: str) -> None:
+    files = {module for module in MODULES if module.count(".") > 1}
+    pattern = re.compile("|".join(rf"{re.escape(file)}\b" for file in sorted(files)))
+    for page in sorted((ROOT / folder).rglob("*")):
+        if page.suffix in (".md", ".py"):
+            assert not pattern.findall(page.read_text(encoding="utf-8")), page
 
 
 def test_no_module_bears_a_public_functions_name() -> None:
@@ -96,13 +193,6 @@ def test_importing_the_package_imports_nothing_heavy_and_opens_no_socket() -> No
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
-
-
-MODULES = [
-    ".".join(("decompose_distill", *path.relative_to(SOURCE).with_suffix("").parts))
-    for path in sorted(SOURCE.rglob("*.py"))
-    if path.stem != "__init__"
-]
 
 
 @pytest.mark.parametrize("module", MODULES)

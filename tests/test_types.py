@@ -18,7 +18,7 @@ from decompose_distill import (
     Usage,
     prompts,
 )
-from decompose_distill.types import fingerprint, fingerprint_line
+from decompose_distill.keys import fingerprint, fingerprint_line
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

@@ -16,7 +16,7 @@ import importlib
 import typing
 
 from decompose_distill import filters, prompts, scores
-from decompose_distill.backend import Backend
+from decompose_distill.backend import Backend, BackendInfo
 from decompose_distill.backends.registry import load_backend
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import (
@@ -31,6 +31,7 @@ from decompose_distill.errors import (
     ParseError,
     TrainingError,
 )
+from decompose_distill.faces import lazy
 from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.solver import Solver
@@ -57,6 +58,7 @@ if typing.TYPE_CHECKING:
     from decompose_distill.data.questions import load_questions
     from decompose_distill.evaluation.harness import evaluate
     from decompose_distill.evaluation.results import Comparison, Report
+    from decompose_distill.experiments.config import PaperConfig
     from decompose_distill.experiments.run import paper
     from decompose_distill.experiments.student import Student
     from decompose_distill.interop.exporting import export_traces
@@ -68,6 +70,7 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BackendError",
+    "BackendInfo",
     "BackendUnavailable",
     "BudgetExceeded",
     "CheckpointError",
@@ -83,6 +86,7 @@ __all__ = [
     "Failure",
     "Message",
     "MissingExtraError",
+    "PaperConfig",
     "ParseError",
     "Pipeline",
     "Plan",
@@ -117,31 +121,31 @@ __all__ = [
 ]
 
 # Reached on first use, as they import numpy, torch or tqdm.
-_LAZY = {
-    "Collected": "decompose_distill.collection.collector",
-    "Comparison": "decompose_distill.evaluation.results",
-    "DistillConfig": "decompose_distill.training.config",
-    "Plan": "decompose_distill.cost.forecast",
-    "Report": "decompose_distill.evaluation.results",
-    "Student": "decompose_distill.experiments.student",
-    "collect": "decompose_distill.collection.collector",
-    "distill": "decompose_distill.training.recipe",
-    "evaluate": "decompose_distill.evaluation.harness",
-    "export_traces": "decompose_distill.interop.exporting",
-    "import_traces": "decompose_distill.interop.importing",
-    "load_questions": "decompose_distill.data.questions",
-    "paper": "decompose_distill.experiments.run",
-    "plan": "decompose_distill.collection.planning",
-    "preference_pairs": "decompose_distill.interop.preferences",
-}
+_get, _ = lazy(
+    __name__,
+    {
+        "collection.collector": ("Collected", "collect"),
+        "collection.planning": ("plan",),
+        "cost.forecast": ("Plan",),
+        "data.questions": ("load_questions",),
+        "evaluation.harness": ("evaluate",),
+        "evaluation.results": ("Comparison", "Report"),
+        "experiments.config": ("PaperConfig",),
+        "experiments.run": ("paper",),
+        "experiments.student": ("Student",),
+        "interop.exporting": ("export_traces",),
+        "interop.importing": ("import_traces",),
+        "interop.preferences": ("preference_pairs",),
+        "training.config": ("DistillConfig",),
+        "training.recipe": ("distill",),
+    },
+)
 
 
 def __getattr__(name: str) -> object:
     if name == "testing":
         return importlib.import_module("decompose_distill.testing")
-    if name not in _LAZY:
-        raise AttributeError(f"module 'decompose_distill' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+    return _get(name)
 
 
 def __dir__() -> list[str]:

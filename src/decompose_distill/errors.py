@@ -16,6 +16,8 @@ DecomposeDistillError
 All take one message, so all survive pickling.
 """
 
+from collections.abc import Mapping
+
 
 class DecomposeDistillError(Exception):
     """Root of every error this library raises on purpose."""
@@ -31,6 +33,10 @@ class MissingExtraError(DecomposeDistillError, ImportError):
 
 class BackendError(DecomposeDistillError, RuntimeError):
     """A backend refused for good: wrong key, unknown model, malformed request."""
+
+    unanswered: Mapping[str, int] | None = None
+    """By request, attempts that may be billed though nothing came of them, where the backend
+    counts them."""
 
 
 class BackendUnavailable(BackendError):

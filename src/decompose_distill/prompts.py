@@ -11,11 +11,20 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from decompose_distill.errors import ConfigError
+from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import NO_DECOMPOSITION, format_subquestions
-from decompose_distill.types import Message, Question, Subquestion, fingerprint
+from decompose_distill.types import Message, Question, Subquestion
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _KNOWN = ("context", "question", "subquestions")
+_CONTEXT = "Context: "
+_SUBQUESTIONS = "\n\nSubquestions:\n"
+_RENDERED = {
+    "context": rf"(?:{_CONTEXT}(?P<context>.+)\n\n)?",
+    "question": r"(?P<question>.+?)",
+    "subquestions": rf"(?:{_SUBQUESTIONS}(?P<subquestions>.+))?",
+}
+"""How each placeholder reads where it was filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +96,35 @@ class Prompt:
         return replace(self, examples=(*self.examples, *shown))
 
     def _ask(self, question: Question, subquestions: Sequence[Subquestion]) -> str:
+        steps = format_subquestions(subquestions)
         blocks = {
             "question": question.text,
-            "context": f"Context: {question.context}\n\n" if question.context else "",
-            "subquestions": f"\n\nSubquestions:\n{format_subquestions(subquestions)}"
-            if subquestions
-            else "",
+            "context": f"{_CONTEXT}{question.context}\n\n" if question.context else "",
+            "subquestions": f"{_SUBQUESTIONS}{steps}" if subquestions else "",
         }
         # One pass, so that braces inside the data stay data.
         return _PLACEHOLDER.sub(lambda found: blocks[found[1]], self.user)
+
+    def parse(self, text: str) -> tuple[Question, str] | None:
+        """Take a user turn of `render` apart: the question, and what its subquestions say.
+
+        `None` where the text is not as the template writes it.
+
+        Example:
+            >>> question = Question("Who is older?", context="Ada is 40, Bob 2.")
+            >>> COT.parse(COT.render(question)[1].content) == (question, "")
+            True
+        """
+        if sorted(_PLACEHOLDER.findall(self.user)) != sorted(_KNOWN):
+            return None
+        parts = _PLACEHOLDER.split(self.user)  # literal text and names, in turn
+        pattern = (
+            _RENDERED[part] if odd % 2 else re.escape(part) for odd, part in enumerate(parts)
+        )
+        match = re.fullmatch("".join(pattern), text, re.DOTALL)
+        if match is None or not match["question"].strip():
+            return None
+        return Question(match["question"], context=match["context"]), match["subquestions"] or ""
 
     def to_json(self) -> dict[str, Any]:
         """The prompt as plain data, as a checkpoint stores it.

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,22 @@ def test_a_request_is_found_where_nothing_but_its_id_has_changed(
 
     assert completion.id == request.id
     assert (not again.asked) is (changed in ("the same", "id only"))
+
+
+def test_everything_of_a_completion_comes_back(tmp_path: Path) -> None:
+    usage = Usage(200, 100, cached_tokens=150, reasoning_tokens=70)
+    billed = Decimal("0.0012")
+    full = Completion("a", "Ada", "length", usage, reasoning="Older?", billed_usd=billed)
+    request = replace(REQUEST, id="a")
+    with CompletionStore(tmp_path / "requests") as journal:
+        journal.add("0" * 64, request, full)
+        journal.add("1" * 64, request, Completion("a", "Bob", usage=Usage(2, 1)))
+    short = (tmp_path / "requests").read_text().splitlines()[1]
+    with CompletionStore(tmp_path / "requests") as journal:
+        assert journal.find("0" * 64, request) == full
+
+    assert "reasoning" not in short
+    assert "billed" not in short
 
 
 def test_every_other_request_has_a_key_of_its_own() -> None:

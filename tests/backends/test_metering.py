@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from decompose_distill import (
     BackendError,
+    BackendUnavailable,
     BudgetExceeded,
     Completion,
     ConfigError,
@@ -29,13 +31,14 @@ from decompose_distill import (
     Trace,
     Usage,
 )
-from decompose_distill.backends.metering import MeteredBackend, most_tokens
+from decompose_distill.backends.metering import MeteredBackend, at_worst, most_tokens
 from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.cost.ledger import Ledger
 from decompose_distill.cost.ledger_records import read_accounts
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.loading import load_tokenizer
 from decompose_distill.testing import check_backend
+from decompose_distill.types import Finish
 from tests.support.fake_server import DROP, FakeServer, Reply, chat
 
 PRICES = {"m": Price(Decimal(1), Decimal(4))}
@@ -133,7 +136,7 @@ def test_where_two_roles_share_a_budget_neither_loses_what_is_under_way(
         solver = Solver(MeteredBackend(second, ledger, "solver"), sampling=sampling)
         traces: list[Trace] = []
         with pytest.raises(
-            BudgetExceeded, match=r"of the budget of \$0.0\d00 is spent, and the next"
+            BudgetExceeded, match=r"of the budget of \$0.0\d is spent, and the next"
         ):
             traces.extend(Pipeline(decomposer, solver).run(questions, ordered=False))
         assert ledger.spent_usd == first.billed + second.billed <= Decimal(str(budget))
@@ -212,6 +215,129 @@ def test_a_batch_stays_reserved_where_the_run_that_awaits_it_is_refused(tmp_path
 
     assert len(accounts.open) == 5
     assert accounts.spent_usd == 0
+
+
+def test_a_backend_that_may_work_later_and_tells_nothing_is_booked_at_its_worst(
+    tmp_path: Path,
+) -> None:
+    class Gone(Refusing):
+        def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            list(zip(requests, range(5), strict=False))
+            yield from ()
+            raise BackendUnavailable("no answer in 600 seconds")
+
+    with Ledger(tmp_path / "ledger", prices=PRICES) as ledger:
+        with pytest.raises(BackendUnavailable):
+            list(MeteredBackend(Gone(0), ledger, "solver").generate(_requests(5)))
+
+        assert ledger.entries[0].unanswered == 5
+
+
+@pytest.mark.parametrize(
+    ("replies", "lost"),
+    [
+        ([Reply(401)], 0),
+        ([Reply(500), Reply(502), Reply(401)], 2),
+        ([DROP, Reply(404)], 1),
+        ([Reply(429), Reply(402)], 0),
+        (None, 0),
+    ],
+)
+def test_attempts_before_a_refusal_are_booked_and_the_next_call_knows_of_them(
+    replies: list[Reply] | None, lost: int, tmp_path: Path
+) -> None:
+    async def at_once(seconds: float) -> None:
+        """Wait for nothing."""
+
+    script = iter(replies or ())
+    with FakeServer(lambda call: next(script)) as server:
+        url = server.url if replies else "http://127.0.0.1:9/v1"  # nobody listens there
+        backend = OpenAIBackend("m", base_url=url, max_in_flight=1, sleep=at_once)
+        with (
+            Ledger(tmp_path / "ledger", prices=PRICES) as ledger,
+            pytest.raises(BackendError),
+        ):
+            list(MeteredBackend(backend, ledger, "solver").generate(_requests(3)))
+    spent = read_accounts(tmp_path / "ledger").spent_usd
+
+    assert spent == lost * PRICES["m"].usd(most_tokens(_requests(1)[0]))
+
+
+SHAPES = ("full", "nothing", "input only", "output only", "thinking", "cached", "billed", "error")
+
+
+class Counting(Provider):
+    """Bills what it used, and tells it in one of the shapes in which servers do."""
+
+    def __init__(self, shape: str, window: int, after: Callable[[], None]) -> None:
+        super().__init__(window, after=after)
+        self.shape = shape
+
+    def _answer(self, request: Request) -> Completion:
+        most = most_tokens(request)
+        written = self._random.randint(1, most.output_tokens)
+        used = Usage(most.input_tokens // 2, written)
+        bill, told, billed = PRICES["m"].usd(used), used, None
+        if self.shape == "cached":
+            used = told = replace(used, cached_tokens=used.input_tokens // 3)
+            bill = CACHED.usd(used)
+        elif self.shape == "billed":
+            billed = bill = bill / 3
+        elif self.shape == "thinking":
+            told = replace(used, reasoning_tokens=written // 2)
+        elif self.shape != "full" and self.shape != "error":
+            keep_input, keep_output = self.shape == "input only", self.shape == "output only"
+            told = Usage(used.input_tokens * keep_input, used.output_tokens * keep_output)
+        self.billed += bill
+        self.answered.append(request.id)
+        self.after()
+        finish: Finish = "error" if self.shape == "error" else "stop"
+        return Completion(request.id, "", finish, told, billed_usd=billed)
+
+
+CACHED = replace(PRICES["m"], cached_input_per_million=Decimal("0.1"))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_budget_holds_with_64_under_way_in_every_shape_of_usage(
+    shape: str, tmp_path: Path
+) -> None:
+    budget, billed = Decimal("0.05"), list[Decimal]()
+    provider = Counting(shape, 64, after=lambda: billed.append(provider.billed))
+    prices = {"m": CACHED if shape == "cached" else PRICES["m"]}
+    with (
+        Ledger(tmp_path / "ledger", budget_usd=budget, prices=prices) as ledger,
+        suppress(BudgetExceeded),
+    ):
+        list(MeteredBackend(provider, ledger, "solver").generate(_requests(400)))
+    spent = read_accounts(tmp_path / "ledger").spent_usd
+
+    assert spent is not None
+    assert max(billed) <= spent <= budget
+    if shape not in ("nothing", "input only", "output only"):
+        assert spent == provider.billed
+    assert len(provider.answered) > 64
+
+
+@pytest.mark.parametrize(
+    ("completion", "used"),
+    [
+        (Completion("", "Hi", usage=Usage(7, 3)), Usage(7, 3)),
+        (Completion("", "Hi"), Usage(900, 400)),
+        (Completion("", ""), Usage(900, 400)),
+        (Completion("", "Hi", usage=Usage(7, 0)), Usage(7, 400)),
+        (Completion("", "Hi", usage=Usage(0, 3)), Usage(900, 3)),
+        (Completion("", "", "length", Usage(7, 0)), Usage(7, 400)),
+        (Completion("", "", "error", error="too long"), Usage()),
+        (Completion("", "", "error", Usage(7, 0), "too long"), Usage(7, 0)),
+        (Completion("", "Hi", "error", Usage(7, 0), "filtered"), Usage(7, 400)),
+        (Completion("", "", "error", Usage(0, 3), "filtered"), Usage(900, 3)),
+    ],
+)
+def test_what_nobody_counted_is_booked_at_its_worst_case(
+    completion: Completion, used: Usage
+) -> None:
+    assert at_worst(completion, Usage(900, 400)) == used
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def test_export_and_import_go_round(
     assert "back.jsonl: 4 traces" in capsys.readouterr().out
     assert list(read_traces(tmp_path / "back.jsonl")) == list(traces[::2])
     assert run_cli(*call, monkeypatch=monkeypatch) == 2
-    assert "folder holds something" in capsys.readouterr().err
+    assert "exists with other content: name another file" in capsys.readouterr().err
 
 
 def test_preferences_are_exported_from_all_traces(

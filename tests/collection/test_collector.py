@@ -143,6 +143,18 @@ def test_a_file_without_a_line_end_that_is_no_trace_is_left_alone(
     assert path.read_text() == "dear diary"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"budget_usd": "abc"}, {"budget_usd": float("nan")}, {"prices": {"m": 0.4}}, {"prices": [1]}],
+)
+def test_a_wrong_budget_or_price_is_refused_before_a_file_is_made(
+    options: dict[str, object], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        collect(_pipeline(Counting()), QUESTIONS, tmp_path / "t.jsonl", **options)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["samples", "solves"])
 def test_fewer_than_one_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{name} must be 1 or more, not 0"):
@@ -317,6 +329,8 @@ def test_tools_without_a_backend_are_run_once_a_solve(
     tmp_path: Path, questions: tuple[Question, ...]
 ) -> None:
     class Halver:
+        identity = "halver"
+
         def decompose(
             self, questions: Iterable[Question], sample: int = 0
         ) -> Iterator[Decomposition]:
@@ -325,6 +339,8 @@ def test_tools_without_a_backend_are_run_once_a_solve(
                 yield Decomposition(question, (Subquestion(f"Way {sample}?"),))
 
     class Calculator:
+        identity = "calculator"
+
         def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution]:
             for decomposition in decompositions:
                 solved.append(decomposition)

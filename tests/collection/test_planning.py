@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -102,6 +103,24 @@ def test_once_a_few_are_collected_the_forecast_of_the_others_comes_true(tmp_path
     solver = forecast.roles[1]
     assert 0.1 < solver.measured.cut / solver.measured.answers < 0.3
     assert f"max_new_tokens=80 cut off {solver.measured.cut}" in str(forecast)
+
+
+def test_thinking_has_a_line_of_its_own_once_it_is_measured(tmp_path: Path) -> None:
+    class Thinking(Server):
+        def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            for each in super().generate(requests):
+                tokens = each.usage.output_tokens
+                yield replace(each, usage=replace(each.usage, reasoning_tokens=tokens // 2))
+
+    path = tmp_path / "t.jsonl"
+    before = plan(_pipeline(Thinking()), QUESTIONS, path, prices=PRICES)
+    collect(_pipeline(Thinking()), FEW, path, prices=PRICES, progress=False)
+    forecast = plan(_pipeline(Thinking()), QUESTIONS, path, prices=PRICES)
+    solver = forecast.roles[1]
+
+    assert "thinking" not in str(before)
+    assert str(forecast).count("\n  thinking: ") == 2
+    assert 0.4 < solver.reasoning_tokens.expected / solver.output_tokens.expected < 0.5
 
 
 def test_what_is_in_the_file_is_subtracted(tmp_path: Path) -> None:

@@ -215,11 +215,52 @@ def test_what_a_batch_holds_is_reserved_at_the_price_of_the_run_that_awaits_it(
             other.reserve("decomposer", MOST, 1)
 
 
-@pytest.mark.parametrize("budget", [0, -1, float("nan"), float("inf")])
+NO_BUDGETS = [0, -1, float("nan"), float("inf"), "abc", "", "sNaN", "1 dollar", True, [1], {}]
+
+
+@pytest.mark.parametrize("budget", NO_BUDGETS)
 def test_a_budget_that_is_none_is_refused(budget: float, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="budget_usd must be above 0"):
+    with pytest.raises(ConfigError, match=r"budget_usd must be above 0, not .*: give an amount"):
         Ledger(tmp_path / "ledger", budget_usd=budget)
     assert not (tmp_path / "ledger").exists()
+
+
+def test_what_the_provider_says_it_bills_beats_the_price_list_over_runs(tmp_path: Path) -> None:
+    path, billed = tmp_path / "ledger", Decimal("0.0042")
+    with _ledger(path, 1) as ledger:
+        made = ledger.reserve("solver", MOST, attempts=2)
+        assert made
+        ledger.settle(made, Usage(400, 30), unanswered=1, billed_usd=billed)
+        [entry] = ledger.entries
+
+        assert (entry.usd, entry.unanswered_usd) == (billed, Decimal("0.002"))
+    assert read_accounts(path).entries == (entry,)
+
+
+def test_a_bill_is_known_also_where_the_price_is_not(tmp_path: Path) -> None:
+    with _ledger(tmp_path / "ledger", prices={}) as ledger:
+        for billed in (Decimal("0.01"), None):
+            made = ledger.reserve("solver", MOST, attempts=1)
+            assert made
+            ledger.settle(made, Usage(5, 5), billed_usd=billed)
+            known = Decimal("0.01") if billed else None
+            assert ledger.spent_usd == known
+
+
+def test_thinking_and_cached_tokens_are_told_apart_and_cached_ones_cost_less(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger"
+    price = Price(Decimal(1), Decimal(10), cached_input_per_million=Decimal("0.1"))
+    usage = Usage(200, 100, cached_tokens=150, reasoning_tokens=70)
+    with _ledger(path, prices={"m": price}) as ledger:
+        made = ledger.reserve("solver", MOST, attempts=1)
+        assert made
+        ledger.settle(made, usage)
+    [entry] = read_accounts(path).entries
+
+    assert entry.usage == usage
+    assert entry.usd == Decimal("0.000001") * (50 + 15 + 1000)
 
 
 def test_a_line_torn_by_a_kill_is_as_if_it_had_not_been_written(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, DataError, Price, Usage, load_backend
 from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.cost import format_usd
 from decompose_distill.cost.price_table import PROVIDERS
 from decompose_distill.cost.pricing import (
     FREE,
@@ -17,19 +18,50 @@ from decompose_distill.cost.pricing import (
     list_price,
     price_of,
     read_prices,
-    show_usd,
 )
 
 ONE = Price(Decimal(1), Decimal(2), batch_discount=Decimal("0.5"))
 
 
-@pytest.mark.parametrize("field", ["input_per_million", "output_per_million", "batch_discount"])
+@pytest.mark.parametrize(
+    "field",
+    ["input_per_million", "output_per_million", "batch_discount", "cached_input_per_million"],
+)
 @pytest.mark.parametrize("wrong", [Decimal(-1), Decimal("NaN"), Decimal("inf"), 0.4, "0.40"])
 def test_a_price_that_is_none_is_refused_by_name(field: str, wrong: object) -> None:
     numbers = dict.fromkeys(("input_per_million", "output_per_million"), Decimal(1))
 
     with pytest.raises(ConfigError, match=field):
         Price(**numbers | {field: wrong})  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 10**6), st.integers(0, 2 * 10**6), st.integers(0, 10**6))
+def test_cached_input_costs_its_price_and_in_full_where_that_is_unknown(
+    read: int, cached: int, written: int
+) -> None:
+    used = Usage(read, written, cached_tokens=cached)
+    told = Price(Decimal(4), Decimal(16), cached_input_per_million=Decimal(1))
+    found = min(cached, read)  # more out of the cache than was read is a slip of the server
+
+    assert Price(Decimal(4), Decimal(16)).usd(used) == Price(Decimal(4), Decimal(16)).usd(
+        Usage(read, written)
+    )
+    assert told.usd(used) * 1_000_000 == 4 * (read - found) + found + 16 * written
+
+
+def test_the_batch_discount_is_for_cached_input_too() -> None:
+    cached = Price(Decimal(4), Decimal(16), Decimal("0.5"), Decimal(1)).batched
+
+    assert cached.cached_input_per_million == Decimal("0.5")
+    assert ONE.batched.cached_input_per_million is None
+
+
+@pytest.mark.parametrize("wrong", [0.4, "0.4", None, {"input_per_million": 1}, Decimal(1)])
+def test_prices_that_are_none_are_refused_by_name(wrong: object) -> None:
+    with pytest.raises(ConfigError, match=r"prices\['m'\] must be a Price, as Price\(Decimal"):
+        price_of(ScriptedBackend(str), {"m": wrong})  # type: ignore[dict-item]
+    with pytest.raises(ConfigError, match="prices must be a mapping"):
+        price_of(ScriptedBackend(str), [ONE])  # type: ignore[arg-type]
 
 
 def test_a_discount_above_all_of_it_is_refused() -> None:
@@ -163,8 +195,11 @@ def test_a_file_that_holds_no_prices_is_refused(text: str, tmp_path: Path) -> No
         read_prices(tmp_path / "gone.json")
 
 
-@given(st.decimals(0, 10_000, places=6))
-def test_an_amount_shown_is_close_to_what_it_is(usd: Decimal) -> None:
-    shown = Decimal(show_usd(usd).removeprefix("$"))
+@given(st.decimals(-100_000, 100_000, places=9))
+def test_an_amount_is_printed_to_the_cent_and_three_digits(usd: Decimal) -> None:
+    text = format_usd(usd)
+    value = Decimal(text.replace("−", "-").replace("$", "").replace(",", ""))
 
-    assert abs(shown - usd) <= (Decimal("0.005") if usd >= 1 else Decimal("0.00005"))
+    assert abs(value - usd) <= (Decimal("0.005") if abs(usd) >= 1 else abs(usd) / 200)
+    assert (text == "$0") == (usd == 0)
+    assert usd == 0 or len(text.rpartition(".")[2]) >= 2

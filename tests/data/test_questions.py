@@ -1,5 +1,6 @@
 """Published layouts are known by their content, and a malformed row is named."""
 
+import dataclasses
 import gzip
 import json
 import sys
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from decompose_distill import ConfigError, DataError, MissingExtraError, Question, load_questions
-from decompose_distill.cli.experiments import _load
+from decompose_distill.cli.options import Reading
+from decompose_distill.data import same_question, unique_questions
 
 NO_DATE = {"day": "", "month": "", "year": ""}
 DROP = {
@@ -191,19 +193,23 @@ def test_an_unknown_layout_says_how_to_name_its_fields(tmp_path: Path) -> None:
     [
         (
             "a.jsonl",
-            '{"paragraphs": [{}], "question": "x", "id": "m"}',
-            ":1: missing field 'title'",
+            '{"paragraphs": [{"title": "T"}], "question": "x", "id": "m"}',
+            ":1: field 'paragraphs': a passage needs one of sentences, paragraph_text",
         ),
-        ("a.json", '[{"passage": "P.",\n"question": "x"}]', ": row 1: missing field 'answer'"),
+        (
+            "a.json",
+            '[{"passage": "P.",\n"question": "x", "answer": {}}]',
+            ": row 1: missing field 'number' of DROP; of a file of your own, name the fields",
+        ),
         (
             "a.jsonl",
-            '{"passage": "P.", "question": "Is it?", "answer": true}',
+            '{"passage": "P.", "question": "Is it?", "query_id": "q", "answer": true}',
             ":1: field 'answer' must be dict, not bool; of a file of your own, name the fields",
         ),
         (
             "a.jsonl",
-            '{"paragraphs": ["P."], "question": "x", "id": "m"}',
-            ":1: field 'paragraphs' must hold objects, not str; of a file of your own",
+            '{"paragraphs": [3], "question": "x", "id": "m"}',
+            ":1: field 'paragraphs' must hold passages, not int; of a file of your own",
         ),
         ("a.csv", "question,answer\nx\n", ":2: 1 cells, where 2 are named"),
         ("a.jsonl.gz", "\x1f\x8bnonsense", "a.jsonl.gz: cannot be read: "),
@@ -253,7 +259,7 @@ def test_a_folder_named_as_a_dataset_does_not_hide_it(
     monkeypatch.setitem(sys.modules, "datasets", stand_in)
 
     assert load_questions("gsm8k") == (Question("test"),)
-    assert _load("gsm8k", "train") == (Question("train"),)
+    assert Reading().load("gsm8k", "train") == (Question("train"),)
 
 
 def test_whatever_the_hub_fails_with_is_told_as_an_error_of_data(
@@ -283,3 +289,34 @@ def test_without_the_extra_the_command_to_get_it_is_told(monkeypatch: pytest.Mon
 def test_a_file_has_no_split(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="split is of datasets from the hub"):
         load_questions(tmp_path / "x.jsonl", split="train")
+
+
+def test_questions_of_two_files_that_both_count_from_one_are_not_taken_for_one_another(
+    tmp_path: Path,
+) -> None:
+    files = [tmp_path / "ants.jsonl", tmp_path / "spiders.jsonl"]
+    rows = [("How many legs have 3 ants?", "18"), ("How many legs have 2 spiders?", "16")]
+    for file, (text, answer) in zip(files, rows, strict=True):
+        file.write_text(json.dumps({"id": "1", "question": text, "answer": answer}))
+    ants, spiders = (load_questions(file) for file in files)
+
+    assert unique_questions([*ants, *ants]) == ants
+    with pytest.raises(DataError, match="two different questions have the id '1'"):
+        unique_questions([*ants, *spiders])
+
+
+@pytest.mark.parametrize("name", ["question", "context"])
+def test_another_text_under_an_id_is_another_question(name: str, tmp_path: Path) -> None:
+    before, after = (
+        load_questions(_written(tmp_path, {"id": "7", "question": "Sum?", name: text}))[0]
+        for text in ("What is 14 plus 9?", "What is 14 plus 19?")
+    )
+
+    assert before.id == after.id
+    assert not same_question(before, after)
+    assert same_question(before, dataclasses.replace(before, answer="23"))
+
+
+def _written(folder: Path, row: dict[str, str]) -> Path:
+    (folder / "own.jsonl").write_text(json.dumps(row))
+    return folder / "own.jsonl"

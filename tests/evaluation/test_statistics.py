@@ -1,7 +1,9 @@
 """Intervals and tests against values from their sources."""
 
 import math
+from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +11,10 @@ from hypothesis import strategies as st
 from decompose_distill.evaluation.statistics import (
     Z80,
     Z95,
-    bootstrap_mean,
+    difference_interval,
     holm,
-    interval_of,
     mcnemar,
-    paired_shares,
+    mean_interval,
     sign_flip,
     smallest_difference,
     spread,
@@ -43,17 +44,82 @@ def test_mcnemar_is_twice_the_smaller_tail_of_fair_tosses() -> None:
     assert mcnemar(0, 0) == 1
 
 
-def test_the_bootstraps_agree_with_the_normal_interval_on_many_values() -> None:
+def test_on_many_values_the_intervals_are_the_normal_ones() -> None:
     values = [(number % 7) / 6 for number in range(700)]
     mean = sum(values) / 700
-    error = math.sqrt(sum((each - mean) ** 2 for each in values) / 700 / 700)
+    error = math.sqrt(sum((value - mean) ** 2 for value in values) / 700 / 700)
+    normal = pytest.approx((mean - Z95 * error, mean + Z95 * error), abs=1e-3)
 
-    assert bootstrap_mean(values) == pytest.approx(
+    assert mean_interval(values) == normal
+    assert difference_interval(values) == pytest.approx(
         (mean - Z95 * error, mean + Z95 * error), abs=3e-3
     )
-    assert sign_flip([each - mean + Z95 * error for each in values]) == pytest.approx(
+    assert sign_flip([value - mean + Z95 * error for value in values]) == pytest.approx(
         0.05, abs=0.01
     )
+
+
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_of_right_and_wrong_the_interval_is_wilsons(right: int, wrong: int) -> None:
+    values = [1.0] * right + [0.0] * wrong
+
+    assert mean_interval(values) == pytest.approx(wilson(right, right + wrong), abs=1e-9)
+
+
+@pytest.mark.parametrize(("right", "n"), [(0, 7), (1, 1), (3, 40), (39, 40), (640, 1319)])
+def test_scipy_gives_the_same_intervals_and_p_values(right: int, n: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    test = stats.binomtest(right, n)
+    interval = test.proportion_ci(method="wilson")
+
+    assert wilson(right, n) == pytest.approx((interval.low, interval.high), abs=1e-9)
+    assert mcnemar(right, n - right) == pytest.approx(test.pvalue)
+
+
+SCORES = st.lists(st.floats(0, 1), min_size=1, max_size=60)
+
+
+@given(SCORES)
+def test_an_interval_holds_the_mean_within_0_and_1_and_is_never_a_point(
+    values: list[float],
+) -> None:
+    low, high = mean_interval(values)
+
+    assert 0 <= low <= sum(values) / len(values) + 1e-9
+    assert sum(values) / len(values) - 1e-9 <= high <= 1
+    assert high - low > 0.001
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_one_seed_that_errs_once_does_not_make_the_others_answers_certain(seeds: int) -> None:
+    alone = mean_interval([1.0] * 40)
+    together = mean_interval([1.0] * 39 + [1 - 1 / seeds])
+
+    assert together == pytest.approx(alone, abs=0.012)
+
+
+def test_a_little_more_variance_makes_the_interval_a_little_wider() -> None:
+    widths = [
+        high - low
+        for tenths in range(6)
+        for low, high in [mean_interval([0.5 - tenths / 10] * 20 + [0.5 + tenths / 10] * 20)]
+    ]
+
+    assert widths == sorted(widths)
+    assert all(0 < wider - width < 0.1 for width, wider in pairwise(widths))
+
+
+@pytest.mark.parametrize(("n", "mean"), [(10, 0.8), (20, 0.95), (40, 0.99), (100, 0.5)])
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_of_100_studies_with_several_seeds_95_hold_the_mean(
+    n: int, mean: float, seeds: int
+) -> None:
+    random = np.random.default_rng(0)
+    hard = random.beta(mean, 1 - mean, (2000, n))
+    studies = random.binomial(seeds, hard) / seeds
+
+    intervals = [mean_interval(study) for study in studies.tolist()]
+    assert sum(low <= mean <= high for low, high in intervals) >= 0.94 * len(intervals)
 
 
 @pytest.mark.parametrize(("first", "second"), [(0.0, 0.0), (0.05, 0.0), (0.1, 0.1), (0.5, 0.2)])
@@ -63,7 +129,7 @@ def test_the_interval_of_a_paired_difference_holds_it_in_95_of_100_samples(
     n = 30
 
     def holds(a: int, b: int) -> bool:
-        low, high = paired_shares(a, b, n)
+        low, high = difference_interval([1.0] * a + [-1.0] * b + [0.0] * (n - a - b))
         return low <= first - second <= high
 
     def chance(a: int, b: int) -> float:
@@ -75,10 +141,10 @@ def test_the_interval_of_a_paired_difference_holds_it_in_95_of_100_samples(
 
 
 def test_partial_scores_that_are_all_alike_do_not_make_the_mean_certain() -> None:
-    low, high = interval_of([0.5])
+    low, high = mean_interval([0.5])
 
-    assert low < 0.1 < 0.9 < high
-    assert interval_of([0.75] * 10) == wilson(7.5, 10)
+    assert low < 0.15 < 0.85 < high
+    assert mean_interval([0.75] * 10) == pytest.approx((0.5715, 0.8709), abs=1e-4)
 
 
 @pytest.mark.parametrize(("better", "worse"), [(1, 0), (4, 0), (6, 0), (9, 2), (30, 14)])

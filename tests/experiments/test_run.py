@@ -41,14 +41,11 @@ from decompose_distill import (
 )
 from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.pricing import Price
-from decompose_distill.evaluation.results import Report
-from decompose_distill.experiments.cell_cost import traces_usd
-from decompose_distill.experiments.controls import shuffle_decompositions
+from decompose_distill.experiments.config import PaperConfig
+from decompose_distill.experiments.measurement import shuffle_decompositions
 from decompose_distill.experiments.result_cache import run_once
-from decompose_distill.experiments.setup import ExperimentSetup
-from decompose_distill.experiments.study_builder import DECOMPOSER, DISTILLED_SOLVER
-from decompose_distill.experiments.tables import grid
-from decompose_distill.experiments.training_data import Training
+from decompose_distill.experiments.study_builder import DECOMPOSER, DISTILLED_SOLVER, traces_usd
+from decompose_distill.experiments.values import Experiment, ExperimentSetup, TrainingTraces
 from decompose_distill.experiments.variants import (
     BASELINE,
     COLUMNS,
@@ -58,7 +55,7 @@ from decompose_distill.experiments.variants import (
     choose,
 )
 from decompose_distill.pipelines.solver import PROMPTS
-from decompose_distill.reporting.study import Cell, Grid, Study
+from decompose_distill.reporting.study import Study
 from decompose_distill.reporting.study_file import load_study
 from tests.support.samples import PROMPT, QUESTIONS, make_trace, run_cli
 
@@ -241,7 +238,7 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
         ({"solves": 4}, ConfigError, "solves=4 would be the same 4 times, as the solver is"),
         ({"samples": 2}, ConfigError, "samples=2 would be the same 2 times, as the teacher is"),
         ({"usd_per_hour": Decimal(-1)}, ConfigError, "usd_per_hour must be 0 or more, not -1"),
-        ({"budget_usd": 0}, ConfigError, "budget_usd must be above 0, not 0"),
+        ({"budget_usd": 0}, ConfigError, "budget_usd must be above 0, in US dollars, not 0"),
         ({"budget_usd": 5}, ConfigError, "budget_usd needs a price for the teacher"),
         ({"solvers": {"solver": None}}, ConfigError, "cannot be named 'solver'"),
         ({"solvers": {"S_D-T": None}}, ConfigError, "cannot be named 'S_D-T'"),
@@ -426,26 +423,22 @@ def test_traces_of_a_local_teacher_and_a_solver_with_a_price_cost_the_machine_an
     teacher, solver = Counting(decompose), Counting(solve)
     teacher.identity = "hf:teacher"
     setup = ExperimentSetup(
-        Decomposer(teacher, prompt=PROMPT),
-        {"solver": Solver(solver)},
-        Student("/none"),
-        TRAIN,
-        {"": TEST},
-        (),
-        (0,),
-        scores.exact,
-        1,
-        1,
-        SharedBudget(tmp_path, {"counting": Price(Decimal(0), Decimal(1_000_000))}),
-        Decimal(2),
-        progress=False,
+        config=PaperConfig(usd_per_hour=Decimal(2), progress=False),
+        teacher=Decomposer(teacher, prompt=PROMPT),
+        solvers={"solver": Solver(solver)},
+        student=Student("/none"),
+        train=TRAIN,
+        splits={"": TEST},
+        places=(),
+        score=scores.exact,
+        budget=SharedBudget(tmp_path, {"counting": Price(Decimal(0), Decimal(1_000_000))}),
     )
     split = Decomposition(TRAIN[0], (), usage=Usage(9, 5))
-    training = Training(
+    training = TrainingTraces(
         (Trace(TRAIN[0], Solution(split, "1", usage=Usage(9, 7))),), scores.exact, seconds=1800
     )
 
-    assert traces_usd(setup, training, weighed=False) == 7 + 1
+    assert traces_usd(Experiment(setup, training), uplift=False) == 7 + 1
 
 
 def test_a_pass_that_was_stopped_and_went_on_took_the_seconds_of_both_calls(
@@ -527,7 +520,7 @@ def test_a_student_that_cannot_be_trained_is_named_with_a_way_on_without_it(
         (["--plan", "--rows", "all", "--columns", "all"], 0, "70 cells: 10 rows, 8 columns"),
         (["--rows", "S_D-T,S_D-X"], 2, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-solve"),
         (["--solver", "openai:a"], 2, "--solver: name each once, not openai:a, openai:b, openai:a"),
-        (["--usd-per-hour", "dear"], 2, "usd_per_hour must be a number of US dollars"),
+        (["--usd-per-hour", "dear"], 2, "--usd-per-hour must be a number, not 'dear'"),
         (["--transfer", "gone.jsonl"], 2, "gone.jsonl: no such file of questions"),
         (["--transfer", "a/x.jsonl", "--transfer", "b/x.jsonl"], 2, "name the files differently"),
     ],
@@ -574,11 +567,6 @@ def test_the_command_report_needs_a_saved_study(
 def test_whichever_student_was_measured_alone_the_answer_on_top_is_about_it() -> None:
     assert {row for row, _ in DECOMPOSER} == {*DECOMPOSERS}
     assert {column for _, column in DISTILLED_SOLVER} == {*SOLVERS}
-
-
-def test_a_cell_without_a_score_is_a_dash_in_the_table_and_no_nan() -> None:
-    cell = Cell("teacher", "solver", (Report("teacher", "exact", ()),))
-    assert grid(Grid("", (cell,))).split() == ["solver", "teacher", "–"]
 
 
 NAMES = st.lists(st.sampled_from(ROWS), min_size=1, unique=True)

@@ -18,12 +18,14 @@ from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.cost.pricing import Price
 from decompose_distill.demo.run import PROMPT as DEMO_PROMPT
 from decompose_distill.demo.scripted_model import ScriptedModel
+from decompose_distill.demo.scripted_model import scripted_teacher as demo_teacher
 from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import teacher as demo_teacher
 from decompose_distill.demo.world import build_world
-from decompose_distill.experiments.result_cache import digest, hash_questions
-from decompose_distill.models.loading import content_hash, load_model
-from decompose_distill.types import Finish, fingerprint_line
+from decompose_distill.experiments.values import digest, hash_questions
+from decompose_distill.keys import fingerprint_line
+from decompose_distill.models.content_hash import content_hash
+from decompose_distill.models.loading import load_model
+from decompose_distill.types import Finish
 
 FILES = Path(__file__).parent / "files"
 BASE = "base"

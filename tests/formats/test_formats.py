@@ -80,6 +80,16 @@ def _holds(new: Any, old: Any) -> bool:
     return bool(new == old)
 
 
+def _lasting(figures: Any) -> Any:
+    """Figures without prose, settings, and intervals, whose method may become a better one."""
+    if isinstance(figures, list):
+        return [_lasting(row) for row in figures]
+    if not isinstance(figures, dict):
+        return figures
+    passing = {"answer", "settings", "ci_low", "ci_high"}
+    return {name: _lasting(row) for name, row in figures.items() if name not in passing}
+
+
 def test_no_durable_key_changes() -> None:
     old, new = json.loads(Path("keys.json").read_text()), recorded.keys()
 
@@ -359,8 +369,7 @@ def test_a_finished_matrix_asks_nothing_and_trains_nothing() -> None:
     }
     assert [flow.name for flow in saved.flows] == ["S_D-uplift", "answer-only"]
     again = json.loads(Path("paper/report.json").read_text())
-    del figures["settings"]["Versions"]
-    assert _holds(again, figures)
+    assert _holds(again, _lasting(figures))
 
 
 def test_a_matrix_finds_its_traces_where_a_pass_was_not_finished() -> None:
@@ -382,7 +391,7 @@ def test_a_report_is_written_anew_from_a_study(monkeypatch: pytest.MonkeyPatch) 
     Path("paper/report.json").unlink()
 
     assert run_cli("report", "paper", monkeypatch=monkeypatch) == 0
-    assert _holds(json.loads(Path("paper/report.json").read_text()), figures)
+    assert _holds(json.loads(Path("paper/report.json").read_text()), _lasting(figures))
 
 
 def test_a_study_of_another_format_is_refused_by_its_number() -> None:

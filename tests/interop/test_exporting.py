@@ -12,6 +12,7 @@ from decompose_distill import (
     DataError,
     Decomposition,
     Failure,
+    Message,
     Question,
     Solution,
     Subquestion,
@@ -22,7 +23,15 @@ from decompose_distill import (
     import_traces,
     prompts,
 )
-from decompose_distill.interop.training_formats import Format
+from decompose_distill.interop import Format
+from decompose_distill.interop.training_formats import (
+    ALPACA,
+    COMPLETION,
+    MESSAGES,
+    SHAREGPT,
+    ChatForm,
+)
+from decompose_distill.training.data.examples import Role
 from tests.support.samples import PROMPT
 
 WORDS = st.text(min_size=1).filter(str.strip)
@@ -47,6 +56,13 @@ FORMS: dict[Format, dict[str, object]] = {
     "trl": {"prompt": [SYSTEM, ASKED], "completion": [SAID]},
     "axolotl": {"messages": [SYSTEM, ASKED, SAID]},
     "llamafactory": {"messages": [SYSTEM, ASKED, SAID]},
+    "sharegpt": {
+        "conversations": [
+            {"from": "system", "value": "Split."},
+            {"from": "human", "value": "How old are both?"},
+            {"from": "gpt", "value": SAID["content"]},
+        ]
+    },
     "alpaca": {
         "instruction": "How old are both?",
         "input": "",
@@ -173,26 +189,74 @@ def test_a_hub_folder_brings_every_trace_back_as_it_was(
     assert list(import_traces(place)) == traces
 
 
-@pytest.mark.parametrize("form", ["trl", "axolotl"])
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("role", ["decomposer", "solver"])
 @settings(deadline=None, max_examples=15)
-@given(asked=WORDS, steps=STEPS)
-def test_question_and_subquestions_survive_the_way_through_a_chat(
-    form: Format, asked: str, steps: list[str], tmp_path_factory: pytest.TempPathFactory
+@given(asked=WORDS, context=st.none() | WORDS, steps=STEPS)
+def test_question_context_and_subquestions_survive_the_way_through_a_chat(
+    form: Format,
+    role: Role,
+    asked: str,
+    context: str | None,
+    steps: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    question = Question(asked)
+    question = Question(asked, context=context)
     split = Decomposition(question, tuple(Subquestion(step.strip()) for step in steps))
     path = tmp_path_factory.mktemp("chat") / "sft.jsonl"
-    export_traces(
-        [Trace(question, Solution(split, "x"))],
-        path,
-        format=form,
-        prompt=prompts.Prompt("", "{question}"),
-    )
-    [back] = import_traces(path)
+    export_traces([Trace(question, Solution(split, "x", "It is x."))], path, format=form, role=role)
+    [back] = import_traces(path, role=role)
 
     assert back.question == question
     assert back.decomposition is not None
     assert back.decomposition.subquestions == split.subquestions
+
+
+@pytest.mark.parametrize("form", [MESSAGES, COMPLETION, SHAREGPT, ALPACA])
+@given(
+    system=st.lists(WORDS, max_size=1),
+    turns=st.lists(WORDS, min_size=2, max_size=6).filter(lambda turns: len(turns) % 2 == 0),
+)
+def test_a_chat_is_read_as_it_was_written(
+    form: ChatForm, system: list[str], turns: list[str]
+) -> None:
+    chat = [Message("system", text) for text in system]
+    chat += [Message("assistant" if odd % 2 else "user", text) for odd, text in enumerate(turns)]
+
+    assert form.read(form.write(chat)) == chat
+
+
+@pytest.mark.parametrize("form", [*FORMS, "hub", "hub-parquet"])
+def test_what_stands_there_is_not_overwritten(
+    form: Format, one: Trace, traces: tuple[Trace, ...], tmp_path: Path
+) -> None:
+    if form == "hub-parquet":
+        pytest.importorskip("pyarrow")
+    place = tmp_path / "out"
+    first = export_traces([one], place, format=form)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    assert export_traces([one], place, format=form) == first
+    with pytest.raises(ConfigError, match="exists with other content: name another file"):
+        export_traces(traces, place, format=form)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_an_entry_of_another_data_set_is_not_overwritten(one: Trace, tmp_path: Path) -> None:
+    index = '{"steps": {"file_name": "other.json"}}'
+    (tmp_path / "dataset_info.json").write_text(index)
+    with pytest.raises(ConfigError, match=r"dataset_info\.json names another data set 'steps'"):
+        export_traces([one], tmp_path / "steps.jsonl", format="llamafactory")
+
+    assert (tmp_path / "dataset_info.json").read_text() == index
+
+
+def test_a_place_that_cannot_be_written_is_named(one: Trace, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match=r"sft\.jsonl: cannot write: "):
+        export_traces([one], tmp_path / "file" / "sft.jsonl")
+    with pytest.raises(ConfigError, match="is a file; give a new or empty folder"):
+        export_traces([one], tmp_path / "file", format="hub")
 
 
 @pytest.mark.parametrize("form", ["hub", "hub-parquet"])

@@ -24,7 +24,7 @@ def _steps(trace: Trace) -> list[str]:
 
 def _chat(*turns: str) -> list[dict[str, str]]:
     roles = {"s": "system", "u": "user", "a": "assistant"}
-    return [{"role": roles[turn[0]], "content": turn[2:]} for turn in turns]
+    return [{"role": roles.get(turn[0], turn[0]), "content": turn[2:]} for turn in turns]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,77 @@ def test_a_chat_is_one_half_of_a_trace(row: dict[str, Any], tmp_path: Path) -> N
     assert filters.complete(split) == "solve: not solved"
     assert solved.answer == "1. How old is Ada?"
     assert _steps(solved) == []
+
+
+BERGEN = "Is Bergen larger than Narvik?"
+TASK = "Split the question into smaller ones."
+CITIES = ["How many people live in Bergen?", "How many people live in Narvik?"]
+SAID = "1. How many people live in Bergen?\n2. How many people live in Narvik?"
+SHARED = [{"from": "human", "value": BERGEN}, {"from": "gpt", "value": SAID}]
+OTHERS: dict[str, tuple[str, Any]] = {
+    "alpaca": (BERGEN, {"instruction": BERGEN, "input": "", "output": SAID}),
+    "alpaca without input": (BERGEN, {"instruction": BERGEN, "output": SAID}),
+    "alpaca with a task": (BERGEN, {"instruction": TASK, "input": BERGEN, "output": SAID}),
+    "alpaca with a system turn": (
+        BERGEN,
+        {"instruction": BERGEN, "input": "", "output": SAID, "system": TASK, "history": []},
+    ),
+    "alpaca, both": (
+        f"{TASK}\n\nBergen or Narvik",
+        {"instruction": TASK, "input": "Bergen or Narvik", "output": SAID},
+    ),
+    "alpaca, the task in input": (BERGEN, {"instruction": "", "input": BERGEN, "output": SAID}),
+    "sharegpt": (BERGEN, {"id": "x", "conversations": SHARED}),
+    "sharegpt with a system turn": (
+        BERGEN,
+        {"conversations": [{"from": "system", "value": TASK}, *SHARED]},
+    ),
+    "conversations with roles": (
+        BERGEN,
+        {"conversations": _chat(f"s {TASK}", f"u {BERGEN}", f"a {SAID}")},
+    ),
+    "content in parts": (
+        BERGEN,
+        {
+            "messages": [
+                {"role": "developer", "content": [{"type": "text", "text": TASK}]},
+                {"role": "user", "content": [{"type": "text", "text": BERGEN}]},
+                {"role": "assistant", "content": SAID},
+            ]
+        },
+    ),
+    "as our prompts write it": (BERGEN, {"prompt": f"Question: {BERGEN}", "completion": SAID}),
+}
+
+
+@pytest.mark.parametrize("wrap", ["lines", "list", "data"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_training_data_of_others_gives_question_and_subquestions(
+    name: str, wrap: str, tmp_path: Path
+) -> None:
+    question, row = OTHERS[name]
+    wrapped = {"lines": row, "list": [row], "data": {"version": 1, "data": [row]}}[wrap]
+    (tmp_path / "x.json").write_text(json.dumps(wrapped))
+    [trace] = import_traces(tmp_path / "x.json")
+
+    assert trace.question.text == question
+    assert _steps(trace) == CITIES
+
+
+def test_an_input_beside_a_question_is_its_context(tmp_path: Path) -> None:
+    row = {"instruction": BERGEN, "input": "Bergen has 290,000 people.", "output": SAID}
+    [trace] = _import(tmp_path / "x.jsonl", row)
+
+    assert (trace.question.text, trace.question.context) == (BERGEN, "Bergen has 290,000 people.")
+
+
+def test_a_solver_s_chat_gives_its_subquestions_back(tmp_path: Path) -> None:
+    asked = f"Context: A map.\n\nQuestion: {BERGEN}\n\nSubquestions:\n{SAID}"
+    row = {"prompt": asked, "completion": "The answer is: yes"}
+    [trace] = _import(tmp_path / "x.jsonl", row, role="solver")
+
+    assert (trace.question.context, trace.question.text) == ("A map.", BERGEN)
+    assert (_steps(trace), trace.answer) == (CITIES, "yes")
 
 
 def test_a_completion_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
@@ -107,10 +178,16 @@ FAULTS: list[tuple[Any, str]] = [
     ({"messages": "Why?"}, "field 'messages' must be a list, not str"),
     ({"messages": ["Why?"]}, "field 'messages', turn 1: expected a JSON object, found str"),
     ({"messages": [{"role": "user"}]}, "field 'messages', turn 1: field 'content' must be str"),
-    ({"messages": []}, "field 'messages' must hold one user turn and .* not nothing"),
+    ({"messages": []}, "field 'messages': a chat must be one user turn and .* not nothing"),
     ({"messages": _chat("u a", "a b", "u c", "a d")}, "not user, assistant, user, assistant"),
+    ({"conversations": _chat("t x")}, "field 'role': 't' is none of system"),
+    ({"conversations": [{"from": "human"}]}, "turn 1: field 'value' must be str"),
+    ({"instruction": "Split.", "output": 3}, "field 'output' must be str, not int"),
+    ({"instruction": " ", "input": " ", "output": "x"}, "'instruction': the user turn is empty"),
+    ({"instruction": "a", "output": "b", "history": [["c"]]}, "field 'history' must hold pairs"),
+    ({"instruction": "a", "output": "b", "history": [["c", "d"]]}, "not user, assistant, user"),
     ({"messages": _chat("u ", "a b")}, "field 'messages': the user turn is empty"),
-    ({"prompt": " ", "completion": "x"}, "field 'prompt' must be a text that is not empty"),
+    ({"prompt": " ", "completion": "x"}, "field 'prompt': the user turn is empty"),
     ({"prompt": "x", "completion": 3}, "field 'prompt' must be a list, not str"),
     ({**SUBQ, "problem": 3}, "field 'problem' must be a text that is not empty"),
     ({**SUBQ, "questions": "Q1"}, "field 'questions' must be a list of strings"),
@@ -139,7 +216,7 @@ def test_a_malformed_row_is_named_with_file_line_and_field(
 def test_a_line_that_is_no_json_is_named(line: bytes, tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b"\n" + line)
-    with pytest.raises(DataError, match=r"x\.jsonl:2: not JSON"):
+    with pytest.raises(DataError, match=r"x\.jsonl:2: not (JSON|UTF-8)"):
         list(import_traces(path))
 
 
@@ -167,8 +244,8 @@ def test_any_json_gives_traces_or_a_data_error(tmp_path: Path, row: Any) -> None
     except DataError as error:
         told = str(error)
     else:
-        told = "x.jsonl:1: " * all(isinstance(trace, Trace) for trace in traces)
-    assert "x.jsonl:1: " in told
+        told = "x.jsonl:" * all(isinstance(trace, Trace) for trace in traces)
+    assert "x.jsonl:" in told
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:

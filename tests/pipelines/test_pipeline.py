@@ -37,6 +37,8 @@ class Backwards:
 class Echo:
     """Solves with the question's own text, and counts what it was given."""
 
+    identity = "echo"
+
     def __init__(self) -> None:
         self.taken = 0
 
@@ -189,6 +191,8 @@ def test_a_solver_that_drops_a_question_is_found_out() -> None:
 
 def test_a_decomposer_that_rewrites_the_question_is_found_out(tmp_path: Path) -> None:
     class Rewriting:
+        identity = "rewriting"
+
         def decompose(
             self, questions: Iterable[Question], sample: int = 0
         ) -> Iterator[Decomposition]:

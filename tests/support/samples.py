@@ -28,7 +28,7 @@ def make_trace(question: Question, answer: str, sample: int = 0) -> Trace:
 
 def run_cli(*arguments: str | Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """Run the command line in this process; gives its exit code."""
-    from decompose_distill.cli.commands import main
+    from decompose_distill.cli import main
 
     monkeypatch.setattr(sys, "argv", ["decompose-distill", *map(str, arguments)])
     try:

@@ -1,9 +1,11 @@
 """distill() gives a student that is whole, the one that was trained, and what was asked for."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +30,11 @@ from decompose_distill import (
     filters,
     prompts,
 )
+from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.loading import load_model, load_tokenizer
 from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.checkpoint import MANIFEST, save_student
+from tests.support import chats
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
 QUICK = DistillConfig(epochs=30, batch_size=4, learning_rate=5e-3)
@@ -123,6 +127,45 @@ def test_a_model_without_chat_template_gets_one_that_is_saved(
     assert next(Decomposer.from_pretrained(place).decompose(QUESTIONS[:1]))
 
 
+def _with_template(base: Path, template: str, place: Path) -> Path:
+    """A student like the base, with another chat template."""
+    model, tokenizer = load_model(base), load_tokenizer(base)
+    tokenizer.chat_template = template.replace("<|im_start|>", "<|start|>").replace(
+        "<|im_end|>", "<|end|>"
+    )
+    tokenizer.save_pretrained(place)
+    model.save_pretrained(place)
+    return place
+
+
+def test_a_student_is_sampled_with_the_opening_it_was_trained_on(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
+) -> None:
+    base = _with_template(tiny_dir, chats.THINKING_OPEN, tmp_path / "base")
+    place = _distill(learned, base, tmp_path / "student", config=QUICK)
+    student = Decomposer.from_pretrained(place)
+    [answer] = student.decompose(QUESTIONS[:1])
+    prompt = prompt_ids(student.backend.tokenizer, PROMPT.render(QUESTIONS[0]))
+
+    assert "What is #1 plus #2?" in answer.text
+    assert student.backend.tokenizer.decode(prompt).endswith("<think>\n\n</think>\n\n")
+    assert _manifest(place)["template"]["opening"] == "\n</think>\n\n"
+
+
+def test_the_date_of_training_stays_in_the_prompts(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = _with_template(tiny_dir, chats.DATED, tmp_path / "base")
+    monkeypatch.setattr(recipe, "begun_on", lambda folder: date(2026, 3, 5))
+    place = _distill(learned, base, tmp_path / "student")
+    tokenizer = load_tokenizer(place)
+
+    assert "Today: 05 Mar 2026" in tokenizer.decode(
+        prompt_ids(tokenizer, PROMPT.render(QUESTIONS[0]))
+    )
+    assert _manifest(place)["template"]["day"] == "2026-03-05"
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -130,6 +173,7 @@ def test_a_model_without_chat_template_gets_one_that_is_saved(
         {"gradient_checkpointing": True},
         {"master_weights": False, "dtype": "bfloat16"},
         {"micro_batch_size": 3},
+        {"tokens_per_pass": 100},
         {"schedule": "linear", "weight_decay": 0.1},
         {"dtype": "float32"},
     ],
@@ -163,12 +207,13 @@ def test_the_state_with_the_best_validation_is_the_student(
 def _validation_loss(checkpoint: Path, traces: tuple[Trace, ...]) -> float:
     from decompose_distill.training.data.examples import make_examples
     from decompose_distill.training.data.tokenization import tokenize
-    from decompose_distill.training.engine.loss import validation_loss
+    from decompose_distill.training.engine import choose_forward
+    from decompose_distill.training.engine.validation import validation_loss
 
     tokenizer = load_tokenizer(checkpoint)
     examples = make_examples(traces, "decomposer", PROMPT, "subquestions")
     rows = [tokenize(tokenizer, each, 512) for each in examples]
-    return validation_loss(load_model(checkpoint), rows, DistillConfig())
+    return validation_loss(choose_forward(load_model(checkpoint)), rows)
 
 
 def test_training_stops_early_where_validation_no_longer_improves(
@@ -371,3 +416,61 @@ def test_a_damaged_manifest_is_refused(content: str, tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="is damaged"):
         Decomposer.from_pretrained(tmp_path)
+
+
+def _flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_student_of_which_a_bit_was_flipped_is_refused(
+    name: str, checkpoint: Path, learned: tuple[Trace, ...], tmp_path: Path
+) -> None:
+    student = shutil.copytree(checkpoint, tmp_path / "copy")
+    _flip_a_bit(student / name)
+
+    with pytest.raises(CheckpointError, match=f"{name} is damaged or was changed"):
+        Decomposer.from_pretrained(student)
+    with pytest.raises(CheckpointError, match=f"{name} is damaged or was changed"):
+        _distill(learned, student, tmp_path / "second")
+
+
+def test_a_student_of_which_a_file_is_missing_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    student = shutil.copytree(checkpoint, tmp_path / "copy")
+    (student / "chat_template.jinja").unlink()
+
+    with pytest.raises(CheckpointError, match=r"is incomplete: chat_template\.jinja is missing"):
+        Decomposer.from_pretrained(student)
+
+
+def test_the_card_and_the_losses_of_a_student_are_the_users_to_change(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    student = shutil.copytree(checkpoint, tmp_path / "copy")
+    (student / "README.md").write_text("My student.")
+    (student / "losses.json").unlink()
+
+    assert Decomposer.from_pretrained(student).prompt == PROMPT
+
+
+def test_a_student_without_checksums_is_read_as_before(checkpoint: Path, tmp_path: Path) -> None:
+    student = shutil.copytree(checkpoint, tmp_path / "copy")
+    earlier = {key: value for key, value in _manifest(student).items() if key != "files"}
+    (student / MANIFEST).write_text(json.dumps(earlier))
+    _flip_a_bit(student / "model.safetensors")
+
+    assert Decomposer.from_pretrained(student).prompt == PROMPT
+
+
+def test_the_files_of_a_student_have_the_rights_that_the_user_gives_files(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
+) -> None:
+    before = os.umask(0o027)
+    try:
+        student = _distill(learned, tiny_dir, tmp_path / "student")
+    finally:
+        os.umask(before)
+
+    assert {oct(path.stat().st_mode & 0o777) for path in student.iterdir()} == {"0o640"}

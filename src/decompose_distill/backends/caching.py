@@ -3,19 +3,22 @@
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.backend import Backend, identity
+from decompose_distill.backend import FIRST_LIMIT, Backend, completions, info_of, sampling_key
 from decompose_distill.errors import BackendError, DataError
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, typed
-from decompose_distill.types import Completion, Request, Usage, fingerprint_line
+from decompose_distill.types import Completion, Request, Usage
 
 SCHEMA = 1
+PARTS = ("cached_tokens", "reasoning_tokens")
+"""Tokens that only some servers tell apart."""
 MOST_HELD = 1024
 """Answers that may wait for one that is under way, before no more is asked until it is there;
 a thousand times as many where the backend works in batches of hours."""
@@ -59,6 +62,7 @@ class CompletionStore(JsonlFile):
             "finish": completion.finish,
             "input_tokens": completion.usage.input_tokens,
             "output_tokens": completion.usage.output_tokens,
+            **_further(completion),
         }
         self._begins[_digest(key)] = self.append(json.dumps(row))
 
@@ -70,8 +74,14 @@ class CompletionStore(JsonlFile):
         row = _decode(self.read(begins), f"{self.path} at byte {begins}")
         if row["key"] != key:  # two keys with one digest
             return None
-        usage = Usage(row["input_tokens"], row["output_tokens"])
-        return Completion(request.id, row["text"], row["finish"], usage)
+        return Completion(
+            request.id,
+            row["text"],
+            row["finish"],
+            _usage(row),
+            reasoning=row.get("reasoning", ""),
+            billed_usd=Decimal(row["billed_usd"]) if "billed_usd" in row else None,
+        )
 
 
 class CachingBackend:
@@ -96,16 +106,12 @@ class CachingBackend:
     def __init__(self, backend: Backend, journal: CompletionStore) -> None:
         self.backend = backend
         self.journal = journal
+        self.info = info_of(backend)
         self.found = Usage()
         """Tokens of the answers that were there, and not paid for."""
 
     def __repr__(self) -> str:
         return f"Cached({self.backend!r}, {str(self.journal.path)!r})"
-
-    @property
-    def identity(self) -> str:
-        """That of the backend, for keys."""
-        return identity(self.backend)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once: found answers at once, the others as they finish.
@@ -113,16 +119,20 @@ class CachingBackend:
         Raises:
             BackendError: The backend refused for good, or answered an unknown id.
         """
-        stream, name = iter(requests), self.identity
+        stream = iter(requests)
         for request in stream:
-            if found := self.find(request_key(request, name), request):
+            if found := self.find(self.key(request), request):
                 yield found
                 continue
-            asking = _Round(self, name)
-            for completion in self.backend.generate(asking.missing(chain([request], stream))):
+            asking = _Round(self)
+            for completion in completions(self.backend, asking.missing(chain([request], stream))):
                 yield from asking.found()
                 yield from asking.answered(completion)
             yield from asking.found()
+
+    def key(self, request: Request) -> str:
+        """The name under which the completion of a request is kept."""
+        return request_key(request, self.info.identity, self.info.max_new_tokens)
 
     def find(self, key: str, request: Request) -> Completion | None:
         """The answer in the journal, counted as found."""
@@ -134,9 +144,9 @@ class CachingBackend:
 class _Round:
     """One call of the backend: what it was asked, and what waits for its answers."""
 
-    def __init__(self, cached: CachingBackend, name: str) -> None:
-        self._cached, self._name = cached, name
-        self._most = MOST_HELD * (1000 if getattr(cached.backend, "batch", False) else 1)
+    def __init__(self, cached: CachingBackend) -> None:
+        self._cached = cached
+        self._most = MOST_HELD * (1000 if cached.info.batch else 1)
         self._keys: dict[str, str] = {}
         self._alike: dict[str, list[Request]] = {}
         self._found: deque[Completion] = deque()
@@ -145,7 +155,7 @@ class _Round:
     def missing(self, requests: Iterator[Request]) -> Iterator[Request]:
         """Pass on what is not in the journal, while the backend has something to do."""
         for request in requests:
-            key = request_key(request, self._name)
+            key = self._cached.key(request)
             if found := self._cached.find(key, request):
                 self._found.append(found)
             elif key in self._alike:
@@ -170,7 +180,8 @@ class _Round:
     def answered(self, completion: Completion) -> Iterator[Completion]:
         """Keep an answer, and give it to every request that asked for it."""
         if completion.id not in self._keys:
-            raise BackendError(f"{self._name} answered an unknown id {completion.id!r}")
+            name = self._cached.info.identity
+            raise BackendError(f"{name} answered an unknown id {completion.id!r}")
         key = self._keys.pop(completion.id)
         first, *repeats = self._alike.pop(key)
         if completion.finish != "error":
@@ -182,17 +193,35 @@ class _Round:
             yield replace(completion, id=request.id)
 
 
-def request_key(request: Request, identity: str) -> str:
+def request_key(request: Request, identity: str, own_limit: int = FIRST_LIMIT) -> str:
     """The name under which a completion is kept: all that it depends on, hashed.
 
     Args:
         identity: Of the backend: endpoint, model and revision, or the hash of local weights and
             of their chat template.
+        own_limit: `max_new_tokens` of the backend's `info`; see `sampling_key`.
     """
     turns = [(message.role, message.content) for message in request.messages]
-    sampling = fingerprint_line("Sampling", request.sampling)
+    sampling = sampling_key(request.sampling, own_limit)
     parts = (identity, turns, sampling, request.sample, request.solve)
     return sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _further(completion: Completion) -> dict[str, Any]:
+    """Fields that few completions have; a line without them is as short as it always was."""
+    usage, billed = completion.usage, completion.billed_usd
+    fields = {
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "reasoning": completion.reasoning,
+        "billed_usd": None if billed is None else str(billed),
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _usage(row: Mapping[str, Any]) -> Usage:
+    parts = {name: row[name] for name in PARTS if name in row}
+    return Usage(row["input_tokens"], row["output_tokens"], **parts)
 
 
 def _digest(key: str) -> int:
@@ -221,4 +250,19 @@ def _decode(line: bytes | str, where: str) -> dict[str, Any]:
     typed(row, "text", str, where)
     for kind in ("input", "output"):
         typed(row, f"{kind}_tokens", int, where)
+    for name, field_type in (*((part, int) for part in PARTS), ("reasoning", str)):
+        if name in row:
+            typed(row, name, field_type, where)
+    if "billed_usd" in row:
+        _amount(row, where)
     return row
+
+
+def _amount(row: Mapping[str, Any], where: str) -> None:
+    try:
+        billed = Decimal(typed(row, "billed_usd", str, where))
+        if billed.is_finite() and billed >= 0:
+            return
+    except InvalidOperation:
+        pass
+    raise DataError(f"{where}: field 'billed_usd' must be an amount, not {row['billed_usd']!r}")

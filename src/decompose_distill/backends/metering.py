@@ -1,20 +1,28 @@
 """A backend whose every request is in a ledger before it is sent, so that a budget holds."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-from decompose_distill.backend import Backend, identity
+from decompose_distill.backend import Backend, ContractError, completions, info_of
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
 from decompose_distill.cost.ledger import Ledger
-from decompose_distill.cost.pricing import show_usd
-from decompose_distill.errors import BackendError, BudgetExceeded, DecomposeDistillError
+from decompose_distill.cost.pricing import format_usd
+from decompose_distill.errors import (
+    BackendError,
+    BackendUnavailable,
+    BudgetExceeded,
+    DecomposeDistillError,
+)
 from decompose_distill.types import Completion, Request, Usage
 
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
 """More than chat templates are known to add to each message, and to a chat."""
-_UPSTREAM = {"solver": "decomposer"}
-"""The role whose answers another one's requests are made of."""
+
+
+logger = logging.getLogger(__name__)
 
 
 def most_tokens(request: Request) -> Usage:
@@ -34,6 +42,23 @@ def most_tokens(request: Request) -> Usage:
     return Usage(read, request.sampling.max_new_tokens)
 
 
+def at_worst(completion: Completion, most: Usage) -> Usage:
+    """What a completion used, with the most for each part that nobody counted.
+
+    A prompt has tokens, and so has an answer, even an empty one, its end. Only of a request
+    that failed without a word nothing need have been billed.
+
+    Example:
+        >>> at_worst(Completion("0", "Hello!", usage=Usage(9, 0)), Usage(146, 512)).output_tokens
+        512
+    """
+    usage = completion.usage
+    written = completion.finish != "error" or completion.text or completion.reasoning
+    output = usage.output_tokens or (most.output_tokens if written else 0)
+    read = usage.input_tokens or (most.input_tokens if output else 0)
+    return replace(usage, input_tokens=read, output_tokens=output)
+
+
 class MeteredBackend:
     """Reserves a request's worst case in a ledger before it is sent, and books what it used.
 
@@ -41,10 +66,10 @@ class MeteredBackend:
     finishes, and what that frees is used. `BudgetExceeded` comes when this is too little as well.
 
     Args:
-        backend: What completes the requests. Its `max_attempts`, where it has one, is how often
-            a request may be sent; its `batch` says that it uses a batch interface.
-        ledger: Open, and shared with the other role.
-        role: `decomposer` or `solver`.
+        backend: What completes the requests.
+        ledger: Open, and shared by all roles; those whose answers others are asked about come
+            first.
+        role: `decomposer`, `solver`, or a part of one, as `solver.judge`.
 
     Raises:
         ConfigError: There is a budget, and no price for the backend.
@@ -64,18 +89,12 @@ class MeteredBackend:
         self.backend = backend
         self.ledger = ledger
         self.role = role
-        self.batch = bool(getattr(backend, "batch", False))
-        self._attempts = _count(getattr(backend, "max_attempts", 1))
-        self._answered = False
+        self.info = info_of(backend)
+        self._answered = self._paused = False
         ledger.open_account(role, backend)
 
     def __repr__(self) -> str:
         return f"Metered({self.backend!r}, {str(self.ledger.path)!r}, {self.role!r})"
-
-    @property
-    def identity(self) -> str:
-        """That of the backend, for keys."""
-        return identity(self.backend)
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once, as far as the budget goes.
@@ -87,16 +106,18 @@ class MeteredBackend:
         under_way: dict[str, Reservation] = {}
         try:
             while True:
-                for completion in self.backend.generate(self._affordable(supply, under_way)):
+                for completion in completions(self.backend, self._affordable(supply, under_way)):
                     self._settle(completion, under_way.pop(completion.id, None))
                     yield completion
                 if not supply.held:
                     break
+                self._note_pause()
                 self._make_room(supply)
-        except BackendError:
-            # Refused from the start, nothing was worked on; but a batch goes on without us.
-            if not self._answered and not self.batch:
-                self._release(under_way)
+        except ContractError:
+            raise  # it has answered, and who knows what
+        except BackendError as error:
+            if not self._answered and not self.info.batch:  # a batch goes on without us
+                self._release(under_way, error)
             raise
         finally:
             for made in under_way.values():
@@ -104,56 +125,78 @@ class MeteredBackend:
         if supply.error is not None:
             raise supply.error
 
+    def _note_pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            logger.info(
+                "%s: the budget has no room for the next request of the %s until what is under way "
+                "comes back; from here on fewer run at once",
+                self.ledger.path,
+                self.role,
+            )
+
     def _affordable(
         self, supply: "_Supply", under_way: dict[str, Reservation]
     ) -> Iterator[Request]:
         while supply.held or supply.pull():
             most = most_tokens(supply.held[0])
-            key = request_key(supply.held[0], self.identity) if self.batch else ""
-            made = self.ledger.reserve(self.role, most, self._attempts, key)
+            made = self.ledger.reserve(
+                self.role, most, self.info.max_attempts, self._key(supply.held[0])
+            )
             if made is None:
                 return
             request = supply.held.popleft()
             under_way[request.id] = made
             yield request
 
+    def _key(self, request: Request) -> str:
+        """Under which a batch holds a request; empty for one that is answered at once."""
+        info = self.info
+        return request_key(request, info.identity, info.max_new_tokens) if info.batch else ""
+
     def _settle(self, completion: Completion, made: Reservation | None) -> None:
         if made is None:
             return  # an id that was never asked for, which the role will say
         self._answered = True
-        used = completion.usage
-        if used == Usage() and completion.finish != "error":
-            used = made.most  # the server counts nothing
-        self.ledger.settle(made, used, completion.unanswered)
+        used = at_worst(completion, made.most)
+        self.ledger.settle(made, used, completion.unanswered, completion.billed_usd)
 
-    def _release(self, under_way: dict[str, Reservation]) -> None:
-        for made in under_way.values():
-            self.ledger.settle(made, Usage())
+    def _release(self, under_way: dict[str, Reservation], error: BackendError) -> None:
+        """Book what may be billed of a run that ended before its first answer.
+
+        A refusal ends it with nothing worked on; but attempts before that may have been.
+        """
+        if error.unanswered is None and isinstance(error, BackendUnavailable):
+            return  # nobody tells, so that all attempts are lost
+        for name, made in under_way.items():
+            self.ledger.settle(made, Usage(), (error.unanswered or {}).get(name, 0))
         under_way.clear()
 
     def _make_room(self, supply: "_Supply") -> None:
-        """Let what the other role has under way finish, where that can be waited for here."""
-        upstream = _UPSTREAM.get(self.role, "")
+        """Let what earlier roles have under way finish, where that can be waited for here."""
         with self.ledger.only(self.role):
-            while not self._fits(supply) and self.ledger.in_flight(upstream) and supply.pull():
+            while not self._fits(supply) and self._waits_for_others() and supply.pull():
                 pass
         if not self._fits(supply):
             raise BudgetExceeded(self._refusal(supply.held[0]))
+
+    def _waits_for_others(self) -> bool:
+        return self.ledger.in_flight_before(self.role) > 0
 
     def _fits(self, supply: "_Supply") -> bool:
         return self.ledger.fits(self._reservation(supply.held[0]))
 
     def _reservation(self, request: Request) -> Reservation:
-        return Reservation(-1, self.role, most_tokens(request), self._attempts)
+        return Reservation(-1, self.role, most_tokens(request), self.info.max_attempts)
 
     def _refusal(self, request: Request) -> str:
         made, price = self._reservation(request), self.ledger.price(self.role)
         assert price is not None
+        spent, budget = map(format_usd, (self.ledger.spent_usd, self.ledger.budget_usd))
         return (
-            f"{show_usd(self.ledger.spent_usd)} of the budget of {show_usd(self.ledger.budget_usd)}"
-            f" is spent, and the next request of the {self.role} may cost"
-            f" {show_usd(made.usd(price))}: up to {made.most.input_tokens} tokens read and"
-            f" {made.most.output_tokens} written, sent up to {self._attempts} times"
+            f"{spent} of the budget of {budget} is spent, and the next request of the "
+            f"{self.role} may cost {format_usd(made.usd(price))}: up to {made.most.input_tokens} "
+            f"tokens read and {made.most.output_tokens} written, sent up to {made.attempts} times"
         )
 
 
@@ -178,7 +221,3 @@ class _Supply:
         except DecomposeDistillError as error:
             self.ended, self.error = True, error
         return not self.ended
-
-
-def _count(found: object) -> int:
-    return found if isinstance(found, int) and found > 0 else 1

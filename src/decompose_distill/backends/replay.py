@@ -56,6 +56,8 @@ class ReplayBackend:
             trace = self._traces.get((stage, name, request.sample, request.solve))
             if trace is None:
                 yield _missing(request, f"{self.path} holds no trace of question {name!r}")
+            elif trace.question.text not in request.messages[-1].content:
+                yield _missing(request, f"question {name!r} had another text in {self.path}")
             else:
                 yield (
                     _decomposed(request, trace) if stage == "decompose" else _solved(request, trace)
@@ -66,7 +68,8 @@ def _decomposed(request: Request, trace: Trace) -> Completion:
     if trace.decomposition is None:
         return _failed(request, trace)
     decomposition = trace.decomposition
-    return Completion(request.id, decomposition.text, "stop", decomposition.usage)
+    text, usage = decomposition.text, decomposition.usage
+    return Completion(request.id, text, "stop", usage, reasoning=decomposition.reasoning)
 
 
 def _solved(request: Request, trace: Trace) -> Completion:
@@ -75,16 +78,19 @@ def _solved(request: Request, trace: Trace) -> Completion:
     subquestions = trace.solution.decomposition.subquestions
     if not all(each.text in request.messages[-1].content for each in subquestions):
         return _missing(request, "the recorded solution is for other subquestions")
-    return Completion(request.id, trace.solution.text, "stop", trace.solution.usage)
+    solution = trace.solution
+    return Completion(
+        request.id, solution.text, "stop", solution.usage, reasoning=solution.reasoning
+    )
 
 
 def _failed(request: Request, trace: Trace) -> Completion:
     """Repeat a recorded failure: the reader fails on the same words again."""
     failure = trace.failure
     assert failure is not None
-    if failure.reason == "length":
+    if failure.is_cut:
         return Completion(request.id, failure.text, "length", failure.usage)
-    if failure.reason == "error":
+    if failure.is_unavailable:
         return Completion(request.id, failure.text, "error", failure.usage, failure.message)
     return Completion(request.id, failure.text, "stop", failure.usage)
 

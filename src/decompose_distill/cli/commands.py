@@ -1,22 +1,25 @@
 """The command line: each command a few lines over the public API.
 
 Exit codes: 0 done, 1 the work failed, 2 the call or its input is wrong, 3 the budget is used up,
-130 stopped by Ctrl-C.
+130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 """
 
-import json
+import errno
+import signal
 import sys
-import tempfile
-from collections.abc import Callable
-from decimal import Decimal
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated, cast
 
 import typer
 
-from decompose_distill.cli.experiments import paper_command, report_command
-from decompose_distill.cli.interop import export_command, import_command
+from decompose_distill.cli import asking, evaluating, experiments, installed, interop, training
+from decompose_distill.cli.call import as_command
+from decompose_distill.console import Terminated, exit_code, printable
 from decompose_distill.errors import (
     BudgetExceeded,
     ConfigError,
@@ -24,282 +27,118 @@ from decompose_distill.errors import (
     DecomposeDistillError,
 )
 
-if TYPE_CHECKING:
-    from decompose_distill import Backend, Pipeline, Sampling
+NAME = "decompose-distill"
+USAGE_ERROR = cast("type[typer.BadParameter]", typer.BadParameter.__bases__[0])
+"""What typer raises for a call it cannot read; it has no public name of its own."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+WRONG_PLACE = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EISDIR, errno.ENOTDIR),
+    *(errno.EEXIST, errno.ENAMETOOLONG),
+)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-
-Questions = Annotated[str, typer.Argument(help="A file of questions, or a dataset such as gsm8k.")]
-Traces = Annotated[Path, typer.Argument(help="Traces, as collect writes them.")]
-Model = Annotated[str, typer.Option(help="Backend, as 'openai:gpt-4.1-mini' or 'hf:path'.")]
-BaseUrl = Annotated[str | None, typer.Option(help="Endpoint of an openai: server.")]
-ScoreName = Literal[
-    "exact",
-    "f1",
-    "contains",
-    "yes_no",
-    "gsm8k",
-    "gsm8k_strict",
-    "gsm8k_paper",
-    "drop_em",
-    "drop_f1",
-]
-Score = Annotated[ScoreName, typer.Option(help="How answers are scored.")]
-
-Student = Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")]
-Solver = Annotated[str | None, typer.Option(help="Backend; by default the teacher.")]
-Batch = Annotated[bool, typer.Option("--batch", help="By the batch interface: cheaper, slower.")]
-InFlight = Annotated[int | None, typer.Option(min=1, help="Requests at once; default 32.")]
-Samples = Annotated[int, typer.Option(min=1, help="Decompositions a question.")]
-Solves = Annotated[int, typer.Option(min=1, help="Solutions a decomposition.")]
-Temperature = Annotated[float, typer.Option(min=0, help="0 is greedy.")]
-MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest completion; longer ones fail.")]
-Budget = Annotated[float | None, typer.Option(help="US dollars the file may cost, all runs.")]
-Prices = Annotated[Path | None, typer.Option(help="JSON file of prices by model.")]
-Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What it learns to be.")]
-Target = Annotated[
-    Literal["rationale", "gold_rationale", "answer"] | None,
-    typer.Option(help="What a solver learns to write; default rationale."),
-]
-Keep = Annotated[Literal["complete", "correct"], typer.Option(help="Which traces to learn from.")]
-MaxDuplicates = Annotated[float, typer.Option(help="Share of examples that may repeat others.")]
+app = typer.Typer(name=NAME, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
-@app.callback()
-def _root() -> None:
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
     """Split reasoning into decompose and solve, and distil the decomposing."""
+    if show_version:
+        print(f"{NAME} {version(NAME)}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
 
 
-@app.command()
-def demo(
-    output_dir: Annotated[Path, typer.Option(help="A new or empty directory.")],
-    student: Annotated[str, typer.Option(help="'auto', 'tiny', or a model.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Of the world and the training.")] = 0,
-) -> None:
-    """Run the whole path on a small controlled world, with a real student."""
-    from decompose_distill.demo.run import run_demo
-
-    run_demo(output_dir, student=student, seed=seed, say=_say)
-
-
-@app.command()
-def plan(
-    questions: Questions,
-    teacher: Model,
-    output: Annotated[Path | None, typer.Option(help="File of traces, if there is one.")] = None,
-    solver: Solver = None,
-    base_url: BaseUrl = None,
-    max_in_flight: InFlight = None,
-    batch: Batch = False,
-    samples: Samples = 1,
-    solves: Solves = 1,
-    temperature: Temperature = 0.0,
-    max_new_tokens: MaxNewTokens = 512,
-    budget_usd: Budget = None,
-    prices: Prices = None,
-) -> None:
-    """Forecast what collect with the same options takes, and send nothing."""
-    import decompose_distill as dd
-    from decompose_distill.cost.pricing import read_prices, show_usd
-
-    given = read_prices(prices) if prices else {}
-    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
-    batches = f"{output or questions}.batches" if batch else None
-    load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
-    pipeline = _pipeline(teacher, solver or teacher, load, sampling)
-    asked = dd.load_questions(questions)
-    forecast = dd.plan(pipeline, asked, output, samples=samples, solves=solves, prices=given)
-    _say(str(forecast))
-    if budget_usd is not None and forecast.usd is not None:
-        verdicts = (
-            (forecast.usd.high, "is more than all this is expected to cost"),
-            (forecast.usd.expected, "may be reached before the end"),
-            (0.0, "will be reached before the end"),
-        )
-        verdict = next(words for usd, words in verdicts if budget_usd >= usd)
-        _say(f"the budget of {show_usd(Decimal(str(budget_usd)))} {verdict}")
-
-
-@app.command()
-def collect(
-    questions: Questions,
-    teacher: Model,
-    output: Annotated[Path, typer.Option(help="File of traces, created or continued.")],
-    solver: Solver = None,
-    base_url: BaseUrl = None,
-    max_in_flight: InFlight = None,
-    batch: Batch = False,
-    samples: Samples = 1,
-    solves: Solves = 1,
-    temperature: Temperature = 0.0,
-    max_new_tokens: MaxNewTokens = 512,
-    budget_usd: Budget = None,
-    prices: Prices = None,
-) -> None:
-    """Ask a teacher and keep its traces; run again to go on where it stopped."""
-    import decompose_distill as dd
-    from decompose_distill.cost.pricing import read_prices
-
-    given = read_prices(prices) if prices else {}
-    asked = dd.load_questions(questions)
-    sampling = dd.Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
-    batches = f"{output}.batches" if batch else None
-    load = partial(dd.load_backend, base_url=base_url, max_in_flight=max_in_flight, batches=batches)
-    pipeline = _pipeline(teacher, solver or teacher, load, sampling)
-    try:
-        done = dd.collect(
-            pipeline,
-            asked,
-            output,
-            samples=samples,
-            solves=solves,
-            budget_usd=budget_usd,
-            prices=given,
-        )
-    except KeyboardInterrupt:
-        _say(f"stopped; {output} keeps what was collected, the same command goes on from there")
-        raise typer.Exit(130) from None
-    _say(str(done))
-    if done.asked and done.failed.total() == done.asked:
-        raise typer.Exit(1)
-
-
-def _pipeline(
-    teacher: str, solver: str, load: Callable[[str], "Backend"], sampling: "Sampling"
-) -> "Pipeline":
-    """Both roles; where one is an `openai:` backend, its options are not for the other."""
-    import decompose_distill as dd
-
-    names = dict.fromkeys((teacher, solver))
-    served = {name for name in names if name.startswith("openai:")} or set(names)
-    loaded = {name: (load if name in served else dd.load_backend)(name) for name in names}
-    return dd.Pipeline(
-        dd.Decomposer(loaded[teacher], sampling=sampling),
-        dd.Solver(loaded[solver], sampling=sampling),
-    )
-
-
-@app.command()
-def audit(
-    traces: Traces,
-    student: Student,
-    role: Role = "decomposer",
-    target: Target = None,
-    keep: Keep = "complete",
-    max_duplicates: MaxDuplicates = 0.5,
-) -> None:
-    """Look for faults in the training data, and show three rows with the trained tokens marked."""
-    import decompose_distill as dd
-    from decompose_distill.training.data.audit import show_rows
-    from decompose_distill.training.data.preparation import make_task, prepare
-
-    config = dd.DistillConfig(max_duplicates=max_duplicates)
-    task = make_task(student, role, target, config=config)
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = getattr(dd.filters, keep)
-        asked = dd.read_traces(traces)
-        prepared = prepare(task, asked, chosen, 0.0, Path(folder), progress=True)
-        _say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n\nno fault found")
-
-
-@app.command()
-def distill(
-    traces: Traces,
-    student: Student,
-    output_dir: Annotated[Path, typer.Option(help="A new or empty directory.")],
-    role: Role = "decomposer",
-    target: Target = None,
-    keep: Keep = "complete",
-    validation: Annotated[float, typer.Option(help="Share of questions to hold out.")] = 0.0,
-    epochs: Annotated[int, typer.Option(min=1)] = 2,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 1e-4,
-    lora_rank: Annotated[int | None, typer.Option(min=1, help="Train adapters only.")] = None,
-    save_steps: Annotated[int | None, typer.Option(min=1, help="Default: an epoch's.")] = None,
-    max_duplicates: MaxDuplicates = 0.5,
-    seed: Annotated[int, typer.Option()] = 0,
-    report_to: Annotated[
-        Literal["tensorboard", "wandb", "trackio"] | None, typer.Option(help="Log each step.")
-    ] = None,
-    push_to_hub: Annotated[str | None, typer.Option(help="Hub repository to upload to.")] = None,
-) -> None:
-    """Fine-tune a student on kept traces; run again to go on where it stopped."""
-    import decompose_distill as dd
-
-    config = dd.DistillConfig(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        lora_rank=lora_rank,
-        save_steps=save_steps,
-        max_duplicates=max_duplicates,
-        seed=seed,
-    )
-    try:
-        checkpoint = dd.distill(
-            dd.read_traces(traces),
-            student=student,
-            output_dir=output_dir,
-            role=role,
-            target=target,
-            keep=getattr(dd.filters, keep),
-            validation=validation,
-            config=config,
-            report_to=report_to,
-            push_to_hub=push_to_hub,
-        )
-    except KeyboardInterrupt:
-        _say("stopped; the same command goes on from the last state that was saved")
-        raise typer.Exit(130) from None
-    _say(str(checkpoint))
-
-
-@app.command()
-def evaluate(
-    questions: Questions,
-    decomposer: Annotated[str, typer.Option(help="Checkpoint directory, or a backend.")],
-    solver: Model,
-    base_url: BaseUrl = None,
-    score: Score = "exact",
-    output: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
-) -> None:
-    """Score a pipeline on held-out questions, with a 95 % interval."""
-    import decompose_distill as dd
-
-    asked = dd.load_questions(questions)
-    if Path(decomposer).is_dir():
-        first = dd.Decomposer.from_pretrained(decomposer)
-    else:
-        first = dd.Decomposer(dd.load_backend(decomposer, base_url=base_url))
-    pipeline = dd.Pipeline(first, dd.Solver(dd.load_backend(solver, base_url=base_url)))
-    if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    report = dd.evaluate(pipeline, asked, score=getattr(dd.scores, score), name=decomposer)
-    _say(str(report))
-    if output:
-        output.write_text(json.dumps([report.to_json()], indent=2), encoding="utf-8")
-
-
-app.command("export")(export_command)
-app.command("import")(import_command)
-app.command("paper")(paper_command)
-app.command("report")(report_command)
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "demo": training.demo,
+    "plan": asking.plan,
+    "collect": asking.collect,
+    "audit": training.audit,
+    "distill": training.distill,
+    "evaluate": evaluating.evaluate,
+    "compare": evaluating.compare,
+    "paper": experiments.paper,
+    "report": experiments.report,
+    "export": interop.export,
+    "import": interop.import_,
+    "backends": installed.backends,
+    "doctor": installed.doctor,
+}
+WITH_JSON = {
+    *("plan", "collect", "audit", "distill", "evaluate", "compare", "backends", "doctor"),
+}
+for name, function in COMMANDS.items():
+    run = as_command(name, function, with_json=name in WITH_JSON)
+    app.command(name, help=function.__doc__)(run)
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line, not a traceback."""
+    """Run the command line: an error is one line on stderr, with `--debug` after its traceback."""
+    with _ended_by_sigterm():
+        code = _run()
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
-        app()
-    except DecomposeDistillError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(_exit_code(error))
+        return int(app(prog_name=NAME, standalone_mode=False) or 0)
+    except KeyboardInterrupt as stop:
+        return exit_code(stop)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            traceback.print_exception(error)
+        print(printable(f"error: {_words(error)}"), file=sys.stderr)
+        return _exit_code(error)
 
 
-def _exit_code(error: DecomposeDistillError) -> int:
+def _words(error: Exception) -> str:
+    """An error on one line."""
+    if isinstance(error, USAGE_ERROR):
+        words = error.format_message()
+    elif isinstance(error, DecomposeDistillError):
+        words = str(error)
+    elif isinstance(error, OSError) and error.filename is not None:
+        words = f"{error.filename}: {error.strerror}"
+    else:
+        words = f"{type(error).__name__}: {error} (--debug shows where)"
+    return " ".join(words.split())
+
+
+def _exit_code(error: Exception) -> int:
     if isinstance(error, BudgetExceeded):
         return 3
-    return 2 if isinstance(error, ConfigError | DataError) else 1
+    system = _system_error(error)
+    if system is not None and system.errno in FULL:
+        return 1
+    wrong = isinstance(error, USAGE_ERROR | ConfigError | DataError)
+    return 2 if wrong or (system is error and system.errno in WRONG_PLACE) else 1
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _system_error(error: BaseException | None) -> OSError | None:
+    """What the operating system said, if that is why."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

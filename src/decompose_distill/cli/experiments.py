@@ -1,174 +1,126 @@
-"""The command `paper`, a few lines over the function."""
+"""The commands `paper` and `report`, a few lines over the functions."""
 
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from decompose_distill import scores
-from decompose_distill.backends.registry import load_backend
-from decompose_distill.cost.pricing import read_prices
+import decompose_distill as dd
+from decompose_distill.cli.asking import TeacherName
+from decompose_distill.cli.call import Call
+from decompose_distill.cli.options import (
+    Answering,
+    Reading,
+    Servers,
+    StudentName,
+    read_prices,
+)
+from decompose_distill.cli.settings import Argument, Only, Option, Without
+from decompose_distill.cli.training import resolve_student
 from decompose_distill.errors import ConfigError
-from decompose_distill.pipelines.decomposer import Decomposer
-from decompose_distill.pipelines.pipeline import Pipeline
-from decompose_distill.pipelines.solver import Solver
-from decompose_distill.types import Question, Sampling
 
-if TYPE_CHECKING:
-    from decompose_distill.experiments.student import Student
-
-ScoreName = Literal[
-    "exact", "f1", "contains", "yes_no", "gsm8k", "gsm8k_strict", "gsm8k_paper", "drop_em",
-    "drop_f1",
-]  # fmt: skip
 SOURCE = "A file, or a dataset such as gsm8k or gsm8k:train."
 
 
-def paper_command(
-    teacher: Annotated[str, typer.Option(help="Backend that decomposes, as 'openai:gpt-4.1'.")],
-    student: Annotated[str, typer.Option(help="Hub id, directory or .gguf file.")],
-    train: Annotated[str, typer.Option(help=f"Questions to learn from. {SOURCE}")],
-    test: Annotated[str, typer.Option(help=f"Questions measured. {SOURCE}")],
-    output_dir: Annotated[Path, typer.Option(help="A directory, created or continued.")],
+def paper(
+    call: Call,
+    teacher: TeacherName,
+    student: StudentName,
+    train: Annotated[str, Option(f"Questions to learn from. {SOURCE}")],
+    test: Annotated[str, Option(f"Questions measured. {SOURCE}")],
+    output_dir: Annotated[Path, Option("A directory, created or continued.")],
+    *,
     solver: Annotated[
-        list[str] | None,
-        typer.Option(help="Backend that solves; the first is the main one. Default: the teacher."),
+        tuple[str, ...] | None,
+        Option("Backends that solve; the first is the main one. Default: the teacher."),
     ] = None,
     transfer: Annotated[
-        list[str] | None, typer.Option(help="Questions of another domain, measured too.")
+        tuple[str, ...] | None, Option("Questions of other domains, measured too.")
     ] = None,
-    rows: Annotated[
-        str | None, typer.Option(help="Decomposers, with commas between; 'all' for every one.")
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Solvers, with commas between; 'all' for every one.")
-    ] = None,
-    score: Annotated[ScoreName, typer.Option(help="How answers are scored.")] = "exact",
-    seed: Annotated[list[int] | None, typer.Option(help="Of the trainings; default 0.")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Decompositions a training question.")] = 1,
-    solves: Annotated[int, typer.Option(min=1, help="Solves that S_D-uplift counts.")] = 1,
-    temperature: Annotated[float, typer.Option(min=0, help="Of teacher and solvers.")] = 0.0,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest completion.")] = 512,
-    base_url: Annotated[str | None, typer.Option(help="Endpoint of openai: servers.")] = None,
-    max_in_flight: Annotated[int | None, typer.Option(min=1, help="Requests at once.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Of every training.")] = 2,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step.")] = 8,
-    learning_rate: Annotated[float, typer.Option(help="Peak of the schedule.")] = 1e-4,
-    lora_rank: Annotated[int | None, typer.Option(min=1, help="Train adapters only.")] = None,
-    budget_usd: Annotated[float | None, typer.Option(help="US dollars for all of it.")] = None,
-    prices: Annotated[Path | None, typer.Option(help="JSON file of prices by model.")] = None,
-    usd_per_hour: Annotated[
-        str | None, typer.Option(help="US dollars an hour of this machine, for the students.")
-    ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what it takes, and stop.")] = False,
+    reading: Reading,
+    servers: Annotated[
+        Servers,
+        Only(("base_url", "api_key_env", "solver_base_url", "solver_api_key_env", "max_in_flight")),
+    ],
+    answering: Answering,
+    config: Annotated[dd.PaperConfig, Without(("progress",))],
+    training: Annotated[dd.DistillConfig, Without(("seed", "patience"))],
+    prices: Annotated[Path | None, Option("JSON file of prices by model.")] = None,
+    plan: Annotated[bool, Option("Say what it takes, and stop.")] = False,
 ) -> None:
     """Measure which part to distil: the paper's tables, with intervals, tests and money."""
-    from decompose_distill.experiments.run import paper
-    from decompose_distill.experiments.variants import COLUMNS, ROWS
 
-    def backend_solver(name: str) -> Solver:
-        backend = load_backend(name, base_url=base_url, max_in_flight=max_in_flight)
-        return Solver(backend, sampling=sampling)
+    def solving(backend: "dd.Backend") -> "dd.Solver":
+        return dd.Solver(backend, sampling=answering.sampling(backend))
 
-    sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens)
-    main, *further = _each_once(solver or [teacher])
-    asked = _load(train, "train"), _load(test)
-    expert = load_backend(teacher, base_url=base_url, max_in_flight=max_in_flight)
-    answers = Solver(expert, sampling=sampling) if main == teacher else backend_solver(main)
-    try:
-        paper(
-            Pipeline(Decomposer(expert, sampling=sampling), answers),
-            *asked,
-            student=_student(student, max_new_tokens, epochs, batch_size, learning_rate, lora_rank),
-            output_dir=output_dir,
-            rows=_names(rows, ROWS),
-            columns=_names(columns, (*COLUMNS, *further)),
-            solvers={name: backend_solver(name) for name in further},
-            transfer=_transfers(transfer or ()),
-            seeds=seed or (0,),
-            samples=samples,
-            solves=solves,
-            score=getattr(scores, score),
-            budget_usd=budget_usd,
-            prices=read_prices(prices) if prices else None,
-            usd_per_hour=_usd(usd_per_hour),
-            say=_say_and_stop if plan else _say,
-        )
-    except KeyboardInterrupt:
-        _say(f"stopped; {output_dir} keeps what is finished, the same command goes on from there")
-        raise typer.Exit(130) from None
+    main, *further = _each_once(solver or (teacher,))
+    questions = reading.load(train, "train"), reading.load(test)
+    expert, solver_backend = servers.load_roles(teacher, main, batches=output_dir, asked=not plan)
+    decomposer = dd.Decomposer(expert, sampling=answering.sampling(expert))
+    model = resolve_student(call, student)
+    work = partial(
+        dd.paper,
+        dd.Pipeline(decomposer, solving(solver_backend)),
+        *questions,
+        student=dd.Student(model, sampling=answering.of_student(), config=training),
+        output_dir=output_dir,
+        config=_with_every(config, further),
+        solvers={
+            name: solving(servers.load(name, output_dir, solves=True, asked=not plan))
+            for name in further
+        },
+        transfer=_transfers(transfer or (), reading),
+        prices=read_prices(prices),
+    )
+    if plan:
+        work(say=_say_and_stop)
+    _check_folder(output_dir)
+    with call.writing(output_dir, folder=True, kept="what is finished"):
+        work(say=call.say)
 
 
-def report_command(
-    folder: Annotated[Path, typer.Argument(help="A folder with a saved study.")],
-) -> None:
-    """Write report.html, report.md and report.json anew from a saved study."""
-    from decompose_distill.reporting.render import write_report
-    from decompose_distill.reporting.study_file import load_study
-
-    _say(str(write_report(load_study(folder), folder)))
-
-
-def _each_once(solvers: list[str]) -> list[str]:
+def _each_once(solvers: Sequence[str]) -> Sequence[str]:
     if len(set(solvers)) < len(solvers):
         raise ConfigError(f"--solver: name each once, not {', '.join(solvers)}")
     return solvers
 
 
-def _transfers(sources: Sequence[str]) -> dict[str, tuple[Question, ...]]:
+def _transfers(sources: Sequence[str], reading: Reading) -> "dict[str, tuple[dd.Question, ...]]":
     names = [Path(source).stem for source in sources]
     if len(set(names)) < len(names):
         raise ConfigError(f"--transfer: name the files differently, not {', '.join(names)}")
-    return {name: _load(source) for name, source in zip(names, sources, strict=True)}
+    return {name: reading.load(source) for name, source in zip(names, sources, strict=True)}
 
 
-def _load(source: str, split: str | None = None) -> tuple[Question, ...]:
-    """Questions of a file, or of a dataset from the hub with its split behind a colon."""
-    from decompose_distill.data.questions import HUB, load_questions
+def _with_every(config: dd.PaperConfig, further: Sequence[str]) -> dd.PaperConfig:
+    """The settings, with every name in place of `all`."""
+    from decompose_distill.experiments.variants import COLUMNS, ROWS
 
-    name, _, given = source.partition(":")
-    if name not in HUB or Path(source).is_file():
-        return load_questions(source)
-    return load_questions(name, split=given or split)
-
-
-def _names(given: str | None, every: tuple[str, ...]) -> tuple[str, ...] | None:
-    if given is None or given == "all":
-        return every if given else None
-    return tuple(name.strip() for name in given.split(","))
+    rows = ROWS if config.rows == ("all",) else config.rows
+    columns = (*COLUMNS, *further) if config.columns == ("all",) else config.columns
+    return replace(config, rows=rows, columns=columns)
 
 
-def _student(
-    model: str,
-    max_new_tokens: int,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float,
-    lora_rank: int | None,
-) -> "Student":
-    from decompose_distill.experiments.student import Student
-    from decompose_distill.training.config import DistillConfig
+def _check_folder(output_dir: Path) -> None:
+    """Refuse the folder of a student, among whose files those of the study would lie."""
+    from decompose_distill.training.checkpoints.checkpoint import MANIFEST
 
-    config = DistillConfig(
-        epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, lora_rank=lora_rank
-    )
-    return Student(model, sampling=Sampling(max_new_tokens=max_new_tokens), config=config)
-
-
-def _usd(text: str | None) -> Decimal | None:
-    try:
-        return None if text is None else Decimal(text)
-    except InvalidOperation:
-        raise ConfigError(f"usd_per_hour must be a number of US dollars, not {text!r}") from None
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+    if (output_dir / MANIFEST).exists():
+        raise ConfigError(f"--output-dir {output_dir} is a student: name another directory")
 
 
 def _say_and_stop(line: str) -> None:
     """The plan is the first that is said, before anything is asked or written."""
-    _say(line)
+    print(line, flush=True)
     raise typer.Exit
+
+
+def report(call: Call, folder: Annotated[Path, Argument("A folder with a saved study.")]) -> None:
+    """Write report.html, report.md and report.json anew from a saved study."""
+    from decompose_distill.reporting.render import write_report
+    from decompose_distill.reporting.study_file import load_study
+
+    call.show(write_report(load_study(folder), folder))

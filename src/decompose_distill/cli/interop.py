@@ -3,49 +3,64 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+import decompose_distill as dd
+from decompose_distill import types
+from decompose_distill.cli.call import Call
+from decompose_distill.cli.options import PromptFile, SolverTarget, TracesFile, read_prompt
+from decompose_distill.cli.settings import Argument, Option
 
-from decompose_distill import filters
-from decompose_distill.interop.exporting import export_traces
-from decompose_distill.interop.importing import import_traces
-from decompose_distill.interop.preferences import preference_pairs
-from decompose_distill.storage.traces import read_traces, write_traces
-
-Formats = Literal["trl", "axolotl", "llamafactory", "alpaca", "hub", "hub-parquet", "preferences"]
-Role = Annotated[Literal["decomposer", "solver"], typer.Option(help="What the rows teach.")]
+Formats = Literal[
+    "trl", "axolotl", "llamafactory", "sharegpt", "alpaca", "hub", "hub-parquet", "preferences"
+]
+Role = Annotated[types.Role, Option("What the rows teach.")]
 
 
-def export_command(
-    traces: Annotated[Path, typer.Argument(help="Traces, as collect writes them.")],
-    output: Annotated[Path, typer.Argument(help="A file; for hub formats a new folder.")],
-    format: Annotated[Formats, typer.Option(help="Which tool reads it.")] = "trl",
+def export(
+    call: Call,
+    traces: TracesFile,
+    output: Annotated[Path, Argument("A file; for hub formats a new folder.")],
+    *,
+    format: Annotated[Formats, Option("Which tool reads it.")] = "trl",
     role: Role = "decomposer",
-    target: Annotated[
-        Literal["rationale", "gold_rationale", "answer"] | None,
-        typer.Option(help="What a solver learns to write; default rationale."),
-    ] = None,
+    target: SolverTarget = None,
     keep: Annotated[
         Literal["complete", "correct", "decomposed"],
-        typer.Option(help="Which traces to write; preferences take all."),
+        Option("Which traces to write; preferences take all."),
     ] = "complete",
+    prompt: PromptFile = None,
 ) -> None:
     """Write traces as training data for TRL, axolotl, LlamaFactory or the Hub."""
-    if format == "preferences":
-        paired = preference_pairs(read_traces(traces), role=role)
-        paired.write(output)
-        print(f"{output}: {paired}")
-    else:
-        chosen = getattr(filters, keep)
-        asked = read_traces(traces)
-        print(export_traces(asked, output, format=format, role=role, target=target, keep=chosen))
+    asked = dd.read_traces(traces)
+    with call.writing(output, folder=format.startswith("hub")):
+        if format == "preferences":
+            pairs = dd.preference_pairs(asked, role=role)
+            pairs.write(output)
+            call.show(f"{output}: {pairs}")
+            return
+        call.show(
+            dd.export_traces(
+                asked,
+                output,
+                format=format,
+                role=role,
+                target=target,
+                prompt=read_prompt(prompt) if prompt else None,
+                keep=getattr(dd.filters, keep),
+            )
+        )
 
 
-def import_command(
-    source: Annotated[Path, typer.Argument(help="Training data of another tool.")],
-    output: Annotated[Path, typer.Argument(help="File of traces to write.")],
+def import_(
+    call: Call,
+    source: Annotated[Path, Argument("Training data of another tool.")],
+    output: Annotated[Path, Argument("File of traces to write.")],
+    *,
     role: Role = "decomposer",
 ) -> None:
     """Read training data of other tools, known by its fields, into a file of traces."""
-    write_traces(import_traces(source, role=role), output)
-    count = sum(1 for _ in read_traces(output))
-    print(f"{output}: {count} traces")
+    from decompose_distill.storage.atomic import creating
+
+    # What stands there may be traces that were paid for.
+    with call.writing(output), creating(output) as partial:
+        dd.write_traces(dd.import_traces(source, role=role), partial)
+    call.show(f"{output}: {sum(1 for _ in dd.read_traces(output))} traces")

@@ -1,5 +1,6 @@
 """Collecting traces: durable, resumable, with progress."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,23 +8,23 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import takewhile
 from pathlib import Path
-from typing import TypeVar
 
 from decompose_distill.backends.caching import CachingBackend, CompletionStore
 from decompose_distill.backends.metering import MeteredBackend
 from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
-from decompose_distill.cost.ledger import Ledger, find_price, ledger_path
-from decompose_distill.cost.pricing import Price, add_usd, show_usd
+from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_budget
+from decompose_distill.cost.pricing import Price, add_usd, format_usd
+from decompose_distill.data.questions import unique_questions
 from decompose_distill.errors import BudgetExceeded
-from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.pipeline import Pipeline
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import check_draws, check_identity
+from decompose_distill.storage.jsonl import beside
 from decompose_distill.storage.traces import TraceStore, scan_traces
 from decompose_distill.types import Decomposition, Question, Trace, Usage
 
-Role = TypeVar("Role")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ class Collected:
         parts = [f"{self.found} found", f"{self.asked - self.failed.total()} answered"]
         parts += [f"{self.failed.total()} failed ({reasons})"] if reasons else []
         parts += [f"{self.duplicates} duplicate questions"] if self.duplicates else []
-        parts += [f"{show_usd(self.spent_usd)} spent"] if self.spent_usd != 0 else []
-        parts += [f"{show_usd(self.saved_usd)} saved"] if self.saved_usd else []
+        spent = format_usd(self.spent_usd, unknown="an unknown amount")
+        parts += [f"{spent} spent"] if self.spent_usd != 0 else []
+        parts += [f"{format_usd(self.saved_usd)} saved"] if self.saved_usd else []
         return f"{self.path}: {', '.join(parts)}"
 
 
@@ -91,20 +93,21 @@ def collect(
         samples: Decompositions a question, drawn with consecutive seeds.
         solves: Solutions a decomposition, each drawn with a seed of its own.
         budget_usd: The most that this file may cost, in US dollars, over all calls that add to
-            it. What its roles' backends may use is reserved before it is sent; what a stage of
-            your own spends is not seen.
+            it. What its roles' backends may use is reserved before it is sent; a role of your own
+            says with `backends()` and `with_backends()` what it asks.
         prices: Prices by model, before those of the [table](../how-to/budget.md).
         progress: Show a progress bar on stderr, or plain lines where that is no terminal.
 
     Raises:
-        ConfigError: `samples` or `solves` is below 1, another run writes the file, or there is a
-            budget and no price.
+        ConfigError: `samples` or `solves` is below 1, another run writes the file, there is a
+            budget and no price, or a role has no identity or hides a backend.
         BudgetExceeded: The budget has no room for another request; what was finished is in the
             file, and a call with a larger budget goes on from there.
-        DataError: The file holds something else than traces, or cannot be written.
+        DataError: The file holds something else than traces, or cannot be written, or two
+            different questions have one id.
         BackendError: The backend refused for good; what was finished is in the file.
-        KeyboardInterrupt: Ctrl-C was pressed and what was under way is finished; pressed twice,
-            that is left behind.
+        KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM came, and what was under way is
+            finished; at the second time that is left behind.
 
     Example:
         >>> import tempfile
@@ -117,24 +120,60 @@ def collect(
         >>> collect(pipeline, [Question("What is 6 times 7?")], path, progress=False).asked
         0
     """
-    _check_prices(pipeline, prices or {}, budgeted=budget_usd is not None)
+    return collect_for(
+        "collect",
+        "collecting",
+        pipeline,
+        questions,
+        path,
+        samples=samples,
+        solves=solves,
+        budget_usd=budget_usd,
+        prices=prices,
+        progress=progress,
+    )
+
+
+def collect_for(
+    phase: str,
+    title: str,
+    pipeline: Pipeline,
+    questions: Iterable[Question],
+    path: str | Path,
+    *,
+    samples: int = 1,
+    solves: int = 1,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Price] | None = None,
+    progress: bool = True,
+) -> Collected:
+    """What `collect` and `evaluate` do, booked under the name of a phase; see `collect`.
+
+    Args:
+        phase: `collect` or `evaluate`, for the ledger.
+        title: Of the progress bar.
+    """
+    budget = read_budget(budget_usd)
+    _check(pipeline, solves, prices or {}, budgeted=budget is not None)
     given = list(questions)
-    unique = {question.id: question for question in given}
-    layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
+    unique = unique_questions(given)
+    layout = TraceIndex(unique, samples, solves, pipeline.key)
     asked, failed = 0, Counter[str]()
     with TraceStore(path) as journal:
         for begins, trace in scan_traces(path):
             layout.note(trace, begins)
         found = layout.answered
-        bar = progress_bar("collecting", len(layout), "trace", done=layout.settled, show=progress)
+        logger.info("%s: %d of %d traces are there", path, found, len(layout))
+        bar = progress_bar(title, len(layout), "trace", done=layout.settled, show=progress)
         with (
-            CompletionStore(f"{path}.requests") as requests,
-            Ledger(ledger_path(path), budget_usd=budget_usd, prices=prices) as ledger,
+            CompletionStore(beside(path, ".requests")) as requests,
+            Ledger(ledger_path(path), budget_usd=budget, prices=prices, phase=phase) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),
             bar,
         ):
-            paid = _paying(pipeline, requests, ledger)
+            paying = _paying(pipeline, requests, ledger)
+            paid = pipeline.with_backends(paying)
             for trace in _missing(paid, journal, layout, ledger, stopped):
                 kept = replace(trace, key=layout.key)
                 layout.note(kept, journal.add(kept))
@@ -146,47 +185,40 @@ def collect(
         if not layout.is_in_order:
             journal.put_last(layout.order, layout.superseded)
     duplicates = len(given) - len(unique)
-    saved = _saved(paid, ledger)
+    saved = _saved(paying, ledger)
     return Collected(Path(path), asked, found, duplicates, failed, ledger.entries, saved)
 
 
-def _check_prices(pipeline: Pipeline, prices: Mapping[str, Price], *, budgeted: bool) -> None:
+def _check(pipeline: Pipeline, solves: int, prices: Mapping[str, Price], *, budgeted: bool) -> None:
     """Refuse before a file is made."""
-    for name, role in _roles(pipeline).items():
-        find_price(name, role.backend, prices, budgeted=budgeted)
+    for role in (pipeline.decomposer, pipeline.solver):
+        check_identity(role)
+    check_draws(pipeline.solver, solves)
+    for name, backend in pipeline.backends().items():
+        find_price(name, backend, prices, budgeted=budgeted)
 
 
-def _roles(pipeline: Pipeline) -> dict[str, Decomposer | Solver]:
-    """The stages with a backend; one without, such as a calculator, is run as it is."""
-    stages = {"decomposer": pipeline.decomposer, "solver": pipeline.solver}
-    return {name: role for name, role in stages.items() if isinstance(role, Decomposer | Solver)}
+def _paying(
+    pipeline: Pipeline, requests: CompletionStore, ledger: Ledger
+) -> dict[str, CachingBackend]:
+    """The pipeline's backends, asked only for what is not in the journal."""
+    return {
+        name: CachingBackend(MeteredBackend(backend, ledger, name), requests)
+        for name, backend in pipeline.backends().items()
+    }
 
 
-def _paying(pipeline: Pipeline, requests: CompletionStore, ledger: Ledger) -> Pipeline:
-    """The same pipeline, whose backends are asked only for what is not in the journal."""
-
-    def paid(name: str, role: Role) -> Role:
-        if not isinstance(role, Decomposer | Solver):
-            return role
-        return replace(
-            role, backend=CachingBackend(MeteredBackend(role.backend, ledger, name), requests)
-        )
-
-    return Pipeline(paid("decomposer", pipeline.decomposer), paid("solver", pipeline.solver))
-
-
-def _saved(pipeline: Pipeline, ledger: Ledger) -> Decimal | None:
+def _saved(paying: Mapping[str, CachingBackend], ledger: Ledger) -> Decimal | None:
     parts: list[Decimal | None] = []
-    for name, role in _roles(pipeline).items():
-        price = ledger.price(name)
-        found = role.backend.found if isinstance(role.backend, CachingBackend) else Usage()
+    for name, backend in paying.items():
+        price, found = ledger.price(name), backend.found
         parts.append(price.usd(found) if price else None if found != Usage() else Decimal(0))
     return add_usd(parts)
 
 
 def _note(failed: Counter[str], ledger: Ledger) -> str:
     spent = ledger.spent_usd
-    return f"{failed.total()} failed" + (f", {show_usd(spent)} spent" if spent else "")
+    return f"{failed.total()} failed" + (f", {format_usd(spent)} spent" if spent else "")
 
 
 def _missing(
@@ -217,7 +249,7 @@ def _missing(
         decomposed = takewhile(lambda _: not stopped(), layout.decomposed(journal.trace))
         try:
             for trace in pipeline.draw(undecomposed(), decomposed, solves=wanted):
-                if trace.failure and trace.failure.reason == "error":
+                if trace.failure and trace.failure.is_unavailable:
                     failed.add((trace.question.id, trace.sample, trace.solve))
                 yield trace
         except BudgetExceeded as error:
@@ -244,8 +276,7 @@ def _interruptible(path: str | Path) -> Iterator[Callable[[], bool]]:
     try:
         with deferred_interrupt("finishing what is under way") as stopped:
             yield stopped
-            if stopped():
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:
+            stopped.check()
+    except KeyboardInterrupt as interrupt:
         words = f"{path} keeps what was collected; the same call goes on from there"
-        raise KeyboardInterrupt(words) from None
+        raise type(interrupt)(words) from None

@@ -1,11 +1,13 @@
 """A forecast of what collecting takes: requests, tokens, money and time, with nothing sent."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
+from decompose_distill.backend import Backend, BackendInfo, info_of
 from decompose_distill.backends.metering import most_tokens
 from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats, count_characters
@@ -13,12 +15,17 @@ from decompose_distill.cost.forecast import Plan, RoleForecast
 from decompose_distill.cost.ledger import find_price, ledger_path
 from decompose_distill.cost.ledger_records import requests_per_second
 from decompose_distill.cost.pricing import Price
+from decompose_distill.data.questions import unique_questions
 from decompose_distill.models.chat_template import prompt_ids
-from decompose_distill.pipelines.decomposer import Decomposer
+from decompose_distill.pipelines.dry_run import (
+    Requests,
+    decomposing_requests,
+    solving_requests,
+)
 from decompose_distill.pipelines.pipeline import Pipeline
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import HasModes, Solving, account, backends_of
 from decompose_distill.storage.traces import scan_traces
-from decompose_distill.types import Decomposition, Message, Question, Request, Trace, Usage
+from decompose_distill.types import Decomposition, Message, Question, Subquestion, Trace, Usage
 
 LOOKED_AT = 1000
 """Questions whose prompts are counted; where there are more, these stand for all."""
@@ -62,7 +69,8 @@ def plan(
         prices: Prices by model, before those of the table.
 
     Raises:
-        DataError: The file holds something else than traces.
+        DataError: The file holds something else than traces, or two different questions have
+            one id.
 
     Example:
         >>> from decompose_distill.backends.scripted import ScriptedBackend
@@ -71,7 +79,7 @@ def plan(
         >>> forecast.missing, forecast.usd.expected
         (3, 0.0)
     """
-    unique = {question.id: question for question in questions}
+    unique = {question.id: question for question in unique_questions(questions)}
     layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
     seen = {"decomposer": TokenStats(), "solver": TokenStats()}
     if path is not None and Path(path).exists():
@@ -83,94 +91,134 @@ def plan(
     open_ones = {question.id: question for question in undecomposed} or unique
     asked = list(islice(open_ones.values(), LOOKED_AT))
     missing = len(layout) - layout.settled
-    roles = _forecasts(pipeline, len(undecomposed), missing, asked, seen, prices or {})
+    before, after = _stages(pipeline, asked, seen)
+    roles = (
+        *_forecasts(before, len(undecomposed), prices or {}),
+        *_forecasts(after, missing, prices or {}),
+    )
     speed = None if path is None else requests_per_second(ledger_path(path))
-    return Plan(missing, len(layout), roles, _seconds(pipeline, roles, speed))
+    return Plan(missing, len(layout), roles, _seconds(pipeline.backends(), roles, speed))
 
 
 def _measure(seen: dict[str, TokenStats], trace: Trace, pipeline: Pipeline) -> None:
     """Take in what the roles used for a trace, a decomposition once."""
-    first, second = pipeline.decomposer, pipeline.solver
     split, failure = trace.decomposition, trace.failure
-    cut = failure is not None and failure.reason == "length"
-    if isinstance(first, Decomposer) and trace.solve == 0:
+    cut = failure is not None and failure.is_cut
+    if pipeline.decomposer is not None and trace.solve == 0:
         used = split.usage if split else trace.usage
-        if used.output_tokens:
-            messages = first.prompt.render(trace.question)
-            cut_short = cut and split is None
-            seen["decomposer"] = seen["decomposer"].add(messages, used, cut=cut_short)
-    if isinstance(second, Solver) and split and trace.outcome.usage.output_tokens:
-        seen["solver"] = seen["solver"].add(second.render(split), trace.outcome.usage, cut=cut)
+        requests = partial(decomposing_requests, pipeline.decomposer, [trace.question])
+        _add(seen, "decomposer", requests, used, cut=cut and split is None)
+    if split:
+        requests = partial(solving_requests, pipeline.solver, [split])
+        _add(seen, "solver", requests, trace.outcome.usage, cut=cut)
 
 
-def _forecasts(
-    pipeline: Pipeline,
-    undecomposed: int,
-    missing: int,
-    asked: Sequence[Question],
-    seen: Mapping[str, TokenStats],
-    prices: Mapping[str, Price],
-) -> tuple[RoleForecast, ...]:
+def _add(
+    seen: dict[str, TokenStats],
+    stage: str,
+    requests: Callable[[], Requests],
+    used: Usage,
+    *,
+    cut: bool,
+) -> None:
+    """Take in what a stage used, if it makes one request of one backend for an item."""
+    if used.output_tokens:
+        made = [request for several in requests().values() for request in several]
+        if len(made) == 1:
+            seen[stage] = seen[stage].add(made[0].messages, used, cut=cut)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """A stage as it is foretold: what it would ask of each backend about some items."""
+
+    name: str
+    backends: Mapping[str, Backend]
+    requests: Requests
+    """By the names of `backends`."""
+    items: int
+    """Over how many items."""
+    answer: Estimate
+    """Tokens of one answer."""
+    seen: TokenStats
+    split: Estimate = NOTHING
+    longest: int = 0
+    """Tokens of a decomposition in its prompts: the expected, and the most."""
+
+
+def _stages(
+    pipeline: Pipeline, asked: Sequence[Question], seen: Mapping[str, TokenStats]
+) -> tuple[_Stage, _Stage]:
     first, second = pipeline.decomposer, pipeline.solver
-    made: list[RoleForecast] = []
-    split, longest = NOTHING, 0
-    if isinstance(first, Decomposer):
-        chats = [first.prompt.render(question) for question in asked]
-        written = _answer(seen["decomposer"], "decompose")
-        forecast = partial(_forecast, "decomposer", first, undecomposed, chats, written)
-        made.append(forecast(seen["decomposer"], prices))
-        split, longest = written, first.sampling.max_new_tokens
-    if isinstance(second, Solver):
-        chats = [second.render(Decomposition(question, ())) for question in asked]
-        written = _answer(seen["solver"], second.mode)
-        if second.mode != "joint":
-            split, longest = NOTHING, 0
-        forecast = partial(_forecast, "solver", second, missing, chats, written)
-        made.append(forecast(seen["solver"], prices, split, longest))
-    return tuple(made)
+    written = _answer(seen["decomposer"], "decompose")
+    requests = {} if first is None else decomposing_requests(first, asked)
+    before = _Stage(
+        "decomposer", backends_of(first), requests, len(asked), written, seen["decomposer"]
+    )
+    bare = [Decomposition(question, ()) for question in asked]
+    written = _answer(seen["solver"], second.mode if isinstance(second, HasModes) else "joint")
+    requests = solving_requests(second, bare)
+    after = _Stage("solver", backends_of(second), requests, len(asked), written, seen["solver"])
+    if before.requests and _shows_subquestions(second, bare[:1]):
+        longest = max((_limit(before, name) for name in before.backends), default=0)
+        after = replace(after, split=before.answer, longest=longest)
+    return before, after
+
+
+def _shows_subquestions(solver: Solving, bare: Sequence[Decomposition]) -> bool:
+    """Whether prompts of a solver grow with the decomposition."""
+    split = [replace(each, subquestions=(Subquestion("Is it so?"),)) for each in bare]
+    chats = (solving_requests(solver, items) for items in (bare, split))
+    shorter, longer = (
+        [each.messages for made in requests.values() for each in made] for requests in chats
+    )
+    return shorter != longer
 
 
 def _answer(seen: TokenStats, kind: str) -> Estimate:
     return seen.written if seen.suffices else WRITTEN[kind]
 
 
-def _forecast(
-    name: str,
-    role: Decomposer | Solver,
-    requests: int,
-    chats: Sequence[Sequence[Message]],
-    answer: Estimate,
-    seen: TokenStats,
-    prices: Mapping[str, Price],
-    split: Estimate = NOTHING,
-    longest: int = 0,
-) -> RoleForecast:
-    """Forecast one role; `split` and `longest` are the tokens of a decomposition in its prompt."""
-    limit = role.sampling.max_new_tokens
-    capped = Estimate(
-        *(min(tokens, limit) for tokens in (answer.low, answer.expected, answer.high))
-    )
-    most = [most_tokens(Request("", tuple(chat), role.sampling)).input_tokens for chat in chats]
-    return RoleForecast(
-        name,
-        requests,
-        (_prompt_tokens(role, chats, seen) + split) * requests,
-        capped * requests,
-        Usage(round((fmean(most or [0]) + longest) * requests), limit * requests),
-        find_price(name, role.backend, prices, budgeted=False),
-        answer,
-        limit,
-        seen,
-    )
+def _limit(stage: _Stage, name: str) -> int:
+    """The largest `max_new_tokens` of its requests."""
+    limits = [request.sampling.max_new_tokens for request in stage.requests[name]]
+    return max(limits, default=info_of(stage.backends[name]).max_new_tokens)
+
+
+def _forecasts(stage: _Stage, items: int, prices: Mapping[str, Price]) -> Iterator[RoleForecast]:
+    """What each backend of a stage is expected to use for some items.
+
+    One that the dry run did not reach is taken to be asked once an item, as the others are.
+    """
+    every = [request for made in stage.requests.values() for request in made]
+    for name, backend in stage.backends.items():
+        made = stage.requests[name]
+        requests = round(len(made) / stage.items * items) if made else items
+        limit, chats = _limit(stage, name), [request.messages for request in made or every]
+        role = account(stage.name, name)
+        most = [most_tokens(request).input_tokens for request in made or every]
+        parts = (stage.answer.low, stage.answer.expected, stage.answer.high)
+        read = _prompt_tokens(info_of(backend), chats, stage.seen) + stage.split
+        longest = fmean(most or [0]) + stage.longest
+        yield RoleForecast(
+            role,
+            requests,
+            input_tokens=read * requests,
+            output_tokens=Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
+            most=Usage(round(longest * requests), limit * requests),
+            price=find_price(role, backend, prices, budgeted=False),
+            answer=stage.answer,
+            limit=limit,
+            measured=stage.seen,
+        )
 
 
 def _prompt_tokens(
-    role: Decomposer | Solver, chats: Sequence[Sequence[Message]], seen: TokenStats
+    info: BackendInfo, chats: Sequence[Sequence[Message]], seen: TokenStats
 ) -> Estimate:
     """Tokens of one prompt, on average."""
-    tokenizer = getattr(role.backend, "tokenizer", None)
-    if tokenizer is not None and chats:
-        mean = fmean(len(prompt_ids(tokenizer, chat)) for chat in chats)
+    if info.tokenizer is not None and chats:
+        mean = fmean(len(prompt_ids(info.tokenizer, chat)) for chat in chats)
         return Estimate(mean, mean, mean)
     characters = fmean(map(count_characters, chats)) if chats else 0.0
     if seen.suffices:
@@ -179,17 +227,15 @@ def _prompt_tokens(
 
 
 def _seconds(
-    pipeline: Pipeline, roles: Sequence[RoleForecast], speed: float | None
+    backends: Mapping[str, Backend], roles: Sequence[RoleForecast], speed: float | None
 ) -> Estimate | None:
     """Time of all requests, at the speed of an earlier run or an assumed one."""
     if speed:
         return Estimate(0.7, 1, 1.5) * (sum(role.requests for role in roles) / speed)
-    backends = {"decomposer": pipeline.decomposer, "solver": pipeline.solver}
     total = NOTHING
     for role in roles:
-        backend = getattr(backends[role.role], "backend", None)
-        at_once = getattr(backend, "max_in_flight", None)
-        if not isinstance(at_once, int):
+        at_once = info_of(backends[role.role]).max_in_flight
+        if at_once is None:
             return None
         each = SECONDS_BEFORE + SECONDS_A_TOKEN * role.answer
         total += each * (role.requests / at_once)

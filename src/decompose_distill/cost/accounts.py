@@ -26,9 +26,9 @@ class Entry:
     requests: int
     """Requests that came back, answered or failed for good."""
     usage: Usage
-    """Tokens of their answers, as the backend counted them."""
+    """Tokens of their answers, as the backend counted them, thinking and cached ones told apart."""
     usd: Decimal | None
-    """The price of these; `None` where it is unknown."""
+    """What the provider billed for these, or their price; `None` where both are unknown."""
     unanswered: int
     """Attempts that may be billed though nothing came of them: timeouts, a kill."""
     unanswered_usd: Decimal | None
@@ -114,17 +114,20 @@ class Accounts:
         self._open[made.number] = made
         self.reserved_usd += self._usd(made)
 
-    def settle(self, number: int, usage: Usage, unanswered: int = 0) -> None:
-        """Put what was used in the place of a reservation."""
+    def settle(
+        self, number: int, usage: Usage, unanswered: int = 0, billed_usd: Decimal | None = None
+    ) -> None:
+        """Put what was used in the place of a reservation; the provider's bill is its price."""
         made = self._take(number)
-        found = self._sum(made.role)
-        found.requests += 1
-        found.add(self.price(made.role), usage, made.most, unanswered)
+        total, price = self._sum(made.role), self.price(made.role)
+        total.requests += 1
+        total.add_answer(price, usage, billed_usd)
+        total.add_unanswered(price, made.most, unanswered)
 
     def lose(self, number: int) -> None:
         """Count all attempts of a reservation as spent."""
         made = self._take(number)
-        self._sum(made.role).add(self.price(made.role), _NOTHING, made.most, made.attempts)
+        self._sum(made.role).add_unanswered(self.price(made.role), made.most, made.attempts)
 
     @property
     def open(self) -> Mapping[int, Reservation]:
@@ -162,15 +165,21 @@ class _Sum:
         self.usage = self._unpriced = self._unpriced_unanswered = _NOTHING
         self._usd = self._unanswered_usd = Decimal(0)
 
-    def add(self, price: Price | None, usage: Usage, most: Usage, unanswered: int) -> None:
+    def add_answer(self, price: Price | None, usage: Usage, billed_usd: Decimal | None) -> None:
         self.usage += usage
-        self.unanswered += unanswered
-        lost = Usage(most.input_tokens * unanswered, most.output_tokens * unanswered)
-        if price is None:
+        if billed_usd is None and price is None:
             self._unpriced += usage
+        elif billed_usd is not None:
+            self._usd += billed_usd
+        elif price is not None:
+            self._usd += price.usd(usage)
+
+    def add_unanswered(self, price: Price | None, most: Usage, attempts: int) -> None:
+        self.unanswered += attempts
+        lost = Usage(most.input_tokens * attempts, most.output_tokens * attempts)
+        if price is None:
             self._unpriced_unanswered += lost
         else:
-            self._usd += price.usd(usage)
             self._unanswered_usd += price.usd(lost)
 
     def settle(self, price: Price) -> None:

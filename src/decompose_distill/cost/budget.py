@@ -8,7 +8,7 @@ from pathlib import Path
 
 from decompose_distill.cost.ledger import ledger_path
 from decompose_distill.cost.ledger_records import read_accounts
-from decompose_distill.cost.pricing import Price, add_usd, show_usd
+from decompose_distill.cost.pricing import Price, add_usd, format_usd
 from decompose_distill.errors import BudgetExceeded, ConfigError
 
 _NOTHING_LEFT = Decimal("1e-12")
@@ -57,7 +57,7 @@ class SharedBudget:
         try:
             yield
         except BudgetExceeded as error:
-            spent, given = show_usd(self.spent_usd()), show_usd(self.budget_usd)
+            spent, given = format_usd(self.spent_usd()), format_usd(self.budget_usd)
             raise BudgetExceeded(
                 f"{spent} of budget_usd {given} is spent in {self.folder}; of what the other parts "
                 f"left: {error}"

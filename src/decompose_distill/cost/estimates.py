@@ -63,6 +63,8 @@ class TokenStats:
     sum: int = 0
     squares: int = 0
     """Tokens written, summed, and their squares."""
+    reasoning: int = 0
+    """Of the tokens written, those of thinking."""
 
     def add(self, messages: Sequence[Message], usage: Usage, *, cut: bool) -> "TokenStats":
         """Take in an answer and the chat it answers."""
@@ -75,6 +77,7 @@ class TokenStats:
             read=self.read + usage.input_tokens,
             sum=self.sum + written,
             squares=self.squares + written * written,
+            reasoning=self.reasoning + usage.reasoning_tokens,
         )
 
     @property
@@ -86,6 +89,11 @@ class TokenStats:
     def tokens_per_character(self) -> float:
         """Of the prompts, chat template included."""
         return self.read / self.characters
+
+    @property
+    def reasoning_share(self) -> float:
+        """Of the tokens written, from 0 to 1."""
+        return self.reasoning / self.sum if self.sum else 0.0
 
     @property
     def written(self) -> Estimate:

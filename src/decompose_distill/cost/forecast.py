@@ -1,10 +1,10 @@
 """What a collection is expected to take, as values that print."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from decimal import Decimal
 
 from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats
-from decompose_distill.cost.pricing import Price, add_usd, show_usd
+from decompose_distill.cost.pricing import Price, add_usd, format_usd
 from decompose_distill.types import Usage
 
 
@@ -13,28 +13,44 @@ class RoleForecast:
     """What one role is expected to use."""
 
     role: str
-    """`decomposer` or `solver`."""
+    """`decomposer`, `solver`, or a part of one, as `solver.judge`."""
     requests: int
+    _: KW_ONLY
     input_tokens: Estimate
     output_tokens: Estimate
     most: Usage
     """Tokens if each prompt is as long as it can be and each answer reaches its limit."""
     price: Price | None
-    """`None` where it is unknown."""
+    """`None` if it is unknown."""
     answer: Estimate
     """Tokens of one answer."""
     limit: int
     """`max_new_tokens`: a longer answer is cut off, which is a failure."""
     measured: TokenStats
-    """The answers in the file; where these are too few, the figures are assumptions."""
+    """The answers in the file; if these are too few, the figures are assumptions."""
+
+    @property
+    def stage(self) -> str:
+        """`decomposer` or `solver`."""
+        return self.role.partition(".")[0]
 
     @property
     def usd(self) -> Estimate | None:
-        """Price of the tokens, in US dollars; `None` where it is unknown."""
+        """Price of the tokens, in US dollars; `None` if it is unknown."""
         if self.price is None:
             return None
         read = self.input_tokens * (float(self.price.input_per_million) / 1e6)
-        return read + self.output_tokens * (float(self.price.output_per_million) / 1e6)
+        return read + self.output_tokens * self._usd_per_token
+
+    @property
+    def reasoning_tokens(self) -> Estimate:
+        """Thinking among the tokens written, once it is measured."""
+        known = self.measured.suffices
+        return self.output_tokens * (self.measured.reasoning_share if known else 0.0)
+
+    @property
+    def _usd_per_token(self) -> float:
+        return float(self.price.output_per_million) / 1e6 if self.price else 0.0
 
     @property
     def most_usd(self) -> Decimal | None:
@@ -44,8 +60,15 @@ class RoleForecast:
     def __str__(self) -> str:
         return (
             f"{self.role}: {self.requests:,} requests, {self.input_tokens} tokens read, "
-            f"{self.output_tokens} written: {_dollars(self.usd)}\n  {self._basis}"
+            f"{self.output_tokens} written: {_role_usd(self.usd)}{self._thinking}\n  {self._basis}"
         )
+
+    @property
+    def _thinking(self) -> str:
+        if not self.reasoning_tokens.high:
+            return ""
+        usd = None if self.price is None else self.reasoning_tokens * self._usd_per_token
+        return f"\n  thinking: {self.reasoning_tokens} of the tokens written: {_role_usd(usd)}"
 
     @property
     def _basis(self) -> str:
@@ -63,7 +86,7 @@ class Plan:
     Example:
         >>> print(Plan(0, 8, (), None))
         0 of 8 traces are to be made
-        cost: $0.00, $0.00 where each answer reaches its limit
+        cost: $0, $0 if each answer reaches its limit
         time: unknown
     """
 
@@ -73,32 +96,42 @@ class Plan:
     """Traces the file is to hold."""
     roles: tuple[RoleForecast, ...]
     seconds: Estimate | None
-    """`None` where nothing says how fast the backends are."""
+    """`None` if nothing says how fast the backends are."""
 
     @property
     def usd(self) -> Estimate | None:
-        """Price of all of it, in US dollars; `None` where one is unknown."""
+        """Price of all of it, in US dollars; `None` if one is unknown."""
         known = [role.usd for role in self.roles if role.usd is not None]
         return sum(known, NOTHING) if len(known) == len(self.roles) else None
 
     @property
     def most_usd(self) -> Decimal | None:
-        """The same where each answer reaches its limit; attempts that fail come on top."""
+        """The same if each answer reaches its limit; attempts that fail come on top."""
         return add_usd(role.most_usd for role in self.roles)
 
     def __str__(self) -> str:
         lines = [f"{self.missing:,} of {self.total:,} traces are to be made", *map(str, self.roles)]
-        most = f", {show_usd(self.most_usd)} where each answer reaches its limit"
-        lines.append(f"cost: {_dollars(self.usd)}{most if self.usd else ''}")
+        most = f", {format_usd(self.most_usd)} if each answer reaches its limit"
+        lines.append(f"cost: {_role_usd(self.usd)}{most if self.usd else ''}")
         lines.append(f"time: {_duration(self.seconds)}")
         return "\n".join(lines)
 
 
-def _dollars(usd: Estimate | None) -> str:
+def usd_range(usd: Estimate) -> str:
+    """An estimated amount with its low and high bound.
+
+    Example:
+        >>> usd_range(Estimate(0.5, 1, 2)), usd_range(Estimate(1, 1, 1))
+        ('$1.00 ($0.50–$2.00)', '$1.00')
+    """
+    low, expected, high = map(format_usd, (usd.low, usd.expected, usd.high))
+    return expected if low == high else f"{expected} ({low}–{high})"
+
+
+def _role_usd(usd: Estimate | None) -> str:
     if usd is None:
         return "an unknown amount, as no price is known; give it in prices, or with --prices"
-    low, expected, high = (show_usd(Decimal(part)) for part in (usd.low, usd.expected, usd.high))
-    return expected if low == high else f"{expected} ({low}–{high})"
+    return usd_range(usd)
 
 
 def _duration(seconds: Estimate | None) -> str:

@@ -5,10 +5,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from itertools import takewhile
 from pathlib import Path
 
-from decompose_distill.backend import identity
+from decompose_distill.backend import info_of
 from decompose_distill.cost.accounts import Entry, Reservation
 from decompose_distill.cost.ledger_records import (
     account_line,
@@ -17,15 +18,15 @@ from decompose_distill.cost.ledger_records import (
     run_line,
     sent_line,
 )
-from decompose_distill.cost.pricing import Price, price_name, price_of
+from decompose_distill.cost.pricing import Price, check_prices, price_name, price_of
 from decompose_distill.errors import ConfigError
-from decompose_distill.storage.jsonl import JsonlFile
+from decompose_distill.storage.jsonl import JsonlFile, beside
 from decompose_distill.types import Usage
 
 
 def ledger_path(traces: str | Path) -> Path:
     """The ledger of a file of traces lies beside it."""
-    return Path(f"{traces}.ledger")
+    return beside(traces, ".ledger")
 
 
 def find_price(
@@ -43,7 +44,7 @@ def find_price(
             f"budget_usd needs a price for the {role}, and none is known for {name!r}: give "
             f"prices={{{name!r}: Price(...)}}, or on the command line --prices FILE"
         )
-    return price.batched if price is not None and getattr(backend, "batch", False) else price
+    return price.batched if price is not None and info_of(backend).batch else price
 
 
 def read_budget(budget_usd: Decimal | float | None) -> Decimal | None:
@@ -54,10 +55,13 @@ def read_budget(budget_usd: Decimal | float | None) -> Decimal | None:
     """
     if budget_usd is None:
         return None
-    budget = Decimal(str(budget_usd))
-    if not budget.is_finite() or budget <= 0:
-        raise ConfigError(f"budget_usd must be above 0, not {budget_usd}")
-    return budget
+    try:
+        budget = Decimal(str(budget_usd))
+        if budget.is_finite() and budget > 0:
+            return budget
+    except InvalidOperation:
+        pass
+    raise ConfigError(f"budget_usd must be above 0, not {budget_usd}: give an amount in US dollars")
 
 
 class Ledger(JsonlFile):
@@ -98,10 +102,11 @@ class Ledger(JsonlFile):
     ) -> None:
         self.budget_usd = read_budget(budget_usd)
         self.prices = prices or {}
+        check_prices(self.prices)
         self.settled = 0
         """Requests that came back in this run."""
         self._phase = phase
-        self._in_flight: Counter[str] = Counter()
+        self._in_flight: Counter[str] = Counter()  # in the order in which accounts were opened
         self._only: str | None = None
         self._guard = threading.RLock()  # a backend may take its requests in another thread
         super().__init__(path)
@@ -126,8 +131,10 @@ class Ledger(JsonlFile):
         if not self._began:
             self._began = time.monotonic()
             self.append(run_line(self._phase, self.budget_usd))
-        self.append(account_line(role, identity(backend), price))
-        self._accounts.set_price(role, price, identity(backend))
+        name = info_of(backend).identity
+        self.append(account_line(role, name, price))
+        self._accounts.set_price(role, price, name)
+        self._in_flight.setdefault(role, 0)
 
     def reserve(
         self, role: str, most: Usage, attempts: int, batched: str = ""
@@ -170,18 +177,25 @@ class Ledger(JsonlFile):
             )
         return spent + self._accounts.reserved_usd + made.usd(price) <= self.budget_usd
 
-    def settle(self, made: Reservation, usage: Usage, unanswered: int = 0) -> None:
+    def settle(
+        self,
+        made: Reservation,
+        usage: Usage,
+        unanswered: int = 0,
+        billed_usd: Decimal | None = None,
+    ) -> None:
         """Put what was used in the place of a reservation.
 
         Args:
             usage: As the backend counted it.
             unanswered: Attempts that may be billed though nothing came of them; they count at
                 their worst case.
+            billed_usd: What the provider says it bills for the tokens; by default their price.
         """
         with self._guard:
             seconds = time.monotonic() - self._began
-            self.append(done_line(made, usage, unanswered, seconds))
-            self._accounts.settle(made.number, usage, unanswered)
+            self.append(done_line(made, usage, unanswered, seconds, billed_usd))
+            self._accounts.settle(made.number, usage, unanswered, billed_usd)
             self._in_flight[made.role] -= 1
             self.settled += 1
 
@@ -210,6 +224,11 @@ class Ledger(JsonlFile):
     def in_flight(self, role: str) -> int:
         """How many requests of a role this run has under way."""
         return self._in_flight[role]
+
+    def in_flight_before(self, role: str) -> int:
+        """The same of all roles whose accounts were opened earlier: those that this one follows."""
+        earlier = takewhile(lambda name: name != role, self._in_flight)
+        return sum(self._in_flight[name] for name in earlier)
 
     @property
     def spent_usd(self) -> Decimal | None:

@@ -5,6 +5,9 @@
     {"sent": 0, "role": "solver", "input_tokens": 1500, "output_tokens": 512, "attempts": 6}
     {"done": 0, "input_tokens": 312, "output_tokens": 95, "seconds": 3.71, "unanswered": 1}
 
+A usage may also have `cached_tokens` and `reasoning_tokens`, a price a third amount, for cached
+input, and a line `done` what the provider itself billed, as `billed_usd`.
+
 A line `sent` is the most that one attempt may use. Where none says that it is `done`, the
 process was killed with the request under way, which counts as spent with all its attempts. A
 request of a batch has its key in `batched`: it stays reserved, and the run that awaits the
@@ -16,12 +19,16 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 from decompose_distill.cost.accounts import Accounts, Reservation
 from decompose_distill.cost.estimates import FEWEST
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.types import Usage
+
+_PARTS = ("cached_tokens", "reasoning_tokens")
+"""Of a usage, those that only some providers count."""
 
 
 def run_line(phase: str, budget_usd: Decimal | None) -> str:
@@ -33,7 +40,10 @@ def run_line(phase: str, budget_usd: Decimal | None) -> str:
 
 def account_line(role: str, backend: str, price: Price | None) -> str:
     """A role works with a backend, given by its identity, at a price."""
-    numbers = price and [str(price.input_per_million), str(price.output_per_million)]
+    amounts = price and (
+        *(price.input_per_million, price.output_per_million, price.cached_input_per_million),
+    )
+    numbers = amounts and [str(amount) for amount in amounts if amount is not None]
     return json.dumps({"role": role, "backend": backend, "price": numbers})
 
 
@@ -44,14 +54,23 @@ def sent_line(made: Reservation) -> str:
     return json.dumps(row | ({"batched": made.batched} if made.batched else {}))
 
 
-def done_line(made: Reservation, usage: Usage, unanswered: int, seconds: float) -> str:
+def done_line(
+    made: Reservation,
+    usage: Usage,
+    unanswered: int,
+    seconds: float,
+    billed_usd: Decimal | None = None,
+) -> str:
     """A request came back, so many seconds after the run began."""
-    row = {"done": made.number, **_encode(usage), "seconds": round(seconds, 2)}
-    return json.dumps(row | ({"unanswered": unanswered} if unanswered else {}))
+    row: dict[str, Any] = {"done": made.number, **_encode(usage), "seconds": round(seconds, 2)}
+    row |= {"unanswered": unanswered} if unanswered else {}
+    return json.dumps(row | ({} if billed_usd is None else {"billed_usd": str(billed_usd)}))
 
 
 def _encode(usage: Usage) -> dict[str, int]:
-    return {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    parts = {name: getattr(usage, name) for name in _PARTS}
+    return counts | {name: tokens for name, tokens in parts.items() if tokens}
 
 
 def read_accounts(path: str | Path, prices: Mapping[str, Price] | None = None) -> Accounts:
@@ -139,17 +158,30 @@ class _Row:
         raise DataError(f"{self.where}: field {name!r} must be a whole number, not {found!r}")
 
     def usage(self) -> Usage:
-        return Usage(self.count("input_tokens"), self.count("output_tokens"))
+        parts = {name: self.count(name) for name in _PARTS if name in self.fields}
+        return Usage(self.count("input_tokens"), self.count("output_tokens"), **parts)
+
+    def billed_usd(self) -> Decimal | None:
+        if (found := self.fields.get("billed_usd")) is None:
+            return None
+        try:
+            billed = Decimal(found)
+            if billed.is_finite() and billed >= 0:
+                return billed
+        except (InvalidOperation, TypeError, ValueError):
+            pass
+        raise DataError(f"{self.where}: field 'billed_usd' must be an amount, not {found!r}")
 
     def price(self) -> Price | None:
         if (found := self.fields.get("price")) is None:
             return None
         try:
-            read, written = map(Decimal, found)
-            return Price(read, written)
+            read, written, *cached = map(Decimal, found)
+            return Price(read, written, cached_input_per_million=next(iter(cached), None))
         except (ConfigError, InvalidOperation, TypeError, ValueError):
             raise DataError(
-                f"{self.where}: field 'price' must be two amounts in US dollars, not {found!r}"
+                f"{self.where}: field 'price' must be two or three amounts in US dollars, "
+                f"not {found!r}"
             ) from None
 
 
@@ -165,6 +197,6 @@ def _replay(accounts: Accounts, row: _Row, prices: Mapping[str, Price]) -> None:
         accounts.reserve(Reservation(number, role, row.usage(), attempts, batched))
     elif "done" in row.fields and row.count("done") in accounts.open:
         unanswered = row.count("unanswered") if "unanswered" in row.fields else 0
-        accounts.settle(row.count("done"), row.usage(), unanswered)
+        accounts.settle(row.count("done"), row.usage(), unanswered, row.billed_usd())
     else:
         raise DataError(f"{row.where}: no line of a ledger, or one that answers no line 'sent'")

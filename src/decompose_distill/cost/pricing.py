@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from decompose_distill.backend import identity
+from decompose_distill.backend import info_of
 from decompose_distill.cost.price_table import PROVIDERS
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.types import Usage
 
 MILLION = 1_000_000
+AMOUNTS = (
+    *("input_per_million", "output_per_million", "batch_discount", "cached_input_per_million"),
+)
+"""Fields of a price, the first two of which every price has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a model costs, in US dollars per million tokens.
-
-    Tokens that a provider bills at less, as it found them in its cache, are counted in full.
 
     Raises:
         ConfigError: A number is no `Decimal`, is negative, or the discount is above 1.
@@ -41,10 +43,14 @@ class Price:
     output_per_million: Decimal
     batch_discount: Decimal = Decimal(0)
     """Share that the provider's batch interface takes off."""
+    cached_input_per_million: Decimal | None = None
+    """Of input that the provider finds in its cache; in full where it is not known."""
 
     def __post_init__(self) -> None:
-        for name in ("input_per_million", "output_per_million", "batch_discount"):
+        for name in AMOUNTS:
             number = getattr(self, name)
+            if number is None and name == "cached_input_per_million":
+                continue
             if not isinstance(number, Decimal):
                 kind = type(number).__name__
                 raise ConfigError(f"{name} must be a Decimal such as Decimal('0.40'), not {kind}")
@@ -56,13 +62,25 @@ class Price:
     @property
     def batched(self) -> "Price":
         """The price in the provider's batch interface."""
-        rest = 1 - self.batch_discount
-        return Price(self.input_per_million * rest, self.output_per_million * rest)
+        rest, cached = 1 - self.batch_discount, self.cached_input_per_million
+        return Price(
+            self.input_per_million * rest,
+            self.output_per_million * rest,
+            cached_input_per_million=None if cached is None else cached * rest,
+        )
+
+    @property
+    def cached(self) -> Decimal:
+        """Of input out of the cache, known or not, per million tokens."""
+        known = self.cached_input_per_million
+        return self.input_per_million if known is None else known
 
     def usd(self, usage: Usage) -> Decimal:
-        """Price of some tokens."""
-        read, written = usage.input_tokens, usage.output_tokens
-        return (self.input_per_million * read + self.output_per_million * written) / MILLION
+        """Price of some tokens: input × its price + cached × theirs + output × its price."""
+        cached = min(usage.cached_tokens, usage.input_tokens)
+        read, written = usage.input_tokens - cached, usage.output_tokens
+        spent = self.input_per_million * read + self.output_per_million * written
+        return (spent + self.cached * cached) / MILLION
 
 
 FREE = Price(Decimal(0), Decimal(0))
@@ -84,23 +102,30 @@ def add_usd(parts: Iterable[Decimal | None]) -> Decimal | None:
     return total
 
 
-def show_usd(usd: Decimal | None) -> str:
-    """An amount for people: cents from a dollar on, hundredths of a cent below.
+def format_usd(amount: Decimal | float | None, *, unknown: str = "unknown") -> str:
+    """An amount for people: cents from a dollar on, three significant digits below.
 
     Example:
-        >>> show_usd(Decimal("12.3456")), show_usd(Decimal("0.00321")), show_usd(None)
-        ('$12.35', '$0.0032', 'an unknown amount')
+        >>> [format_usd(Decimal(usd)) for usd in ("1234.5", "0.5", "0.9962", "0.00321", "0")]
+        ['$1,234.50', '$0.50', '$0.996', '$0.00321', '$0']
+        >>> format_usd(None), format_usd(-0.5)
+        ('unknown', '−$0.50')
     """
-    if usd is None:
-        return "an unknown amount"
-    return f"${usd:.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}"
+    if amount is None:
+        return unknown
+    value = Decimal(str(amount))
+    if not value:
+        return "$0"
+    decimals = 2 if abs(value) >= 1 else 2 - value.adjusted()
+    whole, _, fraction = f"{abs(value):,.{decimals}f}".partition(".")
+    return f"{'−' if value < 0 else ''}${whole}.{fraction.rstrip('0').ljust(2, '0')}"
 
 
 def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Price | None:
     """Price of a backend's tokens, or `None` where it is unknown.
 
-    The first that is there: the price given for its `model` or identity; its own attribute
-    `price`, which local models have, at 0; the list price of that model at that provider. A
+    The first that is there: the price given for its `model` or identity; the `price` of its
+    `info`, which local models have, at 0; the list price of that model at that provider. A
     server of your own has no list price, whatever the name of its model. Several endpoints cost
     what the dearest of them does.
 
@@ -112,19 +137,33 @@ def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Pric
         >>> price_of(server, {"my-model": FREE}) == FREE
         True
     """
-    for name in (price_name(backend), identity(backend)):
+    check_prices(prices or {})
+    info = info_of(backend)
+    for name in (info.model, info.identity):
         if prices and name in prices:
             return prices[name]
-    own = getattr(backend, "price", None)
-    if isinstance(own, Price):
-        return own
-    urls, model = getattr(backend, "base_url", None), getattr(backend, "model", None)
-    if not isinstance(urls, str) or not isinstance(model, str):
-        return None
-    return _dearest([list_price(url, model) for url in urls.split()])
+    if info.price is not None:
+        return info.price
+    return dearest([list_price(url, info.model) for url in info.base_url.split()])
 
 
-def _dearest(found: Sequence[Price | None]) -> Price | None:
+def check_prices(prices: object) -> None:
+    """Refuse prices that are none.
+
+    Raises:
+        ConfigError: They are no mapping of names to `Price`; the message names what is not.
+    """
+    if not isinstance(prices, Mapping):
+        raise ConfigError(f"prices must be a mapping of models to Price, not {prices!r}")
+    for name, price in prices.items():
+        if not isinstance(price, Price):
+            raise ConfigError(
+                f"prices[{name!r}] must be a Price, as Price(Decimal('0.40'), Decimal('1.60')), "
+                f"not {price!r}"
+            )
+
+
+def dearest(found: Sequence[Price | None]) -> Price | None:
     """What several endpoints cost at most; `None` where one is unknown."""
     prices = [price for price in found if price is not None]
     if not prices or len(prices) < len(found):
@@ -133,13 +172,18 @@ def _dearest(found: Sequence[Price | None]) -> Price | None:
         max(price.input_per_million for price in prices),
         max(price.output_per_million for price in prices),
         min(price.batch_discount for price in prices),
+        max(price.cached for price in prices) if any(map(_tells_cached, prices)) else None,
     )
+
+
+def _tells_cached(price: Price) -> bool:
+    return price.cached_input_per_million is not None
 
 
 def price_name(backend: object) -> str:
     """The name under which a price for a backend is given: its model, else its identity."""
-    model = getattr(backend, "model", None)
-    return model if isinstance(model, str) else identity(backend)
+    info = info_of(backend)
+    return info.model or info.identity
 
 
 def list_price(base_url: str, model: str) -> Price | None:
@@ -149,8 +193,7 @@ def list_price(base_url: str, model: str) -> Price | None:
 
     Example:
         >>> list_price("https://api.openai.com/v1", "gpt-4.1-mini-2025-04-14")
-        Price(input_per_million=Decimal('0.40'), output_per_million=Decimal('1.60'), \
-batch_discount=Decimal('0.5'))
+        Price(input_per_million=Decimal('0.40'), output_per_million=Decimal('1.60'), ...)
     """
     provider = PROVIDERS.get(urlsplit(base_url).hostname or "")
     if provider is None:
@@ -168,7 +211,7 @@ def read_prices(path: str | Path) -> dict[str, Price]:
 
     It holds an object with a model's name for each price, and numbers or strings in it:
     `{"my-model": {"input_per_million": 0.4, "output_per_million": 1.6}}`, where
-    `batch_discount` may stand beside them.
+    `batch_discount` and `cached_input_per_million` may stand beside them.
 
     Raises:
         DataError: The file is missing or malformed; the message names file, model and field.
@@ -186,6 +229,8 @@ def read_prices(path: str | Path) -> dict[str, Price]:
         raise DataError(f"{path}: no such file of prices")
     try:
         found = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_int=Decimal)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON: {error}") from None
     if not isinstance(found, dict):
@@ -194,9 +239,8 @@ def read_prices(path: str | Path) -> dict[str, Price]:
 
 
 def _read_price(row: Any, where: str) -> Price:
-    names = ("input_per_million", "output_per_million", "batch_discount")
-    if not isinstance(row, dict) or not {*names[:2]} <= {*row} <= {*names}:
-        fields = "input_per_million, output_per_million and, if you like, batch_discount"
+    if not isinstance(row, dict) or not {*AMOUNTS[:2]} <= {*row} <= {*AMOUNTS}:
+        fields = f"{AMOUNTS[0]}, {AMOUNTS[1]} and, if you like, {AMOUNTS[2]} and {AMOUNTS[3]}"
         raise DataError(f"{where}: expected an object with {fields}")
     numbers = {name: _read_number(row[name], f"{where}: field {name!r}") for name in row}
     try:

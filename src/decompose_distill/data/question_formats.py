@@ -1,12 +1,52 @@
-"""The published layouts of datasets, known by the fields of a row."""
+"""The published layouts of question files, known by the fields of a row.
 
+A `Layout` brings a row to our names: `question`, `answer`, `aliases`, `context`, `id` and
+`options`. What all layouts share is read after it: passages, options and the key to them.
+`LAYOUTS` holds them in the order in which they are tried; the last takes our own names.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from decompose_distill.data import passage_layouts, task_layouts
+from decompose_distill.data.choices import chosen, columns_of_choices, read_choices, with_choices
+from decompose_distill.data.gold_answers import Row, of_kind
+from decompose_distill.data.passage_layouts import passages
 from decompose_distill.errors import DataError
-from decompose_distill.storage.jsonl import typed
 
-Row = dict[str, Any]
-_OTHERWISE = 'of a file of your own, name the fields: fields={"question": ..., "answer": ...}'
+_OTHERWISE = (
+    'of a file of your own, name the fields: fields={"question": ..., "answer": ...}, '
+    "or on the command line --fields question=...,answer=..."
+)
+_SPELLINGS = {
+    "question": ("question", "Question", "question_stem"),
+    "answer": ("answer", "Answer"),
+    "aliases": ("aliases", "A2"),
+    "context": ("context", "passage", "article"),
+    "id": ("id",),
+    "options": ("options", "choices"),
+}
+"""Our names, and how published files spell them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a family of data sets writes a question."""
+
+    name: str
+    fits: Callable[[Row], bool]
+    read: Callable[[Row], Row]
+
+
+def layout_of(row: Row) -> Layout | None:
+    """The first layout that fits a row.
+
+    Example:
+        >>> layout_of({"Body": "Ada has 3 eggs.", "Question": "How many?", "Answer": 3.0}).name
+        'SVAMP'
+    """
+    return next((layout for layout in LAYOUTS if layout.fits(row)), None)
 
 
 def normalize_row(row: Row, where: str) -> Row:
@@ -16,100 +56,128 @@ def normalize_row(row: Row, where: str) -> Row:
         DataError: No known layout fits, or a field of it is malformed.
 
     Example:
-        >>> row = {"question": "How many?", "answer": "9 * 2 = 18\\n#### 18"}
-        >>> normalize_row(row, "questions.jsonl:1")["answer"]
-        '18'
+        >>> row = {"question": "Which is 3 times 4?", "options": ["A)12", "B)15"], "correct": "A"}
+        >>> normalize_row(row, "questions.jsonl:1")
+        {'question': 'Which is 3 times 4?\\nOptions:\\nA) 12\\nB) 15', 'answer': ['A', '12']}
     """
-    try:
-        if "passage" in row and "question" in row:
-            typed(row, "answer", dict, where)
-            return _drop(row)
-        if "ref_text" in row:
-            return _drop_dump(row)
-        if "Question" in row and "Answer" in row:
-            return _with_aliases({"question": row["Question"]}, [row["Answer"], *row.get("A2", [])])
-        if "paragraphs" in row:
-            _each_typed(row, "paragraphs", where)
-            return _musique(row)
-    except KeyError as error:
-        raise DataError(f"{where}: missing field {error}; {_OTHERWISE}") from None
-    except DataError as error:
-        raise DataError(f"{error}; {_OTHERWISE}") from None
-    except (TypeError, AttributeError, IndexError, ValueError) as error:
-        raise DataError(f"{where}: {error}; {_OTHERWISE}") from None
-    if "question" not in row:
+    if _is_trace(row):
         raise DataError(
-            f"{where}: missing field 'question', and no known layout has {', '.join(row)}; "
-            f"{_OTHERWISE}"
+            f"{where}: this is a trace: read_traces reads it, or audit, distill and export"
         )
-    if "qid" in row and isinstance(row.get("answer"), bool):
-        return {"question": row["question"], "answer": row["answer"], "id": row["qid"]}
-    return {**row, "answer": final_answer(row.get("answer"))}
+    layout = layout_of(row)
+    if layout is None:
+        fields = ", ".join(map(str, row)) or "(none)"
+        raise DataError(
+            f"{where}: missing field 'question', and no known layout has {fields}; {_advice(row)}"
+        )
+    try:
+        return with_parts(layout.read(row))
+    except KeyError as error:
+        fault = f"missing field {error} of {layout.name}"
+    except DataError as error:
+        fault = str(error)
+    except (TypeError, AttributeError, IndexError, ValueError) as error:
+        fault = f"a field of {layout.name} is malformed ({error})"
+    raise DataError(f"{where}: {fault}; {_OTHERWISE}")
 
 
-def final_answer(answer: Any) -> Any:
-    """Of an answer as GSM8K writes it, what follows the working; any other as it is."""
-    if isinstance(answer, str) and "\n#### " in f"\n{answer}":
-        return answer.rpartition("#### ")[2].strip()
-    return answer
+def with_parts(row: Row, fields: Mapping[str, str] | None = None) -> Row:
+    """Of a row with our names, the passages as one text, and the options below the question.
+
+    Args:
+        row: With our names.
+        fields: Our name → the file's, for errors.
+
+    Raises:
+        DataError: Passages, options or the key to them are malformed; names the field.
+
+    Example:
+        >>> with_parts({"question": "Who?", "context": [["Ada", ["Ada wrote it."]]]})
+        {'question': 'Who?', 'context': 'Ada: Ada wrote it.'}
+    """
+    plain = {name: value for name, value in row.items() if name not in ("options", "key")}
+    theirs = {name: name for name in row} | dict(fields or {})
+    if "context" in row:
+        plain["context"] = passages(row["context"], theirs["context"])
+    choices = read_choices(row.get("options"), theirs.get("options", "options"))
+    if not choices or not isinstance(row.get("question"), str):
+        return plain
+    field, key = row.get("key", (theirs.get("answer", "answer"), row.get("answer")))
+    golds = chosen(key, choices, field, is_label="key" in row)
+    return plain | {"question": with_choices(row["question"], choices), "answer": golds}
 
 
-def _each_typed(row: Row, name: str, where: str) -> None:
-    for each in typed(row, name, list, where):
-        if not isinstance(each, dict):
-            raise DataError(f"{where}: field {name!r} must hold objects, not {type(each).__name__}")
+def _is_trace(row: Row) -> bool:
+    return {"schema", "key", "sample"} <= set(row)
 
 
-def _drop(row: Row) -> Row:
-    answers = [row["answer"], *_each(row.get("validated_answers") or [])]
-    texts = [_drop_answer(answer) for answer in answers]
-    question = {"question": row["question"], "context": row["passage"]}
-    return _with_aliases(question | {"id": row["query_id"]}, texts)
+def _advice(row: Row) -> str:
+    if {"messages", "conversations", "instruction", "completion"} & set(row):
+        return "this is training data: import_traces reads it"
+    return _OTHERWISE
 
 
-def _each(validated: Any) -> list[Row]:
-    """Validated answers; the hub keeps them as an object of lists."""
-    if isinstance(validated, list):
-        return validated
-    names = ("number", "date", "spans")
-    return [
-        dict(zip(names, each, strict=True))
-        for each in zip(*(validated[name] for name in names), strict=True)
-    ]
+def _read_own(row: Row) -> Row:
+    """Our own names and their spellings: GSM8K, SQuAD, HotpotQA, TriviaQA, AQuA, MMLU, BoolQ.
+
+    Example:
+        >>> _read_own({"question": "Who?", "answers": {"text": ["Ada", "A."], "answer_start": []}})
+        {'question': 'Who?', 'answer': ['Ada', 'A.']}
+        >>> _read_own({"Question": "Is 9 odd?", "A": "yes", "B": "no", "Answer": "A"})["options"]
+        {'A': 'yes', 'B': 'no'}
+    """
+    plain: Row = {}
+    for ours, names in _SPELLINGS.items():
+        if name := next((name for name in names if row.get(name) is not None), None):
+            plain[ours] = row[name]
+    if isinstance(plain.get("context"), list | dict) and "_id" in row:
+        plain.setdefault("id", row["_id"])  # HotpotQA
+    answers = row.get("answers")
+    if options := plain.get("options") or columns_of_choices(row):
+        return task_layouts.with_key(plain | {"options": options}, row)
+    if isinstance(answers, list) and type(row.get("label")) is int:  # ReClor
+        return task_layouts.with_key(plain | {"options": answers}, row)
+    return plain | {"answer": [] if row.get("is_impossible") else _accepted(plain, answers)}
 
 
-def _drop_answer(answer: Row) -> str:
-    """Number, else spans on lines of their own, else the date as day, month, year."""
-    if str(answer["number"]).strip():
-        return str(answer["number"])
-    if answer["spans"]:
-        return "\n".join(" ".join(span.split()) for span in answer["spans"])
-    date = answer["date"]
-    return " ".join(date[part] for part in ("day", "month", "year") if date.get(part))
+def _accepted(plain: Row, answers: Any) -> list[Any]:
+    """What counts as right: `answer`, with its aliases as TriviaQA has it, and all of `answers`."""
+    answer = plain.get("answer")
+    if isinstance(answer, dict):
+        answer = {str(name).lower(): value for name, value in answer.items()}
+        if "value" not in answer:
+            raise DataError("field 'answer' must hold text or numbers, not dict")
+        answer = [answer["value"], *of_kind(answer.get("aliases") or [], list, "aliases")]
+    if isinstance(answers, dict) and isinstance(answers.get("text"), list):  # SQuAD on the hub
+        answers = answers["text"]
+    answers = of_kind(answers or [], list, "answers")
+    texts = [each["text"] if isinstance(each, dict) else each for each in answers]
+    known = answer if isinstance(answer, list) else [answer]
+    return [gold for gold in (*known, *texts) if gold is not None]
 
 
-def _drop_dump(row: Row) -> Row:
-    passage, _, rest = row["context"].removeprefix("Passage: ").rpartition("\nQuestion: ")
-    question = {"question": rest.removesuffix("\nAnswer:").strip(), "context": passage}
-    if "id" in row:
-        question["id"] = row["id"]
-    return _with_aliases(question, row["ref_text"].split("|"))
+def _has(*names: str) -> Callable[[Row], bool]:
+    return lambda row: all(name in row for name in names)
 
 
-def _musique(row: Row) -> Row:
-    passages = [f"{each['title']}: {each['paragraph_text']}" for each in row["paragraphs"]]
-    question = {"question": row["question"], "context": "\n\n".join(passages)}
-    if not row.get("answerable", True):
-        # No gold, as the paragraphs do not hold the answer; its answerable twin has its id.
-        return question
-    question["id"] = row["id"]
-    if "answer" not in row:
-        return question  # the test files are published without
-    return _with_aliases(question, [row["answer"], *row.get("answer_aliases", [])])
+def _is_strategy(row: Row) -> bool:
+    return {"question", "qid"} <= set(row) and isinstance(row.get("answer"), bool)
 
 
-def _with_aliases(question: Row, answers: list[Any]) -> Row:
-    accepted = [text for text in answers if str(text).strip()]
-    if not accepted:
-        return question
-    return question | {"answer": accepted[0], "aliases": accepted[1:]}
+LAYOUTS = (
+    Layout("DROP", passage_layouts.is_drop, passage_layouts.read_drop),
+    Layout("DROP in one text", _has("ref_text"), passage_layouts.read_drop_dump),
+    Layout("MuSiQue", _has("question", "paragraphs"), passage_layouts.read_musique),
+    Layout("SVAMP", task_layouts.is_word_problem, task_layouts.read_word_problem),
+    Layout("MAWPS", _has("sQuestion", "lSolutions"), task_layouts.read_mawps),
+    Layout("BIG-bench", _has("input", "target"), task_layouts.read_big_bench),
+    Layout("BIG-bench", _has("input", "target_scores"), task_layouts.read_big_bench),
+    Layout("BIG-bench", _has("inputs", "targets"), task_layouts.read_big_bench_hub),
+    Layout("MATH", task_layouts.is_mathematics, task_layouts.read_mathematics),
+    Layout("GPQA", task_layouts.has_correct_answer, task_layouts.read_correct_answer),
+    Layout("TruthfulQA", _has("question", "mc1_targets"), task_layouts.read_truthful),
+    Layout("ARC", task_layouts.has_stem, task_layouts.read_stem),
+    Layout("StrategyQA", _is_strategy, task_layouts.read_strategy),
+    Layout("own names", lambda row: any(map(row.__contains__, _SPELLINGS["question"])), _read_own),
+)
+"""In the order in which they are tried."""

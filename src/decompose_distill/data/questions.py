@@ -1,14 +1,16 @@
 """Questions from the hub or from files, in their published layouts or with fields named."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.data.question_formats import final_answer, normalize_row
-from decompose_distill.data.readers import read_rows
+from decompose_distill.data.gold_answers import answer_text
+from decompose_distill.data.question_formats import layout_of, normalize_row, with_parts
+from decompose_distill.data.readers import read_rows, unwrapped
 from decompose_distill.errors import ConfigError, DataError, MissingExtraError
-from decompose_distill.storage.jsonl import typed
 from decompose_distill.types import Question
 
 HUB = {
@@ -19,7 +21,10 @@ HUB = {
     "musique": ("dgslibisey/MuSiQue", None, "validation"),
 }
 """By name: repository, configuration, and the split that figures are quoted on."""
-KNOWN = ("question", "answer", "context", "aliases", "id")
+KNOWN = ("question", "answer", "context", "aliases", "options", "id")
+"""Our names of the fields of a question."""
+_UNREADABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL, and halves of surrogate pairs: what no tokenizer and no server takes."""
 
 
 def load_questions(
@@ -27,11 +32,13 @@ def load_questions(
 ) -> tuple[Question, ...]:
     """Read questions from a file, or a dataset from the hub by its name.
 
-    Files are JSON lines, JSON, CSV or `.tsv`, also with `.gz`. The layouts that GSM8K, DROP,
-    Bamboogle, StrategyQA and MuSiQue were published in are known by their content; otherwise
-    fields are `question` (required), `answer`, `context`, `aliases`, `id`, and others are ignored.
+    Files are JSON lines, JSON, CSV or `.tsv`, also with `.gz`. Published layouts are known by
+    their content: GSM8K, MATH, SVAMP, DROP, SQuAD, HotpotQA, MuSiQue, BIG-bench, multiple choice
+    and others (the reference of file formats has them all). Otherwise fields are `question`
+    (required), `answer`, `context`, `aliases`, `options`, `id`, and others are ignored.
     Answers may be numbers, or yes and no as JSON's `true` and `false`; a list of them are all
-    accepted.
+    accepted. Options of multiple choice are shown below the question; label and text of the
+    right one are accepted.
 
     Args:
         source: A path, or `gsm8k`, `drop`, `bamboogle`, `strategyqa`, `musique`.
@@ -51,58 +58,106 @@ def load_questions(
         >>> load_questions(path)[0].answer
         '42'
     """
+    if unknown := set(fields or ()) - set(KNOWN):
+        raise ConfigError(f"fields: unknown name {min(unknown)!r}; known: {', '.join(KNOWN)}")
     name, path = str(source), Path(source)
     if name in HUB and not path.is_file():  # a folder may be called so, too
-        return _decode(_hub_rows(name, split), fields, name)
+        return _decode(_hub_rows(name, split), fields or {}, name)
     if split is not None:
         raise ConfigError(f"split is of datasets from the hub ({', '.join(HUB)}), not of {name}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name a file of questions in it")
     if not path.is_file():
         raise DataError(f"{path}: no such file of questions, nor one of {', '.join(HUB)}")
-    return _decode(read_rows(path), fields, name)
+    return _decode(read_rows(path), fields or {}, name)
+
+
+def unique_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
+    """Each question once: of one id the last, with whatever gold it has.
+
+    Raises:
+        DataError: Two questions of one id differ in text or context, as those of two files do
+            that both count from 1.
+
+    Example:
+        >>> len(unique_questions([Question("Why?"), Question("Why?"), Question("Who?")]))
+        2
+    """
+    unique: dict[str, Question] = {}
+    for question in questions:
+        first = unique.setdefault(question.id, question)
+        if not same_question(first, question):
+            raise DataError(
+                f"two different questions have the id {question.id!r}, {first.text[:80]!r} and "
+                f"{question.text[:80]!r}: give each one of its own, or none"
+            )
+        unique[question.id] = question
+    return tuple(unique.values())
+
+
+def same_question(question: Question, other: Question) -> bool:
+    """Whether a model is asked the same; the id and the gold answers do not tell.
+
+    Example:
+        >>> same_question(Question("Why?", id="1"), Question("Why?", answer="so", id="2"))
+        True
+    """
+    return (question.text, question.context) == (other.text, other.context)
 
 
 def _decode(
-    rows: Iterable[tuple[str, Any]], fields: Mapping[str, str] | None, name: str
+    rows: Iterable[tuple[str, Any]], fields: Mapping[str, str], name: str
 ) -> tuple[Question, ...]:
     questions: list[Question] = []
     first: dict[str, tuple[Question, str]] = {}
-    for where, row in rows:
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
-        plain = _renamed(row, fields, where) if fields else normalize_row(row, where)
-        question = _question(plain, fields or {}, where)
-        other, there = first.setdefault(question.id, (question, where))
-        if (question.text, question.context) != (other.text, other.context):
-            raise DataError(f"{where}: field 'id': {question.id!r} is another question at {there}")
-        questions.append(question)
+    for outer, wrapper in rows:
+        for where, row in unwrapped(outer, wrapper, partial(_is_question, fields=fields)):
+            question = _question(row, fields, where)
+            other, there = first.setdefault(question.id, (question, where))
+            if not same_question(question, other):
+                raise DataError(
+                    f"{where}: field 'id': {question.id!r} is another question at {there}"
+                )
+            questions.append(question)
     if not questions:
         raise DataError(f"{name}: holds no question")
     return tuple(questions)
 
 
-def _renamed(row: dict[str, Any], fields: Mapping[str, str], where: str) -> dict[str, Any]:
-    for ours in fields:
-        if ours not in KNOWN:
-            raise ConfigError(f"fields: unknown name {ours!r}; known: {', '.join(KNOWN)}")
+def _is_question(row: dict[str, Any], fields: Mapping[str, str]) -> bool:
+    return fields["question"] in row if "question" in fields else layout_of(row) is not None
+
+
+def _question(row: Any, fields: Mapping[str, str], where: str) -> Question:
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    if not fields:
+        return _built(normalize_row(row, where), {}, where)
+    try:
+        plain = with_parts(_renamed(row, fields), fields)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+    return _built(plain, fields, where)
+
+
+def _renamed(row: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     for theirs in fields.values():
         if theirs not in row:
-            raise DataError(f"{where}: missing field {theirs!r}; it has {', '.join(row)}")
+            raise DataError(f"missing field {theirs!r}; it has {', '.join(map(str, row))}")
     plain = {ours: row[ours] for ours in KNOWN if ours in row}
     plain |= {ours: row[theirs] for ours, theirs in fields.items()}
     if "question" not in plain:
-        raise DataError(f"{where}: missing field 'question'")
+        raise DataError("missing field 'question'")
     return plain
 
 
-def _question(plain: Mapping[str, Any], fields: Mapping[str, str], where: str) -> Question:
+def _built(plain: Mapping[str, Any], fields: Mapping[str, str], where: str) -> Question:
     """A question of named values; `fields` tells what the file calls them."""
     theirs = {ours: fields.get(ours, ours) for ours in KNOWN}
-    if isinstance(name := plain.get("id"), int):
-        plain = {**plain, "id": str(name)}
+    if type(plain.get("id")) is int:
+        plain = {**plain, "id": str(plain["id"])}
     text, context, name = (
-        None
-        if plain.get(ours) is None
-        else typed({theirs[ours]: plain[ours]}, theirs[ours], str, where)
+        None if plain.get(ours) is None else _text(plain[ours], f"{where}: field {theirs[ours]!r}")
         for ours in ("question", "context", "id")
     )
     if text is None or not text.strip():
@@ -112,16 +167,25 @@ def _question(plain: Mapping[str, Any], fields: Mapping[str, str], where: str) -
     return Question(text, answer, context or None, tuple(aliases), name or "")
 
 
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{field} must be str, not {type(value).__name__}")
+    if match := _UNREADABLE.search(value):
+        raise DataError(f"{field} holds {match[0]!a} at character {match.start() + 1}")
+    return value
+
+
 def _answers(value: Any, field: str, where: str) -> Iterator[str]:
     """One accepted answer or a list of them; none where it is blank."""
-    for each in value if isinstance(value, list) else [value]:
-        if not isinstance(each, str | int | float | None):
-            kind = type(each).__name__
-            raise DataError(f"{where}: field {field!r} must hold text or numbers, not {kind}")
-        if isinstance(each, bool):
-            yield "yes" if each else "no"
-        elif each is not None and str(each).strip():
-            yield str(final_answer(each))
+    for answer in value if isinstance(value, list) else [value]:
+        if answer is None:
+            continue
+        try:
+            text = answer_text(answer, field)
+        except DataError as error:
+            raise DataError(f"{where}: {error}") from None
+        if text.strip():
+            yield _text(text, f"{where}: field {field!r}")
 
 
 def _hub_rows(name: str, split: str | None) -> Iterable[tuple[str, Any]]:

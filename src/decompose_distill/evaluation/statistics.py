@@ -1,8 +1,8 @@
 """Intervals and paired tests, each with its source."""
 
 import math
-from collections.abc import Sequence
-from statistics import NormalDist, stdev
+from collections.abc import Collection, Sequence
+from statistics import NormalDist, fmean, stdev
 
 import numpy as np
 
@@ -11,12 +11,16 @@ Interval = tuple[float, float]
 Z95 = NormalDist().inv_cdf(0.975)
 Z80 = NormalDist().inv_cdf(0.8)
 LEVEL = 0.05
-RESAMPLES = 10_000
 SIGN_DRAWS = 100_000
-"""So many that a large difference is below p = 0.001 also among a hundred others."""
+"""Enough for a large difference to be below p = 0.001 also among a hundred others."""
 
 
-def wilson(right: float, n: int) -> Interval:
+def mean_of(values: Collection[float]) -> float:
+    """Mean; NaN of no value."""
+    return fmean(values) if values else math.nan
+
+
+def wilson(right: float, n: float) -> Interval:
     """95 % interval of a share (Wilson, JASA 22, 1927); sound also near 0 and 1.
 
     Example:
@@ -29,56 +33,54 @@ def wilson(right: float, n: int) -> Interval:
     center = (share + spread / 2) / (1 + spread)
     half = Z95 / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / (4 * n))
     # Exact at the ends, where rounding would leave the share just outside.
-    return (center - half if right else 0.0, center + half if right < n else 1.0)
+    return (max(0.0, center - half) if right else 0.0, center + half if right < n else 1.0)
 
 
-def bootstrap_mean(values: Sequence[float]) -> Interval:
-    """95 % percentile bootstrap interval of a mean (Efron, Ann. Stat. 7, 1979), fixed seed.
+def mean_interval(values: Sequence[float]) -> Interval:
+    """95 % interval of a mean of values from 0 to 1; for right and wrong it is Wilson's.
+
+    Partial scores, and means over training seeds, vary by less than right and wrong would with
+    their mean, so that n of them tell as much as n / ratio right or wrong answers: Wilson's
+    interval of that effective number (Kish, Survey Sampling, 1965; with Wilson, Dean and Pagano,
+    J. Surv. Stat. Methodol. 3, 2015). The ratio of the two variances is taken with z² more
+    answers, half right and half wrong, as Wilson's center holds them: few values, or values all
+    alike, cannot show that there is little variance. `benchmarks/intervals.py` shows how often
+    the interval holds the mean.
 
     Example:
-        >>> bootstrap_mean([0.5, 0.5])
-        (0.5, 0.5)
+        >>> [round(bound, 3) for bound in mean_interval([1.0] * 40)]
+        [0.912, 1.0]
+        >>> [round(bound, 3) for bound in mean_interval([1.0] * 39 + [2 / 3])]  # three seeds
+        [0.912, 0.999]
     """
-    if not values:
+    n = len(values)
+    if n == 0:
         return (0.0, 1.0)
-    random, array = np.random.default_rng(0), np.asarray(values, dtype=float)
-    means = [random.choice(array, len(array)).mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return (float(low), float(high))
+    mean, added = fmean(values), Z95**2 / 4  # of z² answers, each ½ from ½
+    squares = sum((value - mean) ** 2 for value in values)
+    ratio = (squares + added) / (n * mean * (1 - mean) + added)
+    return wilson(mean * n / ratio, n / ratio)
 
 
-def interval_of(values: Sequence[float]) -> Interval:
-    """95 % interval of a mean score: Wilson for right and wrong, bootstrap for partial scores.
+def difference_interval(differences: Sequence[float]) -> Interval:
+    """95 % interval of a mean paired difference; sound also if few pairs differ.
 
-    Wilson too where all values are alike: drawn again they vary by nothing, and no values from
-    0 to 1 with this mean vary by more than right and wrong do.
-
-    Example:
-        >>> interval_of([0.0] * 100)[0], round(interval_of([0.0] * 100)[1], 3)
-        (0.0, 0.037)
-    """
-    if all(value in (0, 1) for value in values) or len(set(values)) == 1:
-        return wilson(sum(values), len(values))
-    return bootstrap_mean(values)
-
-
-def paired_shares(only_first: float, only_second: float, n: int) -> Interval:
-    """95 % interval of a difference of two shares, in pairs; sound also where few pairs differ.
-
-    The adjusted Wald interval of Bonett and Price (J. Educ. Behav. Stat. 37, 2012).
+    The adjusted Wald interval of Bonett and Price (J. Educ. Behav. Stat. 37, 2012), which counts
+    one more pair that only the first got right and one that only the second did; for partial
+    scores and means over seeds, with the variance of the differences so completed.
 
     Args:
-        only_first: Questions that only the first system got right.
-        only_second: Questions that only the second got right.
-        n: All questions.
+        differences: One per question, first minus second, from -1 to 1.
 
     Example:
-        >>> [round(bound, 3) for bound in paired_shares(18, 6, 100)]
+        >>> pairs = [1.0] * 18 + [-1.0] * 6 + [0.0] * 76
+        >>> [round(bound, 3) for bound in difference_interval(pairs)]
         [0.022, 0.213]
     """
-    first, second = (only_first + 1) / (n + 2), (only_second + 1) / (n + 2)
-    center = first - second
-    half = Z95 * math.sqrt((first + second - center**2) / (n + 2))
+    n = len(differences) + 2
+    center = sum(differences) / n
+    variance = (sum(value * value for value in differences) + 2) / n - center**2
+    half = Z95 * math.sqrt(variance / n)
     return (max(-1.0, center - half), min(1.0, center + half))
 
 
@@ -101,15 +103,15 @@ def mcnemar(only_first: int, only_second: int) -> float:
 def sign_flip(differences: Sequence[float]) -> float:
     """Two-sided p-value of a mean paired difference being 0, by drawing signs; fixed seed.
 
-    Fisher's randomization test (The Design of Experiments, 1935, section 21). Where all
+    Fisher's randomization test (The Design of Experiments, 1935, section 21). If all
     differences have one size it is McNemar's; a bootstrap of the differences is far too sure
-    where few questions differ.
+    if few questions differ.
 
     Example:
         >>> sign_flip([0.5, 0.0]), round(sign_flip([0.5] * 6 + [0.0] * 9), 2)
         (1.0, 0.03)
     """
-    array = np.asarray([each for each in differences if each], dtype=float)
+    array = np.asarray([value for value in differences if value], dtype=float)
     sizes, counts = np.unique(np.abs(array).round(12), return_counts=True)
     random, sums = np.random.default_rng(0), np.zeros(SIGN_DRAWS)
     for size, count in zip(sizes, counts, strict=True):
@@ -128,11 +130,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
         >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
         [0.03, 0.06, 0.06]
     """
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
     adjusted, highest = [1.0] * len(p_values), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted
 
 
@@ -141,28 +143,28 @@ def smallest_difference(differences: Sequence[float], *, tests: int = 1) -> floa
 
     Two-sided at 5 %, with 80 % power, in the normal approximation of Connor (Biometrics 43, 1987)
     for right and wrong in pairs; for other scores the mean square of the differences stands for
-    the share of questions on which the two differ. `None` where nothing differs, as such a sample
-    does not tell, and where the questions are too few for any difference to be shown.
+    the share of questions on which the two differ. `None` if nothing differs, as such a sample
+    does not tell, and if the questions are too few for any difference to be shown.
 
     Args:
-        differences: One a question, first minus baseline.
+        differences: One per question, first minus baseline.
         tests: How many are corrected together. The level is that of Holm's first step, 5 % over
-            their number: what is found at it is found whatever the others give.
+            their number: what is shown at it is shown whatever the others give.
 
     Example:
         >>> round(smallest_difference([1.0] * 18 + [-1.0] * 6 + [0.0] * 76), 3)
         0.136
     """
-    n, share = len(differences), sum(each * each for each in differences) / len(differences)
+    n, share = len(differences), fmean(value * value for value in differences)
     level = LEVEL / tests
     if not share or 2.0 ** (1 - n) >= level:
         return None
-    found, critical = 0.0, NormalDist().inv_cdf(1 - level / 2)
+    smallest, critical = 0.0, NormalDist().inv_cdf(1 - level / 2)
     for _ in range(50):  # Connor's formula gives n for a difference; here it is solved for that
-        differ = max(share, found)  # a difference needs as many questions that differ
-        power = Z80 * math.sqrt(max(0.0, differ - found**2))
-        found = (critical * math.sqrt(differ) + power) / math.sqrt(n)
-    return min(1.0, found)
+        differ = max(share, smallest)  # a difference needs as many questions that differ
+        power = Z80 * math.sqrt(max(0.0, differ - smallest**2))
+        smallest = (critical * math.sqrt(differ) + power) / math.sqrt(n)
+    return min(1.0, smallest)
 
 
 def spread(means: Sequence[float]) -> float | None:

@@ -1,38 +1,36 @@
-"""What a matrix will ask, train and pay, said before it starts."""
+"""What an experiment will ask, train and pay, as lines for a person."""
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
-from decimal import Decimal
 from functools import cache, partial
 
 from decompose_distill.collection.planning import plan
 from decompose_distill.cost.estimates import NOTHING, Estimate
-from decompose_distill.cost.pricing import show_usd
-from decompose_distill.experiments.result_cache import TRACES
-from decompose_distill.experiments.setup import TEST, ExperimentSetup
-from decompose_distill.experiments.training_data import collections
+from decompose_distill.cost.forecast import usd_range
+from decompose_distill.cost.pricing import format_usd
+from decompose_distill.experiments.result_cache import TRACES, collections
+from decompose_distill.experiments.values import TEST, ExperimentSetup
 from decompose_distill.experiments.variants import SHUFFLED, SINGLE_CALL, TEACHER
 from decompose_distill.pipelines.pipeline import Pipeline
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import HasModes
 
-RoleForecast = tuple[str, Estimate | None]
-"""Who is asked, and the price in US dollars; `None` where it is unknown."""
+PricedRole = tuple[str, Estimate | None]
+"""Who is asked, and the price in US dollars; `None` if it is unknown."""
 
 
 def describe_plan(setup: ExperimentSetup) -> str:
     """The work from its beginning, as lines for a person; what is finished is not done again."""
-    rows = {row for row, _ in setup.places}
-    several = f", {len(setup.seeds)} seeds" if len(setup.seeds) > 1 else ""
-    lines = [f"{len(setup.places)} cells: {len(rows)} rows, {len(setup.columns)} columns{several}"]
-    if setup.learns:
-        asked = len(setup.train) * setup.samples
-        lines.append(f"collect: {asked:,} traces of {len(setup.train):,} training questions")
-    if setup.weighs:
-        lines.append(f"weigh: solves of each, and without decomposition: {setup.solves}")
+    rows, seeds = {row for row, _ in setup.places}, setup.config.seeds
+    repeated = f", {len(seeds)} seeds" if len(seeds) > 1 else ""
+    lines = [f"{len(setup.places)} cells: {len(rows)} rows, {len(setup.columns)} columns{repeated}"]
+    if setup.needs_training_traces:
+        traces = len(setup.train) * setup.config.samples
+        lines.append(f"collect: {traces:,} traces of {len(setup.train):,} training questions")
+    if setup.measures_uplift:
+        lines.append(f"weigh: solves of each, and without decomposition: {setup.config.solves}")
     if setup.variants:
         names = ", ".join(setup.variants)
-        lines.append(f"train: {names}{several}, from {setup.student.model}")
+        lines.append(f"train: {names}{repeated}, from {setup.student.model}")
     lines.append(f"measure: {_measured(setup)}")
     lines += [f"ask {name}: {count:,} requests" for name, count in requests(setup).items()]
     return "\n".join((*lines, _cost(setup)))
@@ -48,60 +46,56 @@ def _measured(setup: ExperimentSetup) -> str:
 
 def requests(setup: ExperimentSetup) -> Counter[str]:
     """Most requests to the teacher and to each solver that was given, by its name."""
-    found = Counter[str]()
-    for each in collections(setup):
-        asked = len(setup.train) * each.samples
-        found[TEACHER] += asked if each.pipeline.decomposer else 0
-        found[next(iter(setup.solvers))] += asked * each.solves
+    counts = Counter[str]()
+    for spec in collections(setup):
+        prompts = len(setup.train) * spec.samples
+        counts[TEACHER] += prompts if spec.pipeline.decomposer else 0
+        counts[setup.main_solver[0]] += prompts * spec.solves
     for split, questions in setup.splits.items():
         places = setup.places_on(split)
-        found[TEACHER] += len(questions) * any(row in (TEACHER, SHUFFLED) for row, _ in places)
+        counts[TEACHER] += len(questions) * any(row in (TEACHER, SHUFFLED) for row, _ in places)
         for place in places:
             if place[1] in setup.solvers:
-                found[place[1]] += len(questions) * len(setup.seeds_of(place))
-    return +found
+                counts[place[1]] += len(questions) * len(setup.seeds_of(place))
+    return +counts
 
 
 def _cost(setup: ExperimentSetup) -> str:
     total, unknown = NOTHING, set[str]()
-    for name, usd in _forecasts(setup):
+    for name, usd in _prices(setup):
         total += usd or NOTHING
         unknown |= {name} if usd is None else set()
-    low, expected, high = (
-        show_usd(Decimal(str(each))) for each in (total.low, total.expected, total.high)
-    )
-    told = [] if unknown and not total.high else [expected]
-    told += [f"({low}–{high})"] if low != high else []
-    told += [f"unknown for {', '.join(sorted(unknown))}, give --prices"] if unknown else []
-    return f"cost: {' '.join(told)}; spent so far: {show_usd(setup.purse.spent_usd())}"
+    parts = [] if unknown and not total.high else [usd_range(total)]
+    parts += [f"unknown for {', '.join(sorted(unknown))}, give --prices"] if unknown else []
+    return f"cost: {' '.join(parts)}; spent so far: {format_usd(setup.budget.spent_usd())}"
 
 
-def _forecasts(setup: ExperimentSetup) -> Iterator[RoleForecast]:
-    names = {"decomposer": TEACHER, "solver": next(iter(setup.solvers))}
-    for each in collections(setup):
-        counted = plan(
-            each.pipeline,
+def _prices(setup: ExperimentSetup) -> Iterator[PricedRole]:
+    names = {"decomposer": TEACHER, "solver": setup.main_solver[0]}
+    for spec in collections(setup):
+        forecast = plan(
+            spec.pipeline,
             setup.train,
-            samples=each.samples,
-            solves=each.solves,
-            prices=setup.purse.prices,
+            samples=spec.samples,
+            solves=spec.solves,
+            prices=setup.budget.prices,
         )
-        yield from ((names[role.role], role.usd) for role in counted.roles)
+        yield from ((names[role.stage], role.usd) for role in forecast.roles)
     for split in setup.splits:
-        yield from _forecasts_on(setup, split)
+        yield from _prices_on(setup, split)
 
 
-def _forecasts_on(setup: ExperimentSetup, split: str) -> Iterator[RoleForecast]:
+def _prices_on(setup: ExperimentSetup, split: str) -> Iterator[PricedRole]:
     places = setup.places_on(split)
-    foretold = cache(partial(_by_role, setup, split))
+    by_role = cache(partial(_by_role, setup, split))
     if any(row in (TEACHER, SHUFFLED) for row, _ in places):
-        found = foretold(TEACHER, next(iter(setup.solvers)))
-        yield from ((TEACHER, usd) for role, usd in found.items() if role == "decomposer")
+        prices = by_role(TEACHER, setup.main_solver[0])
+        yield from ((TEACHER, usd) for role, usd in prices.items() if role == "decomposer")
     for row, column in places:
         if column in setup.solvers:
-            found = foretold(row if row in SINGLE_CALL else TEACHER, column)
+            prices = by_role(row if row in SINGLE_CALL else TEACHER, column)
             repeats = len(setup.seeds_of((row, column)))
-            for role, usd in found.items():
+            for role, usd in prices.items():
                 if role == "solver":
                     yield column, None if usd is None else usd * repeats
 
@@ -110,12 +104,16 @@ def _by_role(
     setup: ExperimentSetup, split: str, row: str, column: str
 ) -> dict[str, Estimate | None]:
     """Prices of one cell; none for a stage without a backend, such as a calculator."""
-    solver, first = setup.solvers[column], None if row in SINGLE_CALL else setup.teacher
-    if isinstance(solver, Solver) and (mode := SINGLE_CALL.get(row)):
-        solver = replace(solver, mode=mode, prompt=None)
-    made = collections(setup)
+    solver, decomposer = setup.solvers[column], None if row in SINGLE_CALL else setup.teacher
+    if isinstance(solver, HasModes) and (mode := SINGLE_CALL.get(row)):
+        solver = solver.with_mode(mode)
+    specs = collections(setup)
     # What answers to training questions used tells of those to come.
-    known = made[0].folder(setup) / TRACES if made else None
-    asked, prices = setup.splits[split], setup.purse.prices
-    roles = plan(Pipeline(first, solver), asked, known, prices=prices).roles
-    return {role.role: role.usd for role in roles}
+    known = specs[0].folder(setup) / TRACES if specs else None
+    questions, prices = setup.splits[split], setup.budget.prices
+    roles = plan(Pipeline(decomposer, solver), questions, known, prices=prices).roles
+    totals: dict[str, Estimate | None] = {}
+    for role in roles:  # one of a user's own may ask several backends
+        total = totals.get(role.stage, NOTHING)
+        totals[role.stage] = None if total is None or role.usd is None else total + role.usd
+    return totals

@@ -1,31 +1,24 @@
 """The cells of the matrix, measured one after the other; what is finished is only read."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import cycle, islice
 
-from decompose_distill.experiments.components import (
+from decompose_distill.experiments.components import ensure_student, make_column, make_row
+from decompose_distill.experiments.result_cache import run_once
+from decompose_distill.experiments.values import (
     DecomposerSpec,
-    SolverSpec,
-    ensure_student,
-    make_column,
-    make_row,
-)
-from decompose_distill.experiments.controls import (
-    NullSolver,
-    RecordedDecomposer,
-    shuffle_decompositions,
-)
-from decompose_distill.experiments.result_cache import (
+    Experiment,
+    ExperimentSetup,
     Inputs,
     PipelineRun,
+    SeedRun,
+    SolverSpec,
     digest,
     hash_questions,
-    place,
-    run_once,
+    work_folder,
 )
-from decompose_distill.experiments.setup import ExperimentSetup
-from decompose_distill.experiments.training_data import Training
 from decompose_distill.experiments.variants import (
     SHUFFLED,
     SINGLE_CALL,
@@ -36,21 +29,10 @@ from decompose_distill.experiments.variants import (
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.solver import PROMPTS
 from decompose_distill.reporting.study import Place
-from decompose_distill.types import Trace
+from decompose_distill.types import Decomposition, Failure, Question, Solution, Trace
 
 
-@dataclass(frozen=True, slots=True)
-class SeedRun:
-    """One cell with one seed on one split, as it was measured."""
-
-    split: str
-    place: Place
-    traces: tuple[Trace, ...]
-    decompose_seconds: float | None
-    solve_seconds: float | None
-
-
-def measure(setup: ExperimentSetup, training: Training) -> Iterator[SeedRun]:
+def measure(experiment: Experiment) -> Iterator[SeedRun]:
     """Every cell, a column after the other, so that a solver is loaded once.
 
     A decomposer is run once on each split, before the first solver that needs what it says.
@@ -59,81 +41,143 @@ def measure(setup: ExperimentSetup, training: Training) -> Iterator[SeedRun]:
         BackendError: A backend refused for good; what was finished is kept.
         TrainingError: A student could not be trained.
     """
+    setup = experiment.setup
     for name in setup.columns:
         rows = [row for row, column in setup.places if column == name]
         for variant in students([name, *rows]):
-            for seed in setup.seeds:
-                ensure_student(setup, training, variant, seed)
+            for seed in setup.config.seeds:
+                ensure_student(experiment, variant, seed)
         for row in rows:
             for seed in setup.seeds_of((row, row)):
                 for split in _splits(setup, (row, name)):
-                    _decompose(setup, training, row, seed, split)
-        yield from _measure_column(setup, training, name, rows)
+                    _decompose(experiment, row, seed, split)
+        yield from _measure_column(experiment, name, rows)
 
 
-def _splits(setup: ExperimentSetup, where: Place) -> list[str]:
-    return [split for split in setup.splits if where in setup.places_on(split)]
+def _splits(setup: ExperimentSetup, place: Place) -> list[str]:
+    return [split for split in setup.splits if place in setup.places_on(split)]
 
 
-def _measure_column(
-    setup: ExperimentSetup, training: Training, name: str, rows: list[str]
-) -> Iterator[SeedRun]:
-    trained, column = students([name]), None
-    for seed in setup.seeds:
+def _measure_column(experiment: Experiment, name: str, rows: list[str]) -> Iterator[SeedRun]:
+    setup, trained, column = experiment.setup, students([name]), None
+    for seed in setup.config.seeds:
         if trained or column is None:
-            column = make_column(setup, training, name, seed)
+            column = make_column(experiment, name, seed)
         for row in rows:
             if seed in setup.seeds_of((row, name)):
                 for split in _splits(setup, (row, name)):
-                    yield _cell(setup, training, (row, name), column, seed, split)
+                    yield _cell(experiment, (row, name), column, seed, split)
 
 
 def _cell(
-    setup: ExperimentSetup,
-    training: Training,
-    where: Place,
-    column: SolverSpec,
-    seed: int,
-    split: str,
+    experiment: Experiment, place: Place, column: SolverSpec, seed: int, split: str
 ) -> SeedRun:
-    row, questions = where[0], setup.splits[split]
-    before, split_inputs = _decompose(setup, training, row, seed, split)
+    setup, row = experiment.setup, place[0]
+    questions = setup.splits[split]
+    before, row_inputs = _decompose(experiment, row, seed, split)
     inputs = {
-        "row": split_inputs,
+        "row": row_inputs,
         "solver": column.inputs,
         "questions": hash_questions(questions),
     }
 
     def load() -> Pipeline:
-        given = (
-            None if row in SINGLE_CALL else RecordedDecomposer(before.traces, digest(split_inputs))
-        )
-        return Pipeline(given, column.solver(row))
+        recorded = RecordedDecomposer(before.traces, digest(row_inputs))
+        return Pipeline(None if row in SINGLE_CALL else recorded, column.solver(row))
 
-    label = seed if students(where) else 0
-    folder = place(setup.output_dir / "cells", " ".join((*where, split, f"seed {label}")), inputs)
-    done = run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress)
-    return SeedRun(split, where, done.traces, before.seconds, done.seconds)
+    label = seed if students(place) else 0
+    name = " ".join((*place, split, f"seed {label}"))
+    folder = work_folder(setup.output_dir / "cells", name, inputs)
+    run = run_once(folder, inputs, load, questions, setup.budget, progress=setup.config.progress)
+    return SeedRun(
+        split=split,
+        place=place,
+        traces=run.traces,
+        decompose_seconds=before.seconds,
+        solve_seconds=run.seconds,
+    )
 
 
 def _decompose(
-    setup: ExperimentSetup, training: Training, row: str, seed: int, split: str
+    experiment: Experiment, row: str, seed: int, split: str
 ) -> tuple[PipelineRun, Inputs]:
     """What a row's decomposer says on a split, asked once for all solvers."""
     if row in SINGLE_CALL:
         return PipelineRun((), 0.0), {"asked": row, "prompt": PROMPTS[SINGLE_CALL[row]].to_json()}
     if row == SHUFFLED:
-        made, inputs = _decompose(setup, training, TEACHER, seed, split)
-        return PipelineRun(shuffle_decompositions(made.traces), made.seconds), {"shuffled": inputs}
+        run, inputs = _decompose(experiment, TEACHER, seed, split)
+        return PipelineRun(shuffle_decompositions(run.traces), run.seconds), {"shuffled": inputs}
     if row not in VARIANTS:
         seed = 0  # only a label, as nothing of it is trained
+    setup, part = experiment.setup, make_row(experiment, row, seed)
     questions = setup.splits[split]
-    part = make_row(setup, training, row, seed)
     inputs = {"decomposer": part.inputs, "questions": hash_questions(questions)}
-    folder = place(setup.output_dir / "decompositions", f"{row} {split} seed {seed}", inputs)
-    load = partial(_alone, part)
-    return run_once(folder, inputs, load, questions, setup.purse, progress=setup.progress), inputs
+    name = f"{row} {split} seed {seed}"
+    folder = work_folder(setup.output_dir / "decompositions", name, inputs)
+    load, progress = partial(_decomposing_only, part), setup.config.progress
+    return run_once(folder, inputs, load, questions, setup.budget, progress=progress), inputs
 
 
-def _alone(part: DecomposerSpec) -> Pipeline:
+def _decomposing_only(part: DecomposerSpec) -> Pipeline:
     return Pipeline(part.load(), NullSolver())
+
+
+class RecordedDecomposer:
+    """Decomposer that hands out recorded decompositions, in place of the one that wrote them.
+
+    Example:
+        >>> question = Question("Why?")
+        >>> trace = Trace(question, Solution(Decomposition(question, ()), ""))
+        >>> next(RecordedDecomposer([trace], "teacher").decompose([question])).declined
+        True
+    """
+
+    def __init__(self, traces: Iterable[Trace], identity: str) -> None:
+        self.identity = identity
+        self._decomposed = {trace.question.id: _decomposed(trace) for trace in traces}
+
+    def decompose(
+        self, questions: Iterable[Question], sample: int = 0
+    ) -> Iterator[Decomposition | Failure]:
+        """Look up each question."""
+        return (self._decomposed[question.id] for question in questions)
+
+
+def _decomposed(trace: Trace) -> Decomposition | Failure:
+    if trace.decomposition is not None:
+        return trace.decomposition
+    assert isinstance(trace.outcome, Failure)
+    return trace.outcome
+
+
+class NullSolver:
+    """Solver that keeps the decomposition and answers nothing."""
+
+    identity = "undecided"
+
+    def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
+        """Pass each decomposition on."""
+        return (Solution(decomposition, "") for decomposition in decompositions)
+
+
+def shuffle_decompositions(traces: Sequence[Trace]) -> tuple[Trace, ...]:
+    """Give each question the subquestions of another one, half the set away.
+
+    So far because neighbours may share a passage. A question whose own decomposition failed
+    gets another's too; those of a question that was not decomposed go to nobody.
+
+    Example:
+        >>> shuffle_decompositions([])
+        ()
+    """
+    donors = [split for trace in traces if (split := trace.decomposition) and not split.declined]
+    half = len(donors) // 2
+    moved = cycle(donors[half:] + donors[:half])
+    shuffled: list[Trace] = []
+    for trace in traces:
+        donor = next(
+            (split for split in islice(moved, 2) if split.question != trace.question), None
+        )
+        split = replace(donor or Decomposition(trace.question, ()), question=trace.question)
+        shuffled.append(Trace(trace.question, Solution(split, "")))
+    return tuple(shuffled)

@@ -3,30 +3,39 @@
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from decompose_distill import scores
-from decompose_distill.cost.budget import SharedBudget
-from decompose_distill.cost.ledger import read_budget
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
-from decompose_distill.evaluation.results import Report
+from decompose_distill.evaluation.results import score_label
+from decompose_distill.experiments.config import PaperConfig
 from decompose_distill.experiments.forecast import describe_plan
-from decompose_distill.experiments.measurement import SeedRun, measure
-from decompose_distill.experiments.setup import TEST, ExperimentSetup, answerable, check, unique
+from decompose_distill.experiments.measurement import measure
+from decompose_distill.experiments.result_cache import collect_training
+from decompose_distill.experiments.setup import make_setup
 from decompose_distill.experiments.student import Student
-from decompose_distill.experiments.study_builder import build_study, make_cell, overlaps, warn
-from decompose_distill.experiments.tables import cell_line, grid, header
-from decompose_distill.experiments.training_data import Training, collect_training
-from decompose_distill.experiments.variants import FEW_SHOT, SOLVER, choose
-from decompose_distill.pipelines.pipeline import Pipeline, Solving
+from decompose_distill.experiments.study_builder import (
+    build_study,
+    find_overlaps,
+    make_cell,
+    overlap_warning,
+)
+from decompose_distill.experiments.values import TEST, Experiment, ExperimentSetup, SeedRun
+from decompose_distill.experiments.variants import FEW_SHOT
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.pipelines.roles import Solving
+from decompose_distill.reporting.conclusion import conclude, correct_comparisons
 from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Grid, Study
 from decompose_distill.reporting.study_file import save_study
+from decompose_distill.reporting.tables import cell_line, grid_text, header
 from decompose_distill.types import Question
 
 Say = Callable[[str], None]
@@ -39,20 +48,21 @@ def paper(
     *,
     student: str | Path | Student,
     output_dir: str | Path,
+    config: PaperConfig | None = None,
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     solvers: Mapping[str, Solving] | None = None,
     transfer: Mapping[str, Iterable[Question]] | None = None,
-    seeds: Sequence[int] = (0,),
-    samples: int = 1,
-    solves: int = 1,
-    score: scores.Score = scores.exact,
+    seeds: Sequence[int] | None = None,
+    samples: int | None = None,
+    solves: int | None = None,
+    score: scores.Score | None = None,
     budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
     usd_per_hour: Decimal | float | None = None,
-    title: str = "Which part to distil",
+    title: str | None = None,
     say: Say = print,
-    progress: bool = True,
+    progress: bool | None = None,
 ) -> Study:
     """Measure which part of a task to distil: the paper's tables and the rows it left out.
 
@@ -70,22 +80,24 @@ def paper(
         test: Questions measured, with gold answers; none of them among those of `train`.
         student: What every trained and untrained row starts from.
         output_dir: A directory, created or continued.
-        rows: Decomposers to measure, of `matrix.variants.ROWS`; by default all with the main
+        config: Settings as one value, such as a file holds them; those given beside it take the
+            place of its own.
+        rows: Decomposers to measure, of `experiments.ROWS`; by default all with the main
             solver, and few with the other columns.
-        columns: Solvers to measure, of `matrix.variants.COLUMNS` and `solvers`. Rows and columns
+        columns: Solvers to measure, of `experiments.COLUMNS` and `solvers`. Rows and columns
             together give every combination of the two.
         solvers: Further solvers by the name of their column (the paper's Table 4).
         transfer: Questions of other domains by name, on which the students are measured too
             (the paper's Table 3).
         seeds: Of the trainings; each gives one more student of every kind.
-        samples: Decompositions a training question; several need a temperature above 0.
+        samples: Decompositions per training question; several need a temperature above 0.
         solves: Solutions of each, with and without a decomposition, that S_D-uplift counts.
         score: Judges the test answers, and screens the training traces of S_D-R and S_E-R.
         budget_usd: The most that teacher and solvers may cost in all, over all calls with this
             `output_dir`.
         prices: Prices by model, before those of the [table](../how-to/budget.md); of a stage of
             your own by its class, such as `package.module.Calculator`.
-        usd_per_hour: Of the machine that trains and runs the students.
+        usd_per_hour: US dollars per hour of the machine that trains and runs the students.
         title: Of the report.
         say: Takes each line of the account as it is known.
         progress: Show progress on stderr.
@@ -112,40 +124,41 @@ def paper(
         )
         ```
     """
-    if pipeline.decomposer is None:
-        raise ConfigError("pipeline needs a decomposer: it is the teacher of this matrix")
-    if {TEST, "test"} & {*(transfer or {})}:
-        raise ConfigError(
-            "transfer: give each of its sets of questions a name, and none the name 'test', which "
-            "is that of the main one; on the command line a file's name is its set's"
-        )
-    further = dict(solvers or {})
-    columns_given = {SOLVER: pipeline.solver, **further}
-    setup = ExperimentSetup(
-        pipeline.decomposer,
-        columns_given,
-        student if isinstance(student, Student) else Student(student),
-        unique(train),
-        {TEST: unique(test)} | {name: unique(asked) for name, asked in (transfer or {}).items()},
-        answerable(choose(rows, columns, tuple(further)), columns_given),
-        tuple(seeds),
-        score,
-        samples,
-        solves,
-        SharedBudget(Path(output_dir), prices, read_budget(budget_usd)),
-        usd_per_hour,
-        progress,
+    config = _override(
+        config or PaperConfig(),
+        rows=rows,
+        columns=columns,
+        seeds=seeds,
+        samples=samples,
+        solves=solves,
+        budget_usd=budget_usd,
+        usd_per_hour=usd_per_hour,
+        title=title,
+        progress=progress,
     )
-    check(setup)
-    found = overlaps(setup)
-    warned = [warn(split, overlap) for split, overlap in found.items() if overlap]
-    for warning in warned:
+    setup = make_setup(
+        config,
+        pipeline,
+        train,
+        test,
+        student=student,
+        output_dir=output_dir,
+        solvers=solvers or {},
+        transfer=transfer or {},
+        score=score or getattr(scores, config.score),
+        prices=prices,
+    )
+    overlaps = find_overlaps(setup)
+    contaminated = [
+        overlap_warning(split, overlap) for split, overlap in overlaps.items() if overlap
+    ]
+    for warning in contaminated:
         warnings.warn(warning, stacklevel=2)
-    say("\n".join((describe_plan(setup), *(f"WARNING: {warning}" for warning in warned))))
+    say("\n".join((describe_plan(setup), *(f"WARNING: {warning}" for warning in contaminated))))
     setup.output_dir.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(setup.output_dir / "lock", timeout=0):
-            return _run(setup, title, found, say)
+            return _run(setup, overlaps, say)
     except Timeout as error:
         raise ConfigError(
             f"output_dir {output_dir}: another process is at work in it; wait for it, or name "
@@ -153,39 +166,45 @@ def paper(
         ) from error
 
 
-def _run(setup: ExperimentSetup, title: str, found: Mapping[str, Overlap], say: Say) -> Study:
+def _override(config: PaperConfig, **arguments: Any) -> PaperConfig:
+    """The settings, with those that were given beside them."""
+    return replace(
+        config, **{name: value for name, value in arguments.items() if value is not None}
+    )
+
+
+def _run(setup: ExperimentSetup, overlaps: Mapping[str, Overlap], say: Say) -> Study:
     training = collect_training(setup)
     learners = (*setup.variants, *({FEW_SHOT} & {row for row, _ in setup.places}))
     missing = [name for name in learners if not training.teaches(name)]
-    setup, left_out = setup.without(missing), [_nothing_for(training, name) for name in missing]
+    left_out = [
+        f"{name}: left out, as none of {len(training.traces)} traces was kept for it"
+        for name in missing
+    ]
     for warning in left_out:
         warnings.warn(warning, stacklevel=3)
-    say("\n" + header(Report("", "", ()).rescore(setup.score).scored_by))
+    experiment = Experiment(setup.without(missing), training)
+    say("\n" + header(score_label(setup.score)))
     cells: dict[str, list[Cell]] = {split: [] for split in setup.splits}
-    for split, cell in _cells(setup, training, found):
+    for split, cell in _cells(experiment, overlaps):
         cells[split].append(cell)
         say(cell_line(cell) + (f"  ({split})" if split else ""))
-    study = build_study(setup, training, title, cells, found, left_out)
-    say(f"\n{grid(Grid(TEST, study.cells))}")
+    study = build_study(experiment, cells, overlaps, left_out)
+    say(f"\n{grid_text(Grid(TEST, study.cells))}")
     for transfer in study.transfers:
-        say(f"\n{transfer.name}\n{grid(transfer)}")
+        say(f"\n{transfer.name}\n{grid_text(transfer)}")
+    say(f"\n{conclude(study, correct_comparisons(study)).headline}")
     save_study(study, setup.output_dir)
     say(f"\n{write_report(study, setup.output_dir)}")
     return study
 
 
-def _nothing_for(training: Training, name: str) -> str:
-    return f"{name}: left out, as none of {len(training.traces)} traces was kept for it"
-
-
-def _cells(
-    setup: ExperimentSetup, training: Training, found: Mapping[str, Overlap]
-) -> Iterable[tuple[str, Cell]]:
-    """Each cell as soon as its last repeat is measured."""
-    repeats: dict[tuple[str, str, str], list[SeedRun]] = defaultdict(list)
-    for repeat in measure(setup, training):
-        known = repeats[repeat.split, *repeat.place]
-        known.append(repeat)
-        if len(known) == len(setup.seeds_of(repeat.place)):
-            overlap = found.get(repeat.split)
-            yield repeat.split, make_cell(setup, training, repeat.place, known, overlap)
+def _cells(experiment: Experiment, overlaps: Mapping[str, Overlap]) -> Iterable[tuple[str, Cell]]:
+    """Each cell as soon as its last seed is measured."""
+    runs: dict[tuple[str, str, str], list[SeedRun]] = defaultdict(list)
+    for run in measure(experiment):
+        finished = runs[run.split, *run.place]
+        finished.append(run)
+        if len(finished) == len(experiment.setup.seeds_of(run.place)):
+            overlap = overlaps.get(run.split)
+            yield run.split, make_cell(experiment, run.place, finished, overlap)

@@ -1,108 +1,89 @@
-"""What a matrix is asked to measure, checked before anything is asked, trained or paid."""
+"""From the arguments of an experiment to its setup, checked before anything is asked or paid."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 
 from decompose_distill import scores
-from decompose_distill.cost.break_even import machine_usd
 from decompose_distill.cost.budget import SharedBudget
-from decompose_distill.cost.ledger import find_price
+from decompose_distill.cost.ledger import find_price, read_budget
+from decompose_distill.cost.pricing import Price
+from decompose_distill.data.questions import unique_questions
 from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.experiments.config import PaperConfig
 from decompose_distill.experiments.student import Student
+from decompose_distill.experiments.values import TEST, ExperimentSetup
 from decompose_distill.experiments.variants import (
     FEW_SHOT,
     SINGLE_CALL,
-    TRANSFER,
+    SOLVER,
     UNTRAINED,
-    VARIANTS,
-    students,
+    choose,
 )
-from decompose_distill.models.loading import (
-    content_hash,
-    context_window,
-    load_config,
-    load_tokenizer,
+from decompose_distill.models.loading import context_window, load_config, load_tokenizer
+from decompose_distill.pipelines.dry_run import (
+    Requests,
+    decomposing_requests,
+    is_greedy,
+    solving_requests,
 )
-from decompose_distill.pipelines.decomposer import Decomposer
-from decompose_distill.pipelines.pipeline import Decomposing, Solving
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.pipeline import Pipeline
+from decompose_distill.pipelines.roles import HasModes, Solving, backends_of, check_identity
 from decompose_distill.reporting.study import Place
 from decompose_distill.training.engine.lora import check_peft
-from decompose_distill.types import Question
-
-TEST = ""
-"""Name of the split that the study is about; the others are those of a transfer."""
+from decompose_distill.types import Decomposition, Question
 
 
-@dataclass(frozen=True)
-class ExperimentSetup:
-    """Everything a matrix is made from."""
+def make_setup(
+    config: PaperConfig,
+    pipeline: Pipeline,
+    train: Iterable[Question],
+    test: Iterable[Question],
+    *,
+    student: str | Path | Student,
+    output_dir: str | Path,
+    solvers: Mapping[str, Solving],
+    transfer: Mapping[str, Iterable[Question]],
+    score: scores.Score,
+    prices: Mapping[str, Price] | None,
+) -> ExperimentSetup:
+    """Bring together what `paper` was called with, and refuse what would fail later.
 
-    teacher: Decomposing
-    solvers: Mapping[str, Solving]
-    """By the name of the column; the first is the main one."""
-    student: Student
-    train: tuple[Question, ...]
-    splits: Mapping[str, tuple[Question, ...]]
-    places: tuple[Place, ...]
-    seeds: tuple[int, ...]
-    score: scores.Score
-    samples: int
-    solves: int
-    purse: SharedBudget
-    usd_per_hour: Decimal | float | None
-    progress: bool
-
-    @property
-    def output_dir(self) -> Path:
-        """Where everything is kept."""
-        return self.purse.folder
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns with a cell, in their order."""
-        return tuple(dict.fromkeys(column for _, column in self.places))
-
-    @property
-    def variants(self) -> tuple[str, ...]:
-        """Students to train, in their order."""
-        return students(name for place in self.places for name in place)
-
-    @property
-    def weighs(self) -> bool:
-        """Whether it is measured how much decomposing helps, with all solves."""
-        return any(VARIANTS[name].screen == "uplift" for name in self.variants)
-
-    @property
-    def learns(self) -> bool:
-        """Whether the teacher's traces are needed."""
-        return bool(self.variants) or any(row == FEW_SHOT for row, _ in self.places)
-
-    def seeds_of(self, place: Place) -> tuple[int, ...]:
-        """Repeats of a cell: those of its training, or one."""
-        return self.seeds if students(place) else self.seeds[:1]
-
-    def without(self, names: Sequence[str]) -> "ExperimentSetup":
-        """The same without the cells that stand on some students or rows."""
-        kept = (each for each in self.places if not {*each, *students(each)} & {*names})
-        return replace(self, places=tuple(kept))
-
-    @cached_property
-    def student_content(self) -> str:
-        """What tells the student apart from another one under its name."""
-        return content_hash(self.student.model)
-
-    def places_on(self, split: str) -> tuple[Place, ...]:
-        """The cells measured on a split."""
-        return tuple(each for each in self.places if split == TEST or each in TRANSFER)
+    Raises:
+        ConfigError: A name is unknown, or a setting does not fit another.
+        DataError: Questions or their gold answers are missing.
+        BackendError: The student cannot be loaded.
+        MissingExtraError: LoRA without peft.
+    """
+    if pipeline.decomposer is None:
+        raise ConfigError("pipeline needs a decomposer: it is the teacher of this matrix")
+    if {TEST, "test"} & {*transfer}:
+        raise ConfigError(
+            "transfer: give each of its sets of questions a name, and none the name 'test', which "
+            "is that of the main one; on the command line a file's name is its set's"
+        )
+    columns = {SOLVER: pipeline.solver, **solvers}
+    places = choose(config.rows, config.columns, tuple(solvers))
+    setup = ExperimentSetup(
+        config=config,
+        teacher=pipeline.decomposer,
+        solvers=columns,
+        student=student if isinstance(student, Student) else Student(student),
+        train=unique_questions(train),
+        splits={TEST: unique_questions(test)}
+        | {name: unique_questions(questions) for name, questions in transfer.items()},
+        places=answerable(places, columns),
+        score=score,
+        budget=SharedBudget(Path(output_dir), prices, read_budget(config.budget_usd)),
+    )
+    check(setup)
+    return setup
 
 
 def answerable(places: Iterable[Place], solvers: Mapping[str, Solving]) -> tuple[Place, ...]:
-    """Without the single-call rows of columns that can only answer as they do."""
-    chatty = {name for name, solver in solvers.items() if isinstance(solver, Solver)} | {UNTRAINED}
+    """The cells without the single-call rows of columns that can only answer as they do."""
+    chatty = {name for name, solver in solvers.items() if isinstance(solver, HasModes)} | {
+        UNTRAINED
+    }
     return tuple(
         (row, column)
         for row, column in places
@@ -111,53 +92,33 @@ def answerable(places: Iterable[Place], solvers: Mapping[str, Solving]) -> tuple
 
 
 def check(setup: ExperimentSetup) -> None:
-    """Refuse what would fail after hours or after money was spent.
-
-    Raises:
-        ConfigError: A setting does not fit another.
-        DataError: Questions or their gold answers are missing.
-        BackendError: The student cannot be loaded.
-        MissingExtraError: LoRA without peft.
-    """
-    for name in ("samples", "solves"):
-        if getattr(setup, name) < 1:
-            raise ConfigError(f"{name} must be 1 or more, not {getattr(setup, name)}")
-    _check_temperature("samples", setup.samples, "teacher", setup.teacher)
-    _check_temperature("solves", setup.solves, "solver", next(iter(setup.solvers.values())))
-    if not setup.seeds or len({*setup.seeds}) < len(setup.seeds):
-        raise ConfigError(f"seeds must be one or more different numbers, not {setup.seeds}")
-    machine_usd(0, setup.usd_per_hour)
+    """Refuse what would fail after hours or after money was spent; see `make_setup`."""
+    config, solver = setup.config, setup.main_solver[1]
+    some = Question("Is it so?")
+    splits = decomposing_requests(setup.teacher, [some])
+    _check_temperature("samples", config.samples, "teacher", splits)
+    answers = solving_requests(solver, [Decomposition(some, ())])
+    _check_temperature("solves", config.solves, "solver", answers)
     if setup.output_dir.exists() and not setup.output_dir.is_dir():
         raise ConfigError(f"output_dir {setup.output_dir} is a file: name a directory")
     for name, role in (("teacher", setup.teacher), *setup.solvers.items()):
-        if setup.purse.budget_usd is not None and isinstance(role, Decomposer | Solver):
-            find_price(name, role.backend, setup.purse.prices or {}, budgeted=True)
+        check_identity(role)
+        for backend in backends_of(role).values():
+            budgeted = setup.budget.budget_usd is not None
+            find_price(name, backend, setup.budget.prices or {}, budgeted=budgeted)
     for split, questions in setup.splits.items():
         _check_golds(f"transfer {split!r}" if split else "test", questions)
-    if setup.learns:
+    if setup.needs_training_traces:
         _check_golds("train", setup.train)
     if setup.variants or any(UNTRAINED in place or FEW_SHOT in place for place in setup.places):
         _check_student(setup.student)
 
 
-def _check_temperature(argument: str, count: int, name: str, role: object) -> None:
-    greedy = isinstance(role, Decomposer | Solver) and role.sampling.temperature == 0
-    if count > 1 and greedy:
+def _check_temperature(argument: str, count: int, name: str, requests: Requests) -> None:
+    if count > 1 and is_greedy(requests):
         raise ConfigError(
             f"{argument}={count} would be the same {count} times, as the {name} is sampled at "
             "temperature 0: give it a higher one"
-        )
-
-
-def _check_student(student: Student) -> None:
-    if student.config.lora_rank:
-        check_peft()
-    load_tokenizer(student.model)
-    window, limit = context_window(load_config(student.model)), student.sampling.max_new_tokens
-    if limit >= window:
-        raise ConfigError(
-            f"max_new_tokens={limit} leaves no room for a prompt in the {window} tokens that "
-            f"{student.model} takes: give the student a smaller one"
         )
 
 
@@ -171,18 +132,13 @@ def _check_golds(argument: str, questions: Sequence[Question]) -> None:
         )
 
 
-def unique(questions: Iterable[Question]) -> tuple[Question, ...]:
-    """Each question once, the first of its id.
-
-    Raises:
-        DataError: Two questions that ask something else have one id.
-    """
-    found: dict[str, Question] = {}
-    for question in questions:
-        first = found.setdefault(question.id, question)
-        if (first.text, first.context) != (question.text, question.context):
-            raise DataError(
-                f"two different questions have the id {question.id!r}, {first.text!r} and "
-                f"{question.text!r}: give each one of its own, or none"
-            )
-    return tuple(found.values())
+def _check_student(student: Student) -> None:
+    if student.config.lora_rank:
+        check_peft()
+    load_tokenizer(student.model)
+    window, limit = context_window(load_config(student.model)), student.sampling.max_new_tokens
+    if limit >= window:
+        raise ConfigError(
+            f"max_new_tokens={limit} leaves no room for a prompt in the {window} tokens that "
+            f"{student.model} takes: give the student a smaller one"
+        )

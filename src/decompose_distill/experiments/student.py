@@ -8,12 +8,12 @@ from typing import Any
 
 from decompose_distill import prompts
 from decompose_distill.errors import ConfigError
-from decompose_distill.experiments.result_cache import Inputs
 from decompose_distill.experiments.variants import VARIANTS
+from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.examples import Target
-from decompose_distill.types import Sampling, Trace, fingerprint
+from decompose_distill.types import Sampling, Trace
 
 SHOTS = 3
 """Worked examples of the untrained few-shot row."""
@@ -56,7 +56,7 @@ class Student:
             return self.decompose
         return self.answer if target == "answer" else self.solve
 
-    def inputs(self, variant: str, seed: int, traces: str) -> Inputs:
+    def inputs(self, variant: str, seed: int, traces: str) -> dict[str, Any]:
         """What a training depends on, as plain data; `traces` is their hash."""
         learned = VARIANTS[variant]
         return {

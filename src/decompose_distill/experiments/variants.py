@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 from decompose_distill.errors import ConfigError
 from decompose_distill.pipelines.solver import Mode
 from decompose_distill.reporting.study import Place
-from decompose_distill.training.data.examples import Role, Target
+from decompose_distill.training.data.examples import Target
+from decompose_distill.types import Role
 
 Screen = Literal["complete", "correct", "uplift"]
 

@@ -188,6 +188,6 @@ def _count(
 
 def points_of(trace: Trace, score: scores.Score) -> float | None:
     """1 or less for an answer, 0 for none; `None` where nothing was measured."""
-    if trace.failure and (trace.failure.reason == "error" or trace.decomposition is None):
+    if trace.failure and (trace.failure.is_unavailable or trace.decomposition is None):
         return None
     return score(trace.answer or "", trace.question.golds)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from decompose_distill import filters
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.interop import hub_dataset as hub
-from decompose_distill.interop.training_formats import DATASET_INFO, ROWS, Format, Row
+from decompose_distill.interop.training_formats import DATASET_INFO, WRITTEN, Format, Row
 from decompose_distill.prompts import Prompt
-from decompose_distill.storage.atomic import replacing, write_text
+from decompose_distill.storage.atomic import creating, write_text
 from decompose_distill.training.data.examples import (
     DEFAULT_PROMPTS,
     Role,
@@ -22,7 +23,7 @@ from decompose_distill.training.data.examples import (
     resolve_target,
     unusable,
 )
-from decompose_distill.types import Trace
+from decompose_distill.types import Message, Trace
 
 Write = Callable[[Iterable[Row], Path], int]
 """Writes rows to a path and counts them."""
@@ -57,20 +58,23 @@ def export_traces(
 
     Args:
         traces: Such as `read_traces(path)`; read once.
-        path: A file of JSON lines; for `hub` and `hub-parquet` a new or empty folder.
+        path: A file of JSON lines; for `hub` and `hub-parquet` a new or empty folder. What
+            stands there already is not overwritten; the same export once more changes nothing.
         format: `trl` has a conversational `prompt` and `completion`, `axolotl` one chat in
             `messages`, `llamafactory` the same with an entry in the `dataset_info.json` beside
-            it, named like the file; `alpaca` has `instruction`, `input`, `output`. `hub` is a
-            folder for the Hugging Face Hub with JSON lines, `hub-parquet` with Parquet: rows
-            as for `trl`, and the whole trace, which `import_traces` reads back.
+            it, named like the file; `sharegpt` has `conversations`, `alpaca` `instruction`,
+            `input`, `output`. `hub` is a folder for the Hugging Face Hub with JSON lines,
+            `hub-parquet` with Parquet: rows as for `trl`, and the whole trace, which
+            `import_traces` reads back.
         role: What the examples teach.
         target: What a solver learns to write; as in `distill`.
         prompt: The prompt before each completion; by default that of the target.
         keep: Filter that chooses the traces.
 
     Raises:
-        ConfigError: An argument is wrong, or a folder that must be empty is not.
-        DataError: No trace is kept, or the `dataset_info.json` there is malformed.
+        ConfigError: An argument is wrong, or the path holds something else.
+        DataError: No trace is kept, the `dataset_info.json` there is malformed, or the path
+            cannot be written.
         MissingExtraError: Parquet needs `decompose-distill[datasets]`.
 
     Example:
@@ -83,8 +87,8 @@ def export_traces(
         >>> json.loads(path.read_text())["completion"]
         [{'role': 'assistant', 'content': '1. How old is Ada?'}]
     """
-    if format not in ROWS:
-        raise ConfigError(f"format must be one of {', '.join(ROWS)}, not {format!r}")
+    if format not in WRITTEN:
+        raise ConfigError(f"format must be one of {', '.join(WRITTEN)}, not {format!r}")
     target, path = resolve_target(role, target), Path(path)
     if path.is_dir() and not format.startswith("hub"):
         raise ConfigError(f"{path} is a folder; format {format} is a file of JSON lines")
@@ -95,7 +99,9 @@ def export_traces(
     def rows() -> Iterator[Row]:
         for trace in kept:
             [example] = make_examples([trace], role, prompt, target)
-            row = ROWS[format](example)
+            row = WRITTEN[format].write(
+                [*example.messages, Message("assistant", example.completion)]
+            )
             yield row | hub.columns(trace) if format.startswith("hub") else row
 
     written = rows()
@@ -107,9 +113,8 @@ def export_traces(
 
 def write_lines(rows: Iterable[Row], path: Path) -> int:
     """Write JSON lines into a file that appears whole or not at all, and count them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
-    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+    with creating(path) as partial, partial.open("w", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")
             count += 1
@@ -118,27 +123,37 @@ def write_lines(rows: Iterable[Row], path: Path) -> int:
 
 def _write_llamafactory(rows: Iterable[Row], path: Path) -> int:
     """JSON lines, and their entry in `dataset_info.json` beside the entries of others."""
-    place = path.with_name("dataset_info.json")
-    known = {}
-    if place.exists():
-        try:
-            known = json.loads(place.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{place}: not JSON: {error}") from None
-        if not isinstance(known, dict):
-            raise DataError(f"{place}: expected a JSON object, found {type(known).__name__}")
+    index, entry = path.with_name("dataset_info.json"), {"file_name": path.name, **DATASET_INFO}
+    known = _known_datasets(index)
+    if known.setdefault(path.stem, entry) != entry:
+        raise ConfigError(f"{index} names another data set {path.stem!r}: name another file")
     count = write_lines(rows, path)
-    entry = {path.stem: {"file_name": path.name, **DATASET_INFO}}
-    write_text(place, json.dumps(known | entry, indent=2) + "\n")
+    write_text(index, json.dumps(known, indent=2) + "\n")
     return count
+
+
+def _known_datasets(index: Path) -> dict[str, Any]:
+    if not index.exists():
+        return {}
+    try:
+        known = json.loads(index.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{index}: not JSON: {error}") from None
+    if not isinstance(known, dict):
+        raise DataError(f"{index}: expected a JSON object, found {type(known).__name__}")
+    return known
 
 
 def _hub_folder(write: Write, suffix: str) -> Write:
     def write_folder(rows: Iterable[Row], path: Path) -> int:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise ConfigError(f"{path} holds something; give a new or empty folder")
-        count = write(rows, path / "data" / f"train-00000-of-00001.{suffix}")
-        (path / "README.md").write_text(hub.card(suffix), encoding="utf-8")
+        data, card = path / "data" / f"train-00000-of-00001.{suffix}", path / "README.md"
+        if path.is_dir() and {*path.rglob("*")} - {data.parent, data, card}:
+            raise ConfigError(f"{path} holds something else; give a new or empty folder")
+        if path.exists() and not path.is_dir():
+            raise ConfigError(f"{path} is a file; give a new or empty folder")
+        count = write(rows, data)
+        with creating(card) as partial:
+            partial.write_text(hub.card(suffix), encoding="utf-8")
         return count
 
     return write_folder

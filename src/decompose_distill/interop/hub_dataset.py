@@ -13,7 +13,7 @@ from typing import Any
 
 from decompose_distill.errors import DataError, MissingExtraError
 from decompose_distill.interop.training_formats import Row
-from decompose_distill.storage.atomic import replacing
+from decompose_distill.storage.atomic import creating
 from decompose_distill.storage.traces import encode_trace
 from decompose_distill.types import Trace
 
@@ -87,9 +87,8 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
     """
     arrow, parquet = _pyarrow()
     schema = arrow.schema([(name, _arrow_type(kind)) for name, kind in COLUMNS.items()])
-    path.parent.mkdir(parents=True, exist_ok=True)
     count, rest = 0, iter(rows)
-    with replacing(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
+    with creating(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
         while group := list(islice(rest, ROWS_A_GROUP)):
             try:
                 writer.write_table(arrow.Table.from_pylist(group, schema))

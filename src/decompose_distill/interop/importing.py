@@ -5,23 +5,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.data.readers import read_rows
+from decompose_distill.data import read_rows, unwrapped
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.interop import hub_dataset as hub
 from decompose_distill.interop.trace_formats import from_chat, from_socratic, from_subq
+from decompose_distill.interop.training_formats import FORMS, ChatForm, Row
 from decompose_distill.storage.traces import decode_trace
 from decompose_distill.training.data.examples import TARGETS, Role
 from decompose_distill.types import Trace
+
+_SUBQ = {"problem", "questions", "answers"}
+_SOCRATIC = {"question", "answer"}
 
 
 def import_traces(path: str | Path, *, role: Role = "decomposer") -> Iterator[Trace]:
     """Read another tool's training data as traces, one by one.
 
     Each row is known by its fields: a chat in `messages`, a `prompt` and `completion` (chats or
-    plain texts), the layout of GSM8K-AI-SubQ (`problem`, `questions`, `answers`), that of
-    GSM8K's Socratic version (`question`, `answer` of `subquestion ** subanswer` lines), or a
-    trace of ours. Chats hold at most a system turn, one user turn, which is the question, and
-    the completion; they say only one half of a trace:
+    plain texts), ShareGPT's `conversations`, Alpaca's `instruction`, `input` and `output`, the
+    layout of GSM8K-AI-SubQ (`problem`, `questions`, `answers`), that of GSM8K's Socratic version
+    (`question`, `answer` of `subquestion ** subanswer` lines), or a trace of ours. Chats hold at
+    most a system turn, one user turn with the question, and the completion; they say only one
+    half of a trace:
 
     - for a decomposer the completion holds subquestions, and the trace ends in the failure
       `solve: not solved`, which `filters.decomposed` keeps;
@@ -30,8 +35,8 @@ def import_traces(path: str | Path, *, role: Role = "decomposer") -> Iterator[Tr
     A completion that cannot be read becomes a failure, as if a model had just written it.
 
     Args:
-        path: JSON lines (read as a stream), JSON or Parquet, also with `.gz` where it is
-            JSON; or a folder that `export_traces` wrote for the hub.
+        path: JSON lines (read as a stream), JSON, CSV or Parquet, also with `.gz` but for
+            Parquet; or a folder that `export_traces` wrote for the hub.
         role: What the completions of chats are.
 
     Raises:
@@ -65,36 +70,40 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
     elif path.suffix == ".parquet":
         for number, row in enumerate(hub.read_parquet(path), start=1):
             yield f"{path}: row {number}", row
-    elif path.suffix == ".jsonl":
-        yield from _lines(path)
     else:
-        yield from read_rows(path)
+        for where, row in read_rows(path):
+            yield from unwrapped(where, row, _is_known)
 
 
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open("rb") as lines:  # as bytes, so that a wrong one is told with its line
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    yield f"{path}:{number}", json.loads(line.decode("utf-8-sig"))
-                except ValueError as error:
-                    raise DataError(f"{path}:{number}: not JSON: {error}") from None
+def _is_known(row: Row) -> bool:
+    fields = ({"schema"}, _SUBQ, _SOCRATIC)
+    return any(form.fits(row) for form in FORMS) or any(known <= set(row) for known in fields)
 
 
 def _traces(row: Any, where: str, role: Role) -> Iterator[Trace]:
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
     row = hub.present(row)
+    form = next((form for form in FORMS if form.fits(row)), None)
     if "schema" in row:
         yield decode_trace(json.dumps(row, default=str), where)
-    elif "messages" in row or {"prompt", "completion"} <= set(row):
-        yield from_chat(row, where, role)
-    elif {"problem", "questions", "answers"} <= set(row):
+    elif form is not None:
+        yield _from_form(form, row, where, role)
+    elif set(row) >= _SUBQ:
         yield from from_subq(row, where)
-    elif {"question", "answer"} <= set(row):
+    elif set(row) >= _SOCRATIC:
         yield from_socratic(row, where)
     else:
         raise DataError(
             f"{where}: no known layout has the fields {', '.join(map(str, row)) or '(none)'}; "
-            "known: messages; prompt, completion; problem, questions, answers; question, answer"
+            "known: messages; prompt, completion; conversations; instruction, output; "
+            "problem, questions, answers; question, answer"
         )
+
+
+def _from_form(form: ChatForm, row: Row, where: str, role: Role) -> Trace:
+    try:
+        return from_chat(form.read(row), role)
+    except DataError as error:
+        fields = "" if str(error).startswith("field") else f"field {form.fields[0]!r}: "
+        raise DataError(f"{where}: {fields}{error}") from None

@@ -53,7 +53,8 @@ class Paired:
         """Write the pairs as JSON lines; the file appears whole or not at all.
 
         Raises:
-            DataError: There is no pair.
+            ConfigError: The file exists with other content.
+            DataError: There is no pair, or it cannot be written.
         """
         if not self.pairs:
             raise DataError(f"nothing to write: {self}")

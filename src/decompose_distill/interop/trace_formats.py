@@ -1,10 +1,12 @@
 """Rows of known layouts of training data, as traces."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from decompose_distill.data import marked_answer
 from decompose_distill.errors import DataError, ParseError
+from decompose_distill.interop.training_formats import PLAIN, Row
 from decompose_distill.parsing import (
     format_answer,
     format_subquestions,
@@ -15,30 +17,53 @@ from decompose_distill.training.data.examples import Role
 from decompose_distill.types import (
     Decomposition,
     Failure,
+    Message,
     Question,
     Solution,
     Subquestion,
     Trace,
 )
 
-Row = dict[str, Any]
-
 NOT_SOLVED = "not solved"
 """Reason of a trace whose source holds subquestions and no solution."""
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 
 
-def from_chat(row: Row, where: str, role: Role) -> Trace:
-    """A chat in `messages`, or a `prompt` and its `completion`, as one role's half of a trace.
+def from_chat(chat: Sequence[Message], role: Role) -> Trace:
+    """A chat as one role's half of a trace; its user turn holds the question.
+
+    Where that turn is written as our prompts write it, question, context and, for a solver,
+    subquestions are taken out of it; else all of it is the question.
 
     Raises:
         DataError: It is not one question, perhaps behind a system turn, and one completion.
+
+    Example:
+        >>> chat = [Message("user", "Question: Who?"), Message("assistant", "1. Who wrote it?")]
+        >>> from_chat(chat, "decomposer").question.text
+        'Who?'
     """
-    asked, said = _chat(row, where)
-    question = Question(asked)
+    turns = [turn for turn in chat if turn.role != "system"]
+    if [turn.role for turn in turns] != ["user", "assistant"] or len(chat) - len(turns) > 1:
+        roles = ", ".join(turn.role for turn in chat) or "nothing"
+        raise DataError(
+            "a chat must be one user turn and one assistant turn, perhaps behind a system turn, "
+            f"not {roles}"
+        )
+    asked, said = (turn.content for turn in turns)
+    if not asked.strip():
+        raise DataError("the user turn is empty")
+    question, listed = PLAIN.parse(asked) or (Question(asked), "")
     if role == "decomposer":
         return _trace(_decomposed(question, said), None)
-    return _trace(Decomposition(question, ()), said)
+    return _trace(Decomposition(question, _listed(listed), listed), said)
+
+
+def _listed(text: str) -> tuple[Subquestion, ...]:
+    try:
+        return parse_subquestions(text) if text else ()
+    except ParseError:
+        return ()
 
 
 def from_subq(row: Row, where: str) -> Iterator[Trace]:
@@ -107,50 +132,11 @@ def _trace(split: Decomposition | Failure, said: str | None, sample: int = 0) ->
     return Trace(split.question, failure, sample)
 
 
-def _chat(row: Row, where: str) -> tuple[str, str]:
-    """Question and completion."""
-    if "messages" in row:
-        turns = _turns(row, "messages", where)
-        names = "messages"
-    elif isinstance(row["prompt"], str) and isinstance(row["completion"], str):
-        turns = [("user", _text(row, "prompt", where)), ("assistant", row["completion"])]
-        names = "prompt"
-    else:
-        turns = [*_turns(row, "prompt", where), *_turns(row, "completion", where)]
-        names = "prompt"
-    if turns and turns[0][0] == "system":
-        del turns[0]
-    if [role for role, _ in turns] != ["user", "assistant"]:
-        found = ", ".join(role for role, _ in turns) or "nothing"
-        raise DataError(
-            f"{where}: field {names!r} must hold one user turn and one assistant turn, "
-            f"perhaps behind a system turn, not {found}"
-        )
-    if not turns[0][1].strip():
-        raise DataError(f"{where}: field {names!r}: the user turn is empty")
-    return turns[0][1], turns[1][1]
-
-
-def _turns(row: Row, name: str, where: str) -> list[tuple[str, str]]:
-    if not isinstance(row[name], list):
-        raise DataError(f"{where}: field {name!r} must be a list, not {type(row[name]).__name__}")
-    turns = []
-    for number, turn in enumerate(row[name], start=1):
-        place = f"{where}: field {name!r}, turn {number}"
-        if not isinstance(turn, dict):
-            raise DataError(f"{place}: expected a JSON object, found {type(turn).__name__}")
-        for key in ("role", "content"):
-            if not isinstance(turn.get(key), str):
-                raise DataError(f"{place}: field {key!r} must be str")
-        turns.append((turn["role"], turn["content"]))
-    return turns
-
-
 def _gold(answer: Any, where: str) -> str:
     """What follows the mark of GSM8K's final answer; empty where it is not there."""
     if not isinstance(answer, str):
         raise DataError(f"{where}: field 'answer' must be str, not {type(answer).__name__}")
-    return answer.rpartition("####")[2].strip() if "####" in answer else ""
+    return marked_answer(answer)
 
 
 def _text(row: Row, name: str, where: str) -> str:

@@ -1,1 +1,22 @@
-"""Local Hugging Face models: loading, chat templates, batched generation."""
+"""Local Hugging Face models.
+
+- `loading`: models and tokenizers from a hub, a directory or a GGUF file
+- `chat_template`: chats as token ids, and where a turn ends
+- `generation`: continuing a batch of prompts
+"""
+
+from typing import TYPE_CHECKING
+
+from decompose_distill.faces import lazy
+
+if TYPE_CHECKING:
+    from decompose_distill.models.loading import load_model as load_model
+    from decompose_distill.models.loading import load_tokenizer as load_tokenizer
+    from decompose_distill.models.loading import save_model as save_model
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "loading": ("load_model", "load_tokenizer", "save_model"),
+    },
+)

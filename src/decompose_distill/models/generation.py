@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from decompose_distill.models.probing import attempt, logits_match, probe_ids
 from decompose_distill.types import Sampling
 
 SHORTEST_SHARED = 8
@@ -77,36 +78,16 @@ def follows_past(model: Any) -> bool:
     """Whether a model goes on from a shared past as if it had read each prompt whole."""
     ids = probe_ids(model, 24)
     whole = [ids[:16], [*ids[:SHORTEST_SHARED], *ids[16:]][:15]]
+    prefix = common_prefix(whole)
+
+    def batched() -> torch.Tensor:
+        tokens, mask = _pad_left(model, whole, prefix)
+        return _step(model, tokens, mask, run_prefix(model, whole[0][:prefix], 2))
+
+    rows = [torch.tensor([ids], device=model.device) for ids in whole]
     with torch.inference_mode():
-        try:
-            prefix = common_prefix(whole)
-            tokens, mask = _pad_left(model, whole, prefix)
-            found = _step(model, tokens, mask, run_prefix(model, whole[0][:prefix], 2))
-        except (TypeError, AttributeError, NotImplementedError, ValueError):
-            return False  # another kind of past
-        rows = [torch.tensor([ids], device=model.device) for ids in whole]
         wanted = torch.cat([model(input_ids=ids).logits[:, -1] for ids in rows])
-    return logits_match(found, wanted)
-
-
-def probe_ids(model: Any, length: int) -> list[int]:
-    """Token ids to compare two ways on: from all over the vocabulary.
-
-    The first ids are special tokens, on which 16-bit numbers go wrong by a tenth and more.
-    """
-    size = model.get_input_embeddings().weight.shape[0]
-    return [(37 * place * place + 101 * place + size // 3) % size for place in range(length)]
-
-
-def logits_match(found: torch.Tensor, wanted: torch.Tensor, short: float = 0.05) -> bool:
-    """Whether two ways give the same logits, to rounding.
-
-    Args:
-        short: Rounding of 16-bit numbers. Measured with SmolLM2: 0.01 where both ways are
-            right, 0.2 and more where tokens see what they should not.
-    """
-    rounding = 1e-4 if wanted.dtype == torch.float32 else short
-    return bool((found - wanted).float().norm() <= rounding * wanted.float().norm())
+        return logits_match(attempt(batched), wanted)
 
 
 def _pad_left(

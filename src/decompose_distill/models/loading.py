@@ -4,31 +4,41 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import sha256
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import copyfile
+from textwrap import shorten
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
 )
+from transformers.quantizers import AutoQuantizationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
-from decompose_distill.errors import BackendError, MissingExtraError
+from decompose_distill.errors import BackendError, DecomposeDistillError, MissingExtraError
 from decompose_distill.models.chat_template import prepare_tokenizer
 
 logger = logging.getLogger(__name__)
 
 ADAPTER = "adapter_config.json"
-MODEL_FILES = (".safetensors", ".gguf", ".json", ".jinja", ".model", ".txt")
-BLOCK, BLOCKS = 1 << 14, 256
-"""Bytes of a block, and how many of a large file are read."""
+PROCESSOR_FILES = (
+    "preprocessor_config.json",
+    "processor_config.json",
+    "video_preprocessor_config.json",
+)
+LONGEST = 400
+"""Characters of another library's words in an error: transformers lists every model it knows."""
 
 
 def load_model(name: str | Path, *, dtype: torch.dtype | None = None) -> Any:
@@ -39,71 +49,117 @@ def load_model(name: str | Path, *, dtype: torch.dtype | None = None) -> Any:
         dtype: Of the weights; by default `best_dtype()`.
 
     Raises:
-        BackendError: There is no such model, or the directory holds no weights.
+        BackendError: There is no such model, the directory holds no weights, or not all of them.
         MissingExtraError: A `.gguf` file or an adapter without the packages that read it.
     """
+    if is_adapter(name):
+        return _load_adapter(Path(name), load_model, dtype).get_base_model()
+    return _load_whole(name, load_config(name), dtype)
+
+
+def load_student(name: str | Path, *, dtype: torch.dtype | None = None) -> Any:
+    """Load a model to train: an adapter is added to its base, and weights are plain numbers.
+
+    Raises:
+        BackendError: As for `load_model`; or the weights are quantised and stay so.
+        MissingExtraError: As for `load_model`.
+    """
+    if is_adapter(name):
+        merged = _load_adapter(Path(name), load_student, dtype).merge_and_unload()
+        return merged.requires_grad_(True)
+    config = load_config(name)
+    check_trainable(name, config)
+    if quantization := getattr(config, "quantization_config", None):
+        quantization["dequantize"] = True
+    return _load_whole(name, config, dtype)
+
+
+def check_trainable(name: str | Path, config: Any) -> None:
+    """Make sure that a model's weights can be trained, before anything else is done.
+
+    Raises:
+        BackendError: They are quantised in a form that transformers cannot undo.
+    """
+    quantization = getattr(config, "quantization_config", None)
+    if quantization is None:
+        return
+    with _loading(name):
+        known = AutoQuantizationConfig.from_dict(dict(quantization))
+    if not hasattr(known, "dequantize"):
+        raise BackendError(
+            f"{name} is quantised ({quantization.get('quant_method')}), and such weights cannot be "
+            "trained: name the model it was made from, and set lora_rank if memory is short"
+        )
+
+
+def is_adapter(name: str | Path) -> bool:
+    """Whether a directory holds a LoRA adapter in place of a model."""
+    return (Path(name) / ADAPTER).is_file()
+
+
+def adapter_base(name: str | Path) -> str:
+    """What an adapter was trained on.
+
+    Raises:
+        BackendError: It does not say.
+    """
+    with _loading(name):
+        settings = json.loads((Path(name) / ADAPTER).read_text(encoding="utf-8"))
+        return str(settings["base_model_name_or_path"])
+
+
+def _load_whole(name: str | Path, config: Any, dtype: torch.dtype | None) -> Any:
     place, options = _locate(name)
-    if (Path(name) / ADAPTER).is_file():
-        return _load_adapter(Path(name), dtype)
     dtype = dtype or best_dtype()
     with _loading(name):
-        model = AutoModelForCausalLM.from_pretrained(
+        model, told = AutoModelForCausalLM.from_pretrained(
             place,
+            config=config,
             dtype=torch.float32 if options else dtype,  # all that the reader of .gguf is good at
             use_safetensors=None if options else True,
+            output_loading_info=True,
+            trust_remote_code=False,
             **options,
         )
-    _forget_quantizer(model)
-    _cast(model, dtype)
+    if missing := sorted(told["missing_keys"]):
+        raise BackendError(
+            f"{name} lacks {len(missing)} of its tensors, such as {missing[0]!r}: copy or download "
+            "it again"
+        )
+    quantizer = getattr(model, "hf_quantizer", None)
+    if options or getattr(getattr(quantizer, "quantization_config", None), "dequantize", False):
+        _forget_quantizer(model)
+    if options:
+        _cast(model, dtype)
     return model.to(best_device()).eval()
 
 
 def _cast(model: Any, dtype: torch.dtype) -> None:
     """Change the weights' number type, but not that of rotary frequencies, as `to` would."""
     for weight in model.parameters():
-        weight.data = weight.data.to(dtype)
+        if weight.is_floating_point():
+            weight.data = weight.data.to(dtype)
     model.config.dtype = dtype
 
 
 def load_config(name: str | Path) -> Any:
-    """Load a model's configuration without its weights.
+    """Load a model's configuration without its weights; of an adapter, that of its base.
 
     Raises:
-        BackendError: There is no such model.
+        BackendError: There is no such model, or it is no decoder that continues a text.
         MissingExtraError: A `.gguf` file without the packages that read it.
     """
+    if is_adapter(name):
+        return load_config(adapter_base(name))
     place, options = _locate(name)
     with _loading(name):
-        return AutoConfig.from_pretrained(place, **options)
-
-
-def content_hash(name: str | Path) -> str:
-    """Tell what lies at a name apart from what lay there before, without loading it.
-
-    Of files on this machine a hash over names, sizes and blocks from all over each: training of
-    any kind changes some of them. Of the hub the commit.
-
-    Raises:
-        BackendError: There is no such model.
-    """
-    place = Path(name)
-    if not place.exists():
-        return str(load_config(name)._commit_hash)
-    digest = sha256()
-    for file in [place] if place.is_file() else sorted(place.iterdir()):
-        if file.suffix in MODEL_FILES:
-            digest.update(f"{file.name} {file.stat().st_size}".encode())
-            for block in _some_blocks(file):
-                digest.update(block)
-    return digest.hexdigest()[:16]
-
-
-def _some_blocks(file: Path) -> Iterator[bytes]:
-    step = max(BLOCK, file.stat().st_size // BLOCKS)
-    with file.open("rb") as opened:
-        for start in range(0, file.stat().st_size, step):
-            opened.seek(start)
-            yield opened.read(BLOCK)
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False, **options)
+    if getattr(config, "is_encoder_decoder", False):
+        raise BackendError(
+            f"{name} is an encoder-decoder ({config.model_type}), which does not continue a chat: "
+            "name a decoder-only model, such as HuggingFaceTB/SmolLM2-135M-Instruct"
+        )
+    return config
 
 
 def load_tokenizer(name: str | Path) -> Any:
@@ -111,11 +167,16 @@ def load_tokenizer(name: str | Path) -> Any:
 
     Raises:
         BackendError: There is no such tokenizer.
+        ConfigError: It has no end-of-sequence token, or no chat template that is the default.
         MissingExtraError: A `.gguf` file without the packages that read it.
     """
+    if is_adapter(name) and not (Path(name) / "tokenizer_config.json").is_file():
+        return load_tokenizer(adapter_base(name))
     place, options = _locate(name)
     with _loading(name):
-        tokenizer = AutoTokenizer.from_pretrained(place, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **options)
+        if type(tokenizer).__name__ == "MistralCommonBackend":  # it knows no chat templates
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(place)
     prepare_tokenizer(tokenizer)
     return tokenizer
 
@@ -125,10 +186,22 @@ def save_model(model: Any, tokenizer: Any, place: Path) -> None:
     with _without_bars():
         if isinstance(model, PreTrainedModel):
             model.save_pretrained(place)
+            _copy_processor(model, place)
         else:  # peft's wrapper: the adapter alone
             model.save_pretrained(place, save_embedding_layers=False)
             model.generation_config.save_pretrained(place)
         tokenizer.save_pretrained(place)
+
+
+def _copy_processor(model: Any, place: Path) -> None:
+    """Servers open a model that also sees images by its processor, though students see none."""
+    if model.config.get_text_config() is model.config:
+        return
+    source = model.name_or_path
+    for name in PROCESSOR_FILES:
+        with suppress(EntryNotFoundError, FileNotFoundError):
+            local = Path(source, name) if Path(source).is_dir() else hf_hub_download(source, name)
+            copyfile(local, place / name)
 
 
 def recompute_activations(model: Any) -> None:
@@ -159,7 +232,8 @@ def best_dtype() -> torch.dtype:
 
 def context_window(config: Any) -> int:
     """Longest sequence of tokens, prompt and completion, that a model takes."""
-    return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+    text = config.get_text_config()  # of a model that also sees images
+    return int(getattr(text, "max_position_embeddings", None) or 1 << 30)
 
 
 def end_tokens(config: Any) -> tuple[int, ...]:
@@ -168,19 +242,21 @@ def end_tokens(config: Any) -> tuple[int, ...]:
     return tuple(ends if isinstance(ends, list | tuple) else [] if ends is None else [ends])
 
 
-def _load_adapter(place: Path, dtype: torch.dtype | None) -> Any:
-    """A LoRA adapter on its base model."""
+def _load_adapter(place: Path, load: Callable[..., Any], dtype: torch.dtype | None) -> Any:
+    """A LoRA adapter in peft's wrapper, on its base model, which may have been one itself."""
     if not importlib.util.find_spec("peft"):
         raise MissingExtraError(f"{place} is a LoRA adapter: pip install 'decompose-distill[peft]'")
     from peft import PeftModel
 
-    settings = json.loads((place / ADAPTER).read_text(encoding="utf-8"))
-    model = load_model(settings["base_model_name_or_path"], dtype=dtype)
-    with _loading(place), quiet_peft():
-        model = PeftModel.from_pretrained(model, place).get_base_model().eval()
-        model.generation_config = GenerationConfig.from_pretrained(place)
-    model.config.eos_token_id = model.generation_config.eos_token_id
-    return model
+    base = adapter_base(place)
+    model = (load_student if is_adapter(base) else load)(base, dtype=dtype)
+    with _loading(place), quiet_peft(), warnings.catch_warnings():
+        warnings.filterwarnings("error", "Found missing adapter keys")  # else they stay at random
+        wrapper = PeftModel.from_pretrained(model, place).eval()
+        if (place / GENERATION_CONFIG_NAME).is_file():
+            model.generation_config = GenerationConfig.from_pretrained(place)
+            model.config.eos_token_id = model.generation_config.eos_token_id
+    return wrapper
 
 
 def _locate(name: str | Path) -> tuple[str, dict[str, str]]:
@@ -213,10 +289,15 @@ def _loading(name: str | Path) -> Iterator[None]:
     try:
         with _without_bars():
             yield
+    except DecomposeDistillError:
+        raise
     except Exception as error:  # readers of weights raise all kinds
+        words = str(error)
+        if "trust_remote_code" in words:
+            words = "it brings code of its own (auto_map), which is never run"
         raise BackendError(
-            f"cannot load {str(name)!r}: {error}. Give a hub id, a directory written by "
-            "save_pretrained, or a .gguf file"
+            f"cannot load {str(name)!r}: {shorten(words, LONGEST)}. Give a hub id, a directory "
+            "written by save_pretrained, or a .gguf file"
         ) from error
 
 

@@ -1,22 +1,17 @@
 """Decomposer: question → subquestions, over any backend."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from decompose_distill import prompts
-from decompose_distill.backend import Backend, complete, identity
+from decompose_distill.backend import Backend, complete, info_of, sampling_for, sampling_key
 from decompose_distill.errors import ParseError
-from decompose_distill.parsing import parse_circle, parse_subquestions
-from decompose_distill.types import (
-    Completion,
-    Decomposition,
-    Failure,
-    Question,
-    Request,
-    Sampling,
-    fingerprint_line,
-)
+from decompose_distill.keys import fingerprint_line
+from decompose_distill.parsing import ParsedDecomposition, parse_circle, read_decomposition
+from decompose_distill.pipelines.endings import ending_of
+from decompose_distill.types import Completion, Decomposition, Failure, Question, Request, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +27,12 @@ class Decomposer:
 
     backend: Backend
     prompt: prompts.Prompt = field(default_factory=prompts.decompose, kw_only=True)
-    sampling: Sampling = field(default_factory=Sampling, kw_only=True)
+    sampling: Sampling = field(default=cast(Sampling, None), kw_only=True)
+    """By default, or given `None`, greedy with the backend's own `max_new_tokens`."""
+
+    def __post_init__(self) -> None:
+        if self.sampling is None:
+            object.__setattr__(self, "sampling", sampling_for(self.backend))
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Decomposer":
@@ -43,20 +43,30 @@ class Decomposer:
             batch_size: Questions completed together.
 
         Raises:
-            CheckpointError: The directory is no complete decomposer checkpoint.
+            CheckpointError: The directory is no complete decomposer checkpoint, or a file of it is
+                not what training saved.
         """
         from decompose_distill.backends.transformers import TransformersBackend
-        from decompose_distill.training.checkpoints.checkpoint import load_manifest
+        from decompose_distill.training.checkpoints.checkpoint import check_files, load_manifest
 
         manifest = load_manifest(checkpoint, role="decomposer")
+        check_files(checkpoint, manifest)
         backend = TransformersBackend(checkpoint, batch_size=batch_size)
         return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
 
     @property
     def identity(self) -> str:
         """Backend, prompt and sampling in one line, for keys."""
-        prompt = fingerprint_line("Prompt", self.prompt)
-        return f"{identity(self.backend)} {prompt} {fingerprint_line('Sampling', self.sampling)}"
+        info, prompt = info_of(self.backend), fingerprint_line("Prompt", self.prompt)
+        return f"{info.identity} {prompt} {sampling_key(self.sampling, info.max_new_tokens)}"
+
+    def backends(self) -> Mapping[str, Backend]:
+        """The one it asks, under the name `decomposer`."""
+        return {"decomposer": self.backend}
+
+    def with_backends(self, backends: Mapping[str, Backend]) -> "Decomposer":
+        """The same decomposer over another backend."""
+        return replace(self, backend=backends["decomposer"])
 
     def decompose(
         self, questions: Iterable[Question], sample: int = 0
@@ -87,13 +97,22 @@ def _read(completion: Completion, question: Question, sample: int) -> Decomposit
             question, "decompose", reason, message, completion.text, None, sample, completion.usage
         )
 
-    if completion.finish == "error":
-        return failed("error", completion.error)
-    cut = completion.finish == "length"
+    ending = ending_of(completion)
     try:
-        subquestions = (parse_circle if cut else parse_subquestions)(completion.text)
+        if not ending.reason:
+            read = read_decomposition(ending.text)
+        elif ending.reason == "length" and (circle := parse_circle(ending.text)):
+            read = ParsedDecomposition(circle)  # it repeated itself until it was cut off
+        else:
+            return failed(ending.reason, ending.message)
     except ParseError as error:
         return failed(str(error), f"{error} in: {completion.text[:200]!r}")
-    if cut and not subquestions:
-        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
-    return Decomposition(question, subquestions, completion.text, sample, completion.usage)
+    return Decomposition(
+        question,
+        read.subquestions,
+        ending.text,
+        sample,
+        completion.usage,
+        reasoning=ending.reasoning,
+        leftover=read.leftover,
+    )

@@ -1,40 +1,29 @@
 """Pipeline: question → trace, streaming through any decomposer and any solver."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain, groupby
-from operator import itemgetter
-from typing import Protocol, TypeVar
+from itertools import chain
+from typing import TypeVar
 
-from decompose_distill.backend import identity
+from decompose_distill.backend import Backend, identity
 from decompose_distill.errors import BackendError, DecomposeDistillError
-from decompose_distill.pipelines.decomposer import Decomposer
-from decompose_distill.pipelines.solver import Solver
+from decompose_distill.pipelines.roles import (
+    Decomposing,
+    Solving,
+    accounts,
+    draw_decompositions,
+    draw_solutions,
+    over_accounts,
+    question_of,
+    sample_of,
+)
 from decompose_distill.types import Decomposition, Failure, Question, Solution, Trace
 
 Item = TypeVar("Item")
 MOST_HELD_FAILURES = 256
 """Failed decompositions that may pile up before the solver is paused to let them out."""
-
-
-class Decomposing(Protocol):
-    """Anything that splits questions, such as a `Decomposer`."""
-
-    def decompose(
-        self, questions: Iterable[Question], sample: int = 0
-    ) -> Iterator[Decomposition | Failure]:
-        """Split each question once, in any order; `sample` tells repeats apart."""
-        ...
-
-
-class Solving(Protocol):
-    """Anything that answers decomposed questions: a `Solver`, a calculator, a database."""
-
-    def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
-        """Answer each decomposition once, in any order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +52,23 @@ class Pipeline:
     def key(self) -> str:
         """A short hash of the identity: what `collect` knows its traces by."""
         return sha256(self.identity.encode()).hexdigest()[:16]
+
+    def backends(self) -> Mapping[str, Backend]:
+        """All backends that the roles ask, in the order in which one waits for another.
+
+        The names are those of a ledger: `decomposer`, `solver`, `solver.judge`.
+
+        Raises:
+            ConfigError: A role holds a backend and has no method that says so.
+        """
+        return accounts("decomposer", self.decomposer) | accounts("solver", self.solver)
+
+    def with_backends(self, backends: Mapping[str, Backend]) -> "Pipeline":
+        """The same pipeline over other backends of the same names."""
+        return Pipeline(
+            over_accounts("decomposer", self.decomposer, backends),
+            over_accounts("solver", self.solver, backends),
+        )
 
     def __call__(self, question: Question) -> Trace:
         """Run one question."""
@@ -108,11 +114,13 @@ class Pipeline:
         owed = _Owed()
         given = chain(
             owed.noting(decomposed, lambda each: (each.question.id, each.sample)),
-            self._decompositions(owed.noting(samples, lambda each: (each[0].id, each[1]))),
+            draw_decompositions(
+                self.decomposer, owed.noting(samples, lambda each: (each[0].id, each[1]))
+            ),
         )
         for solve, outcome in self._outcomes(given, solves, owed):
             owed.answered(outcome)
-            yield Trace(question_of(outcome), outcome, _sample(outcome), solve)
+            yield Trace(question_of(outcome), outcome, sample_of(outcome), solve)
         if owed.counts:
             names = [name for name, _ in owed.counts]
             raise BackendError(f"{self.identity} dropped {len(names)} questions: {names}")
@@ -142,59 +150,13 @@ class Pipeline:
 
         while not exhausted:
             try:
-                for outcome in self._solutions(wanted()):
+                for outcome in draw_solutions(self.solver, wanted()):
                     yield from _drain(failures)
                     yield outcome
             except DecomposeDistillError:
                 yield from _drain(failures)  # finished, and paid for
                 raise
             yield from _drain(failures)
-
-    def _decompositions(
-        self, samples: Iterator[tuple[Question, int]]
-    ) -> Iterator[Decomposition | Failure]:
-        if self.decomposer is None:
-            yield from (Decomposition(question, (), sample=sample) for question, sample in samples)
-        elif isinstance(self.decomposer, Decomposer):
-            yield from self.decomposer.draw(samples)
-        else:
-            for sample, group in groupby(samples, itemgetter(1)):
-                for outcome in self.decomposer.decompose((each for each, _ in group), sample):
-                    yield replace(outcome, sample=sample)  # some leave it out
-
-    def _solutions(
-        self, wanted: Iterator[tuple[Decomposition, int]]
-    ) -> Iterator[tuple[int, Solution | Failure]]:
-        if isinstance(self.solver, Solver):
-            yield from self.solver.draw(wanted)
-            return
-        waiting: dict[str, list[tuple[Decomposition, int]]] = {}
-
-        def decompositions() -> Iterator[Decomposition]:
-            for decomposition, solve in wanted:
-                waiting.setdefault(decomposition.question.id, []).append((decomposition, solve))
-                yield decomposition
-
-        for outcome in self.solver.solve(decompositions()):
-            yield _take(waiting, outcome)
-
-
-def _take(
-    waiting: dict[str, list[tuple[Decomposition, int]]], outcome: Solution | Failure
-) -> tuple[int, Solution | Failure]:
-    """Find the solve an outcome is of; a failure that says no more is of the first waiting."""
-    name = question_of(outcome).id
-    for place, (decomposition, solve) in enumerate(waiting.get(name, [])):
-        bare = isinstance(outcome, Failure) and outcome.decomposition is None
-        if not bare and decomposition.sample != _sample(outcome):
-            continue
-        del waiting[name][place]
-        if not waiting[name]:
-            del waiting[name]
-        if isinstance(outcome, Failure) and bare:
-            outcome = replace(outcome, decomposition=decomposition, sample=decomposition.sample)
-        return solve, outcome
-    return 0, outcome  # it was not asked for, which is found out by its reader
 
 
 class _Owed:
@@ -213,21 +175,12 @@ class _Owed:
 
     def answered(self, outcome: Decomposition | Solution | Failure, further: int = 0) -> None:
         """Count an answer, after which `further` are owed."""
-        name = question_of(outcome).id, _sample(outcome)
+        name = question_of(outcome).id, sample_of(outcome)
         if name not in self.counts:
             raise BackendError(f"a stage answered question {name[0]!r}, which it was not given")
         self.counts[name] += further - 1
         if not self.counts[name]:
             del self.counts[name]
-
-
-def question_of(outcome: Decomposition | Solution | Failure) -> Question:
-    """The question an outcome belongs to."""
-    return outcome.decomposition.question if isinstance(outcome, Solution) else outcome.question
-
-
-def _sample(outcome: Decomposition | Solution | Failure) -> int:
-    return outcome.decomposition.sample if isinstance(outcome, Solution) else outcome.sample
 
 
 def _numbered(questions: Iterable[Question], places: dict[str, deque[int]]) -> Iterator[Question]:

@@ -1,14 +1,16 @@
 """Solver: question and subquestions → answer, over any backend."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from decompose_distill import prompts
-from decompose_distill.backend import Backend, complete, identity
+from decompose_distill.backend import Backend, complete, info_of, sampling_for, sampling_key
 from decompose_distill.errors import ConfigError, ParseError
+from decompose_distill.keys import fingerprint_line
 from decompose_distill.parsing import parse_answer
+from decompose_distill.pipelines.endings import ending_of
 from decompose_distill.types import (
     Completion,
     Decomposition,
@@ -17,7 +19,6 @@ from decompose_distill.types import (
     Request,
     Sampling,
     Solution,
-    fingerprint_line,
 )
 
 SOLVE_STRIDE = 1_000_000
@@ -55,9 +56,12 @@ class Solver:
     mode: Mode = field(default="joint", kw_only=True)
     prompt: prompts.Prompt | None = field(default=None, kw_only=True)
     """The prompt; by default the mode's own."""
-    sampling: Sampling = field(default_factory=Sampling, kw_only=True)
+    sampling: Sampling = field(default=cast(Sampling, None), kw_only=True)
+    """By default, or given `None`, greedy with the backend's own `max_new_tokens`."""
 
     def __post_init__(self) -> None:
+        if self.sampling is None:
+            object.__setattr__(self, "sampling", sampling_for(self.backend))
         if self.mode not in PROMPTS:
             raise ConfigError(f"solver mode must be one of {', '.join(PROMPTS)}, not {self.mode!r}")
 
@@ -70,21 +74,36 @@ class Solver:
             batch_size: Questions completed together.
 
         Raises:
-            CheckpointError: The directory is no complete solver checkpoint.
+            CheckpointError: The directory is no complete solver checkpoint, or a file of it is
+                not what training saved.
         """
         from decompose_distill.backends.transformers import TransformersBackend
-        from decompose_distill.training.checkpoints.checkpoint import load_manifest
+        from decompose_distill.training.checkpoints.checkpoint import check_files, load_manifest
 
         manifest = load_manifest(checkpoint, role="solver")
+        check_files(checkpoint, manifest)
         backend = TransformersBackend(checkpoint, batch_size=batch_size)
         return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
 
     @property
     def identity(self) -> str:
         """Backend, prompt and sampling in one line, for keys."""
+        info = info_of(self.backend)
         prompt = fingerprint_line("Prompt", self.prompt or PROMPTS[self.mode])
-        sampling = fingerprint_line("Sampling", self.sampling)
-        return f"{identity(self.backend)} {self.mode} {prompt} {sampling}"
+        sampling = sampling_key(self.sampling, info.max_new_tokens)
+        return f"{info.identity} {self.mode} {prompt} {sampling}"
+
+    def backends(self) -> Mapping[str, Backend]:
+        """The one it asks, under the name `solver`."""
+        return {"solver": self.backend}
+
+    def with_backends(self, backends: Mapping[str, Backend]) -> "Solver":
+        """The same solver over another backend."""
+        return replace(self, backend=backends["solver"])
+
+    def with_mode(self, mode: Mode, prompt: prompts.Prompt | None = None) -> "Solver":
+        """The same solver in another mode, with that one's own prompt or another."""
+        return replace(self, mode=mode, prompt=prompt)
 
     def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution | Failure]:
         """Answer each decomposed question once; answers come as they finish.
@@ -134,12 +153,13 @@ def _read(completion: Completion, decomposition: Decomposition) -> Solution | Fa
             completion.usage,
         )
 
-    if completion.finish == "error":
-        return failed("error", completion.error)
-    if completion.finish == "length":
-        return failed("length", f"cut off after {completion.usage.output_tokens} tokens")
+    ending = ending_of(completion)
+    if ending.reason:
+        return failed(ending.reason, ending.message)
     try:
-        answer = parse_answer(completion.text)
+        answer = parse_answer(ending.text)
     except ParseError as error:
         return failed(str(error), str(error))
-    return Solution(decomposition, answer, completion.text, completion.usage)
+    return Solution(
+        decomposition, answer, ending.text, completion.usage, reasoning=ending.reasoning
+    )

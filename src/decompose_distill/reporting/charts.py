@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from decompose_distill.cost.break_even import BreakEven
-from decompose_distill.reporting.conclusion import usd
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.reporting.study import LossCurve
 
 WIDTH, HEIGHT = 640, 360
@@ -107,7 +107,7 @@ def _short(number: float) -> str:
 
 
 def _dollars(amount: float) -> str:
-    return f"${_short(amount)}" if amount >= 1000 else usd(amount).removesuffix(".00")
+    return f"${_short(amount)}" if amount >= 1000 else format_usd(amount).removesuffix(".00")
 
 
 def _path(pairs: Iterable[tuple[float, float]], x: _Axis, y: _Axis) -> str:
@@ -199,7 +199,7 @@ def break_even_curve(pays: BreakEven | None) -> Chart | None:
     return Chart(
         "break-even",
         "Money paid by number of questions",
-        f"The student starts {usd(pays.training_usd)} behind and {told}.",
+        f"The student starts {format_usd(pays.training_usd)} behind and {told}.",
         "Questions answered",
         "US dollars, training included",
         tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),

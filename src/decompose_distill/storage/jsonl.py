@@ -1,21 +1,29 @@
 """A file of lines with one writer: appended durably, repaired after a kill, put in order whole."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.storage.atomic import replacing
+from decompose_distill.storage.atomic import followed, replacing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 SYNC_SECONDS = 1.0
 """Longest time between two waits for the disk while lines are added."""
+MOST_NESTED = 100
+"""Levels of lists and objects that JSON of others may hold; data sets have some five."""
 
 
 class JsonlFile:
@@ -24,33 +32,40 @@ class JsonlFile:
     A kill of this process loses none of them. The disk is waited for once in `SYNC_SECONDS`
     and on closing, so a power cut may lose what was added since.
 
-    Opening takes the lock that keeps other writers out, and repairs a last line torn by a kill.
-    Others may read meanwhile. Use as a context manager.
+    Opening takes the lock that keeps other writers out, under whatever name of the file, and
+    repairs a last line torn by a kill. Others may read meanwhile. A process that is forked off
+    leaves file and lock to its parent. Use as a context manager.
 
     Raises:
-        ConfigError: Another run writes the file.
+        ConfigError: Another run writes the file, or one that was forked off would.
         DataError: The file ends in something that is no line of JSON, or cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        with ExitStack() as undo, _writing(self.path):
+        self.path = followed(Path(path))
+        self._process = os.getpid()
+        with ExitStack() as undo, writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.path)
             undo.callback(self._lock.release)
-            _repair_last_line(self.path)
             self._open()
+            undo.callback(self._file.close)
+            _repair_last_line(self.path)
+            self._end = self._file.seek(0, os.SEEK_END)
             undo.pop_all()
 
     def _open(self) -> None:
         self._file: BinaryIO = self.path.open("ab+", buffering=0)
+        _lock_content(self._file, self.path)
         self._end = self._file.seek(0, os.SEEK_END)
         self._synced = time.monotonic()
 
     def append(self, line: str) -> int:
         """Write one line, given without its end, and tell where it begins."""
+        if os.getpid() != self._process:
+            raise ConfigError(f"{self.path} was opened by another process, which goes on with it")
         data, begins = line.encode() + b"\n", self._end
-        with _writing(self.path):
+        with writing(self.path):
             if self._file.write(data) != len(data):
                 self._file.truncate(begins)  # what comes next must not be glued to it
                 raise OSError("no room for a whole line")
@@ -76,19 +91,19 @@ class JsonlFile:
             order: Where the lines begin that are to stand last, in their new order.
             dropped: Where the lines begin that are to go; all others stay as they are.
         """
-        self._file.close()
-        with (
-            _writing(self.path),
-            replacing(self.path) as partial,
-            partial.open("wb") as new,
-            self.path.open("rb") as lines,
-        ):
-            for line in _others(lines, sorted({*order, *dropped})):
-                new.write(line)
-            for begins in order:
-                lines.seek(begins)
-                new.write(lines.readline())
-        self._open()
+        self._close()
+        with writing(self.path):
+            with (
+                replacing(self.path) as partial,
+                partial.open("wb") as new,
+                self.path.open("rb") as lines,
+            ):
+                for line in _others(lines, sorted({*order, *dropped})):
+                    new.write(line)
+                for begins in order:
+                    lines.seek(begins)
+                    new.write(lines.readline())
+            self._open()
 
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
@@ -98,12 +113,20 @@ class JsonlFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if os.getpid() != self._process:
+            return  # to release the lock here would release the parent's
         try:
             if not self._file.closed:  # as it is where rewriting it failed
-                self._sync()
-                self._file.close()
+                with writing(self.path):
+                    self._sync()
         finally:
+            self._close()
             self._lock.release()
+
+    def _close(self) -> None:
+        if not self._file.closed:
+            _unlock_content(self._file)
+            self._file.close()
 
 
 def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
@@ -117,8 +140,14 @@ def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
         begins += len(line)
 
 
+def beside(path: str | Path, ending: str) -> Path:
+    """The file that belongs to another: beside it, and also beside a link to it if it is there."""
+    given = Path(f"{path}{ending}")
+    return given if given.exists() else Path(f"{followed(Path(path))}{ending}")
+
+
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Map what the operating system says against writing."""
     try:
         yield
@@ -135,11 +164,33 @@ def _locked(path: Path) -> "BaseFileLock":
     lock = FileLock(f"{path}.lock", thread_local=False)
     try:
         lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f"{path} is being written by another run: wait for it, or name another file"
-        ) from error
+    except Timeout:
+        raise _taken(path) from None
     return lock
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is being written by another run: wait for it, or name another file")
+
+
+def _lock_content(file: BinaryIO, path: Path) -> None:
+    """Lock what is in the file, as it may have a second name (a hard link) with another lock."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise _taken(path) from None
+    except OSError:  # some network file systems have no such locks
+        return
+
+
+def _unlock_content(file: BinaryIO) -> None:
+    """Do so by name: closing the file leaves the lock to a process that was forked off."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _repair_last_line(path: Path) -> None:
@@ -184,10 +235,10 @@ def decode_object(line: str | bytes, where: str) -> dict[str, Any]:
     """Read one line; `where` (file and line) starts every error message.
 
     Raises:
-        DataError: The line is no JSON object.
+        DataError: The line is no JSON object, or holds NaN or an infinite number.
     """
     try:
-        row = json.loads(line if isinstance(line, str) else line.decode())
+        row = _STANDARD.decode(line if isinstance(line, str) else line.decode())
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where}: not JSON: {error}") from None
     if not isinstance(row, dict):
@@ -195,16 +246,90 @@ def decode_object(line: str | bytes, where: str) -> dict[str, Any]:
     return row
 
 
+def decode_foreign(text: str, where: str, first_line: int | None = None) -> Any:
+    """Read JSON that others wrote: what would be misread in silence is refused.
+
+    NaN and infinite numbers pass, as they often stand in fields that nobody reads; who uses a
+    number looks for them.
+
+    Args:
+        text: One value.
+        where: File, and line where the text is one line.
+        first_line: Number of the text's first line, where it has several.
+
+    Raises:
+        DataError: It is no JSON, an object holds a field twice, or it is nested beyond
+            `MOST_NESTED` levels.
+    """
+    try:
+        value = _FOREIGN.decode(text)
+    except RecursionError:
+        raise DataError(f"{where}: nested deeper than {MOST_NESTED} levels") from None
+    except json.JSONDecodeError as error:
+        line = "" if first_line is None else f":{first_line + error.lineno - 1}"
+        raise DataError(f"{where}{line}: not JSON: {error.msg}, column {error.colno}") from None
+    except ValueError as error:  # a field twice, or an integer of thousands of digits
+        raise DataError(f"{where}: not JSON: {error}") from None
+    return value
+
+
+def check_nesting(row: Any, where: str) -> None:
+    """Refuse what functions that follow the nesting could not walk.
+
+    Raises:
+        DataError: It is nested beyond `MOST_NESTED` levels; names the field.
+    """
+    if not _nested_beyond(row, MOST_NESTED):
+        return
+    fields = row.items() if isinstance(row, dict) else ()
+    deep = [name for name, value in fields if _nested_beyond(value, MOST_NESTED - 1)]
+    field = f"field {deep[0]!r} is " if deep else ""
+    raise DataError(f"{where}: {field}nested deeper than {MOST_NESTED} levels")
+
+
+def _nested_beyond(value: Any, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        level = [inner for outer in level for inner in _containers(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _containers(value: Any) -> list[Any]:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [each for each in inside if isinstance(each, dict | list)]
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        for name, value in pairs:
+            if value is not fields[name] and value != fields[name]:
+                raise ValueError(f"field {name!r} stands in one object twice, with other values")
+    return fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_STANDARD = json.JSONDecoder(parse_constant=_refuse_constant)
+_FOREIGN = json.JSONDecoder(object_pairs_hook=_without_repeats)
+
+
 def typed(row: Mapping[str, Any], name: str, kind: type, where: str) -> Any:
     """A field of a JSON object.
 
     Raises:
-        DataError: It is missing, or of another type.
+        DataError: It is missing, of another type, or a number that is not finite.
     """
     value = row.get(name)
     if type(value) is kind:  # exactly, as a bool is an int too; JSON makes no subclasses
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"{where}: field {name!r} must be a finite number, not {value}")
         return value
     if name not in row:
         raise DataError(f"{where}: missing field {name!r}")
-    found = type(value).__name__
-    raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {found}")
+    actual = type(value).__name__
+    raise DataError(f"{where}: field {name!r} must be {kind.__name__}, not {actual}")

@@ -9,6 +9,8 @@ from decompose_distill.errors import ConfigError
 DType = Literal["auto", "bfloat16", "float32"]
 Schedule = Literal["cosine", "linear"]
 
+OPTIONAL_COUNTS = ("micro_batch_size", "tokens_per_pass", "lora_rank", "save_steps", "patience")
+
 
 @dataclass(frozen=True, slots=True)
 class DistillConfig:
@@ -27,9 +29,7 @@ class DistillConfig:
     batch_size: int = 8
     """Examples an optimizer step."""
     micro_batch_size: int | None = None
-    """Examples a forward pass, by default all of the step's, on a processor about 1000 tokens;
-    halved when memory runs out. The step stays the same: gradients of the parts add up to those
-    of the whole."""
+    """Examples of a forward pass, instead of as many as `tokens_per_pass` says."""
     learning_rate: float = 1e-4
     """Peak of the schedule. Suits full fine-tuning at about 100M parameters."""
     schedule: Schedule = "cosine"
@@ -46,9 +46,11 @@ class DistillConfig:
     """Keep a float32 copy of bfloat16 weights for the updates, for 12 more bytes a weight. Without
     it, SmolLM2-135M ended at a validation loss of 0.50 in place of 0.44 (`benchmarks/sweep.py`)."""
     gradient_checkpointing: bool = False
-    """Compute activations twice instead of keeping them: less memory, about a third slower."""
+    """Compute activations twice instead of keeping them: less memory, about a third slower. It is
+    also done where one example alone exceeds the memory."""
     packing: bool = False
-    """Put several short examples into a row, which do not see each other, instead of padding."""
+    """Draw batches without grouping examples of like length, and stop where the model cannot keep
+    examples apart on one line. Where it can, they lie end to end in any case, without padding."""
     lora_rank: int | None = None
     """Train low-rank adapters of all linear layers instead of the weights; needs `[peft]`."""
     merge_lora: bool = True
@@ -61,6 +63,12 @@ class DistillConfig:
     """Share of examples that may repeat another one; above it the run does not start."""
     seed: int = 0
     """Fixes the order of the examples and which are held out."""
+    tokens_per_pass: int | None = None
+    """Tokens of a forward pass, about; by default as many as fit the memory of a card, on a
+    processor 1024. Halved when memory runs out. The step stays the same: gradients of its passes
+    add up to those of the whole."""
+    device: str | None = None
+    """Where to train, such as `cpu` or `cuda:1`; by default on the accelerator if there is one."""
 
     KEY_FIELDS: ClassVar[tuple[str, ...]] = (
         *("epochs", "batch_size", "micro_batch_size", "learning_rate", "schedule", "warmup_ratio"),
@@ -72,7 +80,7 @@ class DistillConfig:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, not {getattr(self, name)}")
-        for name in ("micro_batch_size", "lora_rank", "save_steps", "patience"):
+        for name in OPTIONAL_COUNTS:
             if (number := getattr(self, name)) is not None and number < 1:
                 raise ConfigError(f"{name} must be 1 or more, or None, not {number}")
         for name in ("learning_rate", "max_grad_norm"):

@@ -12,27 +12,31 @@ import torch
 
 from decompose_distill import filters, prompts
 from decompose_distill.console import deferred_interrupt, progress_bar, say
+from decompose_distill.keys import fingerprint
 from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.loading import (
     context_window,
     end_tokens,
-    load_model,
+    load_student,
     recompute_activations,
 )
 from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
     Manifest,
     check_output_dir,
+    check_student,
     publish,
     save_student,
     working_folder,
 )
+from decompose_distill.training.checkpoints.full_disk import telling_full_disk
 from decompose_distill.training.checkpoints.hub_upload import check_push, push
 from decompose_distill.training.checkpoints.model_card import base_licence, model_card
 from decompose_distill.training.checkpoints.reload_check import snapshot, verify_reload
 from decompose_distill.training.checkpoints.resume import (
     TrainState,
     begin,
+    begun_on,
     load_progress,
     load_state,
     save_state,
@@ -44,12 +48,13 @@ from decompose_distill.training.data.examples import Role, Target
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train
 from decompose_distill.training.engine.lora import attach, check_peft
-from decompose_distill.training.engine.loss import validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer
+from decompose_distill.training.engine.validation import validation_loss
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
-from decompose_distill.types import Sampling, Trace, fingerprint
+from decompose_distill.types import Sampling, Trace
 
 
 def distill(
@@ -124,9 +129,11 @@ def distill(
     config = task.config
     output_dir = check_output_dir(output_dir)
     _check_extras(config, report_to, push_to_hub)
-    with working_folder(output_dir) as folder:
+    check_student(student)
+    with telling_full_disk(output_dir), working_folder(output_dir) as folder:
         place = folder / "rows"
-        prepared = prepare(task, traces, keep, validation, place, progress=progress)
+        day = begun_on(folder)
+        prepared = prepare(task, traces, keep, validation, place, day=day, progress=progress)
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
         settings = fingerprint(task) | {"data": prepared.sha256}
         # Runs that are under way on disk hold the examples also where there are none.
@@ -157,12 +164,14 @@ def _train(
     model, config = _load(task.student, task.config), task.config
     rank = config.lora_rank
     wrapper = attach(model, rank, task.student, config.seed) if rank else None
+    longest = max(*prepared.train.lengths, *prepared.validation.lengths, 0)
+    forward = choose_forward(model, longest=longest, packing=config.packing)
     optimizer = Optimizer(model, config)
     if (before := load_progress(folder)).step:
         load_state(folder, optimizer, before.step)
         say(f"going on after step {before.step}", show=progress)
     state = before
-    for state in _states(config, prepared, model, optimizer, before, report, progress):
+    for state in _states(config, prepared, forward, optimizer, before, report, progress):
         save_state(folder, optimizer, state)
     if state.best_step != state.step:
         load_state(folder, optimizer, state.best_step)
@@ -171,7 +180,7 @@ def _train(
 
 def _load(student: str, config: DistillConfig) -> Any:
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = load_model(student, dtype=dtype)
+    model = load_student(student, dtype=dtype)
     if config.gradient_checkpointing:
         recompute_activations(model)
     return model
@@ -180,7 +189,7 @@ def _load(student: str, config: DistillConfig) -> Any:
 def _states(
     config: DistillConfig,
     prepared: Prepared,
-    model: Any,
+    forward: Forward,
     optimizer: Optimizer,
     state: TrainState,
     report: Report,
@@ -195,11 +204,11 @@ def _states(
     with bar, deferred_interrupt() as stop:
         if _stale(state, config):
             return
-        for step in train(model, optimizer, batches, steps, config, done=state.step):
+        for step in train(forward, optimizer, batches, steps, config, done=state.step):
             losses.append(step.loss)
             seconds += step.seconds
             if step.out_of_memory:
-                few = f"going on with {step.micro_batch_size} examples a pass"
+                few = f"going on with {step.tokens_per_pass} tokens per pass"
                 say(f"out of memory: {few}", show=progress)
             bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
             bar.update()
@@ -209,14 +218,13 @@ def _states(
                 continue
             checked = state.validation
             if due and len(prepared.validation):
-                loss = validation_loss(model, prepared.validation, config)
+                loss = validation_loss(forward, prepared.validation, config.tokens_per_pass)
                 checked = (*checked, (step.number, loss))
                 report(step.number, {"validation_loss": loss})
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
             state = TrainState(step.number, tuple(losses), checked, seconds)
             yield state
-            if stop():
-                raise KeyboardInterrupt
+            stop.check()
             if _stale(state, config):
                 return
 
@@ -239,6 +247,7 @@ def _scalars(step: TrainStep) -> dict[str, float]:
         "learning_rate": step.learning_rate,
         "grad_norm": step.grad_norm,
         "examples_per_second": step.examples / step.seconds,
+        "tokens_per_second": step.tokens / step.seconds,
     }
 
 
@@ -267,6 +276,7 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: 
         asdict(task.config),
         _figures(state),
         _versions(),
+        prepared.template.to_json(),
     )
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)

@@ -2,12 +2,14 @@
 
 import json
 import multiprocessing
+import os
 import random
 import resource
 import signal
 import time
 from contextlib import suppress
 from dataclasses import replace
+from datetime import date, datetime
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,17 @@ from decompose_distill import (
     DistillConfig,
     Question,
     Trace,
+    TrainingError,
     distill,
 )
 from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.checkpoint import MANIFEST
-from decompose_distill.training.checkpoints.resume import TrainState, load_progress
+from decompose_distill.training.checkpoints.resume import (
+    TrainState,
+    begin,
+    begun_on,
+    load_progress,
+)
 from tests.support.samples import PROMPT, make_trace
 
 CONFIG = DistillConfig(epochs=2, batch_size=2, learning_rate=5e-3, save_steps=1)
@@ -57,7 +65,7 @@ def _distill(student: Path, place: Path, **options: Any) -> Path:
 def _in_child(student: Path, place: Path, most_bytes: int | None = None) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if most_bytes:  # a disk that is full looks alike: a write comes back short
+    if most_bytes is not None:  # a disk that is full looks alike: a write comes back short
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     _distill(student, place)
 
@@ -169,6 +177,46 @@ def test_a_state_that_cannot_be_written_says_where_the_run_goes_on(
     assert not place.exists()
 
 
+def _told(student: Path, place: Path, most_bytes: int) -> None:
+    """Exits with 0 where the run was finished, with 3 for an error of ours."""
+    try:
+        _in_child(student, place, most_bytes)
+    except TrainingError:
+        os._exit(3)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 700, 2_000, 9_000, 60_000, 400_000])
+def test_a_full_disk_is_an_error_of_ours_at_whatever_file(
+    most_bytes: int, tiny_dir: Path, tmp_path: Path
+) -> None:
+    process = FORKS.Process(target=_told, args=(tiny_dir, tmp_path / "student", most_bytes))
+    process.start()
+    process.join()
+
+    assert process.exitcode in (0, 3)
+    assert (process.exitcode == 0) == (tmp_path / "student" / MANIFEST).is_file()
+
+
+@pytest.mark.parametrize("damage", ["weights", "mark"])
+def test_a_state_of_which_a_bit_was_flipped_is_not_gone_on_from(
+    damage: str, tiny_dir: Path, tmp_path: Path
+) -> None:
+    place, folder = tmp_path / "student", tmp_path / "student.partial"
+    process = _start(tiny_dir, place)
+    while load_progress(folder).step < 2:
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    step = folder / f"step-{load_progress(folder).step:08d}"
+    path = step / ("state.safetensors" if damage == "weights" else "state.json")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if damage == "weights" else 0] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match="is damaged"):
+        _distill(tiny_dir, place)
+
+
 def test_an_unfinished_run_is_not_mixed_with_other_settings(tiny_dir: Path, tmp_path: Path) -> None:
     place, folder = tmp_path / "student", tmp_path / "student.partial"
     process = _start(tiny_dir, place)
@@ -216,3 +264,23 @@ def test_the_best_step_is_that_of_the_smallest_validation_loss() -> None:
 
     assert (progress.best_step, progress.stale) == (20, 2)
     assert (TrainState(40).best_step, TrainState(40).stale) == (40, 0)
+
+
+def test_a_run_that_goes_on_another_day_shows_the_day_it_began(tmp_path: Path) -> None:
+    assert begun_on(tmp_path) == datetime.now().date()
+    begin(tmp_path, {"template": {"day": "2026-03-05"}})
+    begin(tmp_path, {"template": {"day": "2026-03-05"}})
+
+    assert begun_on(tmp_path) == date(2026, 3, 5)
+
+
+@pytest.mark.parametrize("run", [{"data": "same"}, {"data": "same", "template": None}])
+def test_a_run_that_an_earlier_version_began_goes_on_where_its_template_is_the_same(
+    run: dict[str, Any], tmp_path: Path
+) -> None:
+    begin(tmp_path, run)
+    begin(tmp_path, {"data": "same", "template": None})
+
+    assert begun_on(tmp_path) == datetime.now().date()
+    with pytest.raises(ConfigError, match="another template"):
+        begin(tmp_path, {"data": "same", "template": {"day": None, "opening": "<think>"}})

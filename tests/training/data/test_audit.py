@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from decompose_distill import (
     DistillConfig,
@@ -21,7 +22,7 @@ from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.loading import load_config, load_tokenizer
 from decompose_distill.training.data import preparation as prepare_module
 from decompose_distill.training.data.audit import audit_row, audit_rows, end_masked, show_rows
-from decompose_distill.training.data.batching import collate
+from decompose_distill.training.data.batching import pad_rows
 from decompose_distill.training.data.examples import Example, make_examples
 from decompose_distill.training.data.token_dataset import write_rows
 from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
@@ -71,7 +72,7 @@ def _other_words(tokenizer: Any, row: TokenizedExample) -> TokenizedExample:
         (_cut_off, "its completion is cut off"),
         (_other_prompt, "the prompt differs from what sampling sends, from token 1 on"),
         (_nothing_trained, "no token of it would be trained"),
-        (_special_token, r"its text holds the special token '<\|end\|>'"),
+        (_special_token, r"its text holds the control token '<\|end\|>'"),
         (_other_words, "the tokenizer does not give its completion back"),
     ],
 )
@@ -181,6 +182,20 @@ def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(
         audit_rows(tokenizer, config, train, none, 0.5)
 
 
+def test_a_token_that_only_the_tokenizer_knows_is_no_matter_while_it_is_not_used(
+    tokenizer: Any, tiny_dir: Path, rows: list[TokenizedExample], tmp_path: Path
+) -> None:
+    config, train = load_config(tiny_dir), write_rows(rows, tmp_path)
+    none = train.where(np.zeros(len(rows), bool))
+    tokenizer.add_tokens(["<image>"], special_tokens=True)  # as Gemma 3's, past the vocabulary
+    audit_rows(tokenizer, config, train, none, 0.5)
+    tokenizer.pad_token = "<image>"
+
+    assert len(tokenizer) == config.vocab_size + 1
+    with pytest.raises(TrainingError, match=rf"number {config.vocab_size} is used"):
+        audit_rows(tokenizer, config, train, none, 0.5)
+
+
 def test_a_chat_template_that_is_lost_on_saving_is_caught(
     tiny_dir: Path, rows: list[TokenizedExample], tmp_path: Path, tokenizer: Any
 ) -> None:
@@ -202,9 +217,8 @@ def test_a_chat_template_that_is_lost_on_saving_is_caught(
 def test_padding_that_equals_the_end_token_must_not_hide_it(
     tokenizer: Any, rows: list[TokenizedExample]
 ) -> None:
-    batch = collate(rows[:3])
-    end = end_of_turn(tokenizer)
-    as_elsewhere = replace(batch, targets=batch.targets & (batch.ids != end))
+    batch = pad_rows(rows[:3], torch.device("cpu"))
+    as_elsewhere = replace(batch, labels=batch.labels[batch.labels != end_of_turn(tokenizer)])
 
     assert end_masked(batch, rows[:3]) is None
     assert end_masked(as_elsewhere, rows[:3]) == (
@@ -219,7 +233,7 @@ def test_a_pad_token_that_is_the_end_token_trains_the_end_all_the_same(
     long = tokenize(tokenizer, example, 512)
     short = replace(long, ids=(*long.ids[:-8], long.ids[-1]))
 
-    assert end_masked(collate([long, short]), [long, short]) is None
+    assert end_masked(pad_rows([long, short], torch.device("cpu")), [long, short]) is None
 
 
 def test_rows_are_shown_with_the_trained_tokens_marked(

@@ -1,18 +1,20 @@
-"""Every row is seen once an epoch, and packed rows do not see each other."""
+"""Every row is seen once an epoch, and lies on a line whole."""
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill.training.data.batching import (
-    PADDING,
-    collate,
-    pack,
+    Batch,
+    lay_end_to_end,
+    pad_rows,
     plan_batches,
     shared_prefix,
+    split_rows,
 )
 from decompose_distill.training.data.tokenization import TokenizedExample
-from decompose_distill.training.engine.attention import packed_mask, packed_positions
 
+CPU = torch.device("cpu")
 ROWS = st.lists(st.integers(2, 30), min_size=1, max_size=20).map(
     lambda lengths: [
         TokenizedExample(str(name), tuple(range(name, name + length)), 1)
@@ -41,48 +43,71 @@ def test_every_row_is_seen_once_an_epoch(
     assert all(len(batch) <= batch_size for batch in batches)
 
 
-@given(ROWS)
-def test_packing_keeps_every_row_whole_in_lines_no_longer_than_the_longest(
-    rows: list[TokenizedExample],
+@given(ROWS, st.integers(1, 100))
+def test_a_step_is_cut_into_passes_in_order_and_about_as_long(
+    rows: list[TokenizedExample], tokens: int
 ) -> None:
-    lines = pack(rows)
+    passes = split_rows(rows, tokens)
+    longest = max(len(row.ids) for row in rows)
 
-    assert sorted(row.name for line in lines for row in line) == sorted(row.name for row in rows)
-    assert max(sum(len(row.ids) for row in line) for line in lines) == max(
-        len(row.ids) for row in rows
-    )
+    assert [row for part in passes for row in part] == rows
+    assert all(sum(len(row.ids) for row in part) < tokens + longest for part in passes)
+    assert [len(part) for part in split_rows(rows, tokens, 3)[:-1]] == [3] * ((len(rows) - 1) // 3)
 
 
 @given(ROWS)
-def test_a_packed_batch_trains_the_same_tokens_at_the_same_places(
-    rows: list[TokenizedExample],
+def test_as_few_tokens_as_the_shortest_row_gives_each_a_pass(rows: list[TokenizedExample]) -> None:
+    assert len(split_rows(rows, min(len(row.ids) for row in rows))) == len(rows)
+
+
+@given(ROWS, st.lists(st.integers(0, 9), min_size=8, max_size=12))
+def test_rows_end_to_end_hold_each_token_once_and_a_shared_beginning_only_once(
+    rows: list[TokenizedExample], begin: list[int]
 ) -> None:
-    batch = collate(rows, packing=True)
-    assert batch.documents is not None
-    mask, places = packed_mask(batch.documents), packed_positions(batch.documents)
+    rows = [TokenizedExample(r.name, (*begin, *r.ids), len(begin) + r.start) for r in rows]
+    batch = lay_end_to_end(rows, CPU)
+    documents = batch.documents
+    assert documents is not None
+    ids, prefix = batch.ids[0].tolist(), documents.prefix
+    places = documents.keys.split(documents.key_ends.diff().tolist())
 
-    assert sorted(batch.ids[batch.targets].tolist()) == sorted(
-        token for row in rows for token in row.ids[row.start :]
-    )
-    for line, row_of in enumerate(batch.documents.tolist()):
-        for at, document in enumerate(row_of):
-            seen = [other for other in range(len(row_of)) if mask[line, 0, at, other]]
-            first = row_of.index(document)
-            assert seen == list(range(first, at + 1))
-            assert int(places[line, at]) == at - first
-    assert (batch.documents == PADDING).sum() == batch.ids.numel() - sum(
-        len(row.ids) for row in rows
-    )
+    assert prefix == (0 if len(rows) == 1 else shared_prefix(rows) or 0)
+    assert len(ids) == prefix + sum(len(row.ids) - prefix for row in rows)
+    for row, keys in zip(rows, places, strict=True):
+        assert [ids[key] for key in keys.tolist()] == list(row.ids)
+        assert batch.positions[0][keys].tolist() == list(range(len(row.ids)))
+    assert documents.query_ends.diff().tolist() == list(documents.lengths)
+    _assert_predicts_targets(batch, rows)
 
 
-@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=20), min_size=1, max_size=4))
+@given(ROWS)
+def test_padded_rows_predict_the_same_tokens(rows: list[TokenizedExample]) -> None:
+    batch = pad_rows(rows, CPU)
+
+    assert len(batch.ids) == len(rows)
+    _assert_predicts_targets(batch, rows)
+
+
+def _assert_predicts_targets(batch: Batch, rows: list[TokenizedExample]) -> None:
+    ids, positions = batch.ids.flatten(), batch.positions.flatten()
+    wanted = [
+        (row.ids[at - 1], row.ids[at]) for row in rows for at in range(row.start, len(row.ids))
+    ]
+    places = [at - 1 for row in rows for at in range(row.start, len(row.ids))]
+
+    assert batch.labels.tolist() == [label for _, label in wanted]
+    assert ids[batch.predicting].tolist() == [before for before, _ in wanted]
+    assert positions[batch.predicting].tolist() == places
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=20), min_size=2, max_size=4))
 def test_the_shared_prefix_is_common_and_leaves_what_predicts_a_target(
     prompts_ids: list[list[int]],
 ) -> None:
-    instruction = [5] * 600
-    rows = [TokenizedExample("x", (*instruction, *ids, 7), 600 + len(ids)) for ids in prompts_ids]
+    instruction = [5] * 20
+    rows = [TokenizedExample("x", (*instruction, *ids, 7), 20 + len(ids)) for ids in prompts_ids]
     length = shared_prefix(rows)
 
-    assert length >= (600 if len(rows) > 1 else 0)
+    assert length >= 20
     assert len({row.ids[:length] for row in rows}) == 1
     assert all(length < row.start for row in rows)

@@ -1,4 +1,4 @@
-"""One step's loss and gradients are those of its target tokens, however they are computed."""
+"""A step: its passes add up, memory that runs out halves them, and what is not finite stops it."""
 
 import math
 from collections.abc import Iterator
@@ -11,17 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decompose_distill import ConfigError, DistillConfig, TrainingError
-from decompose_distill.models.generation import common_prefix
-from decompose_distill.models.loading import load_model, recompute_activations
-from decompose_distill.training.data.batching import Batch, collate, plan_batches
+from decompose_distill import DistillConfig, TrainingError
+from decompose_distill.models.loading import load_model
+from decompose_distill.training.data.batching import plan_batches
 from decompose_distill.training.data.tokenization import TokenizedExample
-from decompose_distill.training.engine.forward import Forward, choose_forward
+from decompose_distill.training.engine.forward import choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train
-from decompose_distill.training.engine.loss import summed_loss, validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer, lr_factor
-
-Gradients = dict[str, torch.Tensor]
+from decompose_distill.training.engine.validation import validation_loss
 
 
 @pytest.fixture
@@ -32,186 +29,87 @@ def model(tiny_dir: Path) -> Any:
 def _steps(model: Any, rows: list[TokenizedExample], config: DistillConfig) -> Iterator[TrainStep]:
     plan = plan_batches([len(row.ids) for row in rows], config.batch_size, config.epochs, 0)
     batches = [[rows[place] for place in places] for places in plan]
-    return train(model, Optimizer(model, config), batches, len(batches), config)
+    forward = choose_forward(model)
+    return train(forward, Optimizer(model, config), batches, len(batches), config)
 
 
-def _learn(model: Any, forward: Forward, parts: list[Batch]) -> tuple[float, Gradients]:
-    model.zero_grad()
-    total = sum(int(part.targets.sum()) for part in parts)
-    loss = torch.zeros(())
-    for part in parts:
-        labels = part.ids[part.targets]
-        loss = loss + torch.nn.functional.cross_entropy(forward(part), labels, reduction="sum")
-    (loss / total).backward()
-    gradients = {name: weight.grad.clone() for name, weight in model.named_parameters()}
-    return loss.item() / total, gradients
-
-
-def _assert_same(one: tuple[float, Gradients], other: tuple[float, Gradients]) -> None:
-    """Float32 sums in another order differ by a few units of the seventh digit."""
-    assert one[0] == pytest.approx(other[0], rel=1e-5)
-    for name, gradient in one[1].items():
-        assert torch.allclose(gradient, other[1][name], atol=1e-5), name
-
-
-def test_loss_agrees_with_that_of_transformers(model: Any, rows: list[TokenizedExample]) -> None:
-    row = rows[0]
-    ids = torch.tensor([row.ids])
-    labels = ids.clone()
-    labels[:, : row.start] = -100
-    with torch.no_grad():
-        ours = summed_loss(choose_forward(model, DistillConfig()), [row]).item() / row.targets
-        theirs = model(input_ids=ids, labels=labels).loss.item()
-
-    assert ours == pytest.approx(theirs, rel=1e-5)
-
-
-def test_packed_rows_give_the_loss_and_gradients_of_unpacked_ones(
-    model: Any, rows: list[TokenizedExample]
-) -> None:
-    short = [TokenizedExample(row.name, row.ids[row.start - 4 :], 4) for row in rows]
-    both = rows[:2] + short
-    packed = collate(both, packing=True)
-
-    assert len(packed.ids) < len(both)
-    _assert_same(
-        _learn(model, choose_forward(model, DistillConfig(packing=True)), [packed]),
-        _learn(model, choose_forward(model, DistillConfig()), [collate([row]) for row in both]),
-    )
-
-
-def test_parts_of_a_step_add_up_to_the_whole(model: Any, rows: list[TokenizedExample]) -> None:
-    forward = choose_forward(model, DistillConfig())
-    uneven = [TokenizedExample(rows[0].name, rows[0].ids[:-5], rows[0].start), *rows[1:4]]
-
-    _assert_same(
-        _learn(model, forward, [collate(uneven)]),
-        _learn(model, forward, [collate(uneven[:1]), collate(uneven[1:])]),
-    )
-
-
-def test_a_shared_prefix_changes_neither_loss_nor_gradients(
-    model: Any, rows: list[TokenizedExample]
-) -> None:
-    forward, four = choose_forward(model, DistillConfig()), rows[:4]
-    whole = collate(four)
-    shared = common_prefix([row.ids[: row.start] for row in four])
-
-    assert shared >= 8
-    assert whole.prefix == 0
-    _assert_same(
-        _learn(model, forward, [whole]),
-        _learn(model, forward, [Batch(whole.ids, whole.targets, shared)]),
-    )
-
-
-def test_gradient_checkpointing_changes_neither_loss_nor_gradients(
-    model: Any, rows: list[TokenizedExample]
-) -> None:
-    batch = collate(rows[:4])
-    forward = choose_forward(model, DistillConfig(gradient_checkpointing=True))
-    model.train()
-    plain = _learn(model, forward, [batch])
-    recompute_activations(model)
-
-    _assert_same(plain, _learn(model, forward, [batch]))
-
-
-def test_a_model_that_scales_its_logits_computes_all_of_them(
-    model: Any, rows: list[TokenizedExample]
-) -> None:
-    forward = model.forward
-
-    def scaled(**inputs: object) -> object:
-        output = forward(**inputs)
-        output.logits = output.logits * 3
-        return output
-
-    with torch.no_grad():
-        before = summed_loss(choose_forward(model, DistillConfig()), rows[:1]).item()
-        model.forward = scaled
-        after = summed_loss(choose_forward(model, DistillConfig()), rows[:1]).item()
-        ids = torch.tensor([rows[0].ids])
-        logits = model(input_ids=ids).logits[0, rows[0].start - 1 : -1]
-        wanted = torch.nn.functional.cross_entropy(
-            logits, ids[0, rows[0].start :], reduction="sum"
-        ).item()
-
-    assert after == pytest.approx(wanted, rel=1e-5)
-    assert after != pytest.approx(before, rel=1e-3)
-
-
-def test_a_model_with_a_mask_of_its_own_is_not_packed(
-    model: Any, rows: list[TokenizedExample]
-) -> None:
+def _limit(model: Any, tokens: int, error: Exception) -> None:
+    """Let memory run out beyond so many tokens of a forward pass."""
     forward = model.base_model.forward
 
-    def deaf(attention_mask: object = None, position_ids: object = None, **inputs: Any) -> object:
-        return forward(**inputs)
+    @wraps(forward)
+    def limited(input_ids: torch.Tensor, **inputs: Any) -> object:
+        if input_ids.numel() > tokens:
+            raise error
+        return forward(input_ids=input_ids, **inputs)
 
-    model.base_model.forward = deaf
-
-    with pytest.raises(ConfigError, match="packing: LlamaForCausalLM does not keep packed rows"):
-        choose_forward(model, DistillConfig(packing=True))
+    model.base_model.forward = limited
 
 
-def test_out_of_memory_halves_the_micro_batch_and_keeps_the_step(
+def _recomputes(model: Any) -> bool:
+    return any(getattr(part, "gradient_checkpointing", False) for part in model.modules())
+
+
+def _assert_moved_alike(one: Any, other: Any) -> None:
+    for mine, yours in zip(one.parameters(), other.parameters(), strict=True):
+        # AdamW's first step is ±learning_rate for any gradient, also for one that is all rounding
+        assert torch.allclose(mine, yours, atol=2.1e-4)
+        assert (mine - yours).abs().gt(1e-6).float().mean() < 0.01
+
+
+def test_out_of_memory_halves_the_pass_and_keeps_the_step(
     tiny_dir: Path, rows: list[TokenizedExample]
 ) -> None:
     config = DistillConfig(epochs=1, batch_size=8)
     steady, tight = (load_model(tiny_dir, dtype=torch.float32) for _ in range(2))
     [wanted] = _steps(steady, rows, config)
-    forward = tight.base_model.forward
+    steps = _steps(tight, rows, config)
+    _limit(tight, 120, torch.OutOfMemoryError("the card is full"))
+    [found] = steps
+
+    assert not wanted.out_of_memory
+    assert wanted.tokens_per_pass == wanted.tokens == found.tokens
+    assert found.out_of_memory
+    assert found.tokens_per_pass < 240
+    assert not _recomputes(tight)
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
+    _assert_moved_alike(steady, tight)
+
+
+def test_where_one_example_exceeds_the_memory_its_activations_are_computed_twice(
+    tiny_dir: Path, rows: list[TokenizedExample]
+) -> None:
+    config = DistillConfig(epochs=1, batch_size=4)
+    steady, tight = (load_model(tiny_dir, dtype=torch.float32) for _ in range(2))
+    wanted = [step.loss for step in _steps(steady, rows, config)]
+    steps, forward = _steps(tight, rows, config), tight.base_model.forward
 
     @wraps(forward)
-    def limited(input_ids: torch.Tensor, **inputs: Any) -> object:
-        if len(input_ids) > 3:
+    def limited(**inputs: Any) -> object:
+        if not _recomputes(tight):
             raise torch.OutOfMemoryError("the card is full")
-        return forward(input_ids=input_ids, **inputs)
+        return forward(**inputs)
 
     tight.base_model.forward = limited
-    [found] = _steps(tight, rows, config)
 
-    assert (wanted.micro_batch_size, wanted.out_of_memory) == (8, False)
-    assert (found.micro_batch_size, found.out_of_memory) == (2, True)
-    assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
-    for one, other in zip(steady.parameters(), tight.parameters(), strict=True):
-        # AdamW's first step is ±learning_rate for any gradient, also for one that is all rounding
-        assert torch.allclose(one, other, atol=2.1e-4)
-        assert (one - other).abs().gt(1e-6).float().mean() < 0.01
+    assert [step.loss for step in steps] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_one_example_beyond_the_memory_is_named(model: Any, rows: list[TokenizedExample]) -> None:
+    steps = _steps(model, rows, DistillConfig(epochs=1))
+    _limit(model, 1, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"))
+
+    with pytest.raises(TrainingError, match="out of memory with one example per pass, on traces"):
+        list(steps)
 
 
 def test_validation_goes_on_in_halves_where_memory_runs_out(
     tiny_dir: Path, rows: list[TokenizedExample]
 ) -> None:
-    steady, tight = (load_model(tiny_dir, dtype=torch.float32) for _ in range(2))
-    forward = tight.base_model.forward
+    steady, tight = (choose_forward(load_model(tiny_dir, dtype=torch.float32)) for _ in range(2))
+    _limit(tight.model, 120, RuntimeError("MPS backend out of memory"))
 
-    @wraps(forward)
-    def limited(input_ids: torch.Tensor, **inputs: Any) -> object:
-        if len(input_ids) > 2:
-            raise RuntimeError("MPS backend out of memory")
-        return forward(input_ids=input_ids, **inputs)
-
-    tight.base_model.forward = limited
-    wanted, found = (validation_loss(each, rows, DistillConfig()) for each in (steady, tight))
-
-    assert found == pytest.approx(wanted, rel=1e-5)
-
-
-def test_one_example_beyond_the_memory_is_named(model: Any, rows: list[TokenizedExample]) -> None:
-    def full(**inputs: Any) -> object:
-        if torch.is_grad_enabled():
-            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")
-        raise TypeError
-
-    config = DistillConfig(epochs=1)
-    steps = _steps(model, rows, config)
-    model.base_model.forward = full
-    model.forward = full
-
-    with pytest.raises(TrainingError, match="out of memory with one example a pass, on traces"):
-        list(steps)
+    assert validation_loss(tight, rows) == pytest.approx(validation_loss(steady, rows), rel=1e-5)
 
 
 def test_a_weight_that_never_had_a_gradient_is_saved_and_loaded(tiny_dir: Path) -> None:
@@ -221,7 +119,8 @@ def test_a_weight_that_never_had_a_gradient_is_saved_and_loaded(tiny_dir: Path) 
         return model, Optimizer(model, DistillConfig())
 
     (model, optimizer), (other, loaded) = make(), make()
-    list(train(model, optimizer, [[TokenizedExample("a", (1, 2, 3), 1)]], 2, DistillConfig()))
+    batch = [TokenizedExample("a", (1, 2, 3), 1)]
+    list(train(choose_forward(model), optimizer, [batch], 2, DistillConfig()))
     loaded.load({name: weight.clone() for name, weight in optimizer.state().items()}, 1)
 
     for one, same in zip(model.parameters(), other.parameters(), strict=True):
@@ -241,7 +140,7 @@ def test_what_is_not_finite_stops_with_the_traces_named_and_the_weights_kept(
 ) -> None:
     before = {name: weight.clone() for name, weight in model.named_parameters()}
     steps = _steps(model, rows[:1], DistillConfig(epochs=1))
-    model.get_output_embeddings().register_forward_hook(lambda *_: _[2] * poison)
+    model.base_model.norm.register_forward_hook(lambda *_: _[2] * poison)
 
     with pytest.raises(TrainingError, match=f"at step 1, on traces {rows[0].name}"):
         list(steps)
@@ -251,10 +150,10 @@ def test_what_is_not_finite_stops_with_the_traces_named_and_the_weights_kept(
 def test_validation_loss_is_the_mean_over_all_target_tokens(
     model: Any, rows: list[TokenizedExample]
 ) -> None:
-    forward = choose_forward(model, DistillConfig())
-    with torch.no_grad():
-        sums = [summed_loss(forward, [row]).item() for row in rows]
-    found = validation_loss(model, rows, DistillConfig(batch_size=3))
+    forward = choose_forward(model)
+    with torch.no_grad(), forward.applied():
+        sums = [forward.loss(forward.lay([row])).item() for row in rows]
+    found = validation_loss(forward, rows, tokens=150)
 
     assert found == pytest.approx(sum(sums) / sum(row.targets for row in rows), rel=1e-5)
 

@@ -8,12 +8,21 @@ from typing import Any
 import pytest
 import torch
 
-from decompose_distill import Decomposer, DistillConfig, MissingExtraError, Trace, distill
+from decompose_distill import (
+    ConfigError,
+    Decomposer,
+    DistillConfig,
+    MissingExtraError,
+    Trace,
+    distill,
+)
 from decompose_distill.models.loading import load_model, load_tokenizer
 from decompose_distill.training.checkpoints.reload_check import snapshot
 from decompose_distill.training.data.examples import make_examples
 from decompose_distill.training.engine import lora
 from decompose_distill.training.engine.optimizer import Optimizer
+from tests.support.chats import make_tokenizer
+from tests.support.families import make_family
 from tests.support.samples import PROMPT, QUESTIONS
 
 CONFIG = {"epochs": 30, "batch_size": 4, "learning_rate": 2e-2, "lora_rank": 4}
@@ -73,6 +82,39 @@ def test_only_the_adapter_is_trained(tiny_dir: Path) -> None:
 
     assert all("lora_" in name for name in optimizer.weights)
     assert len(optimizer.weights) == 2 * 7 * 2  # two matrices, seven layers a block, two blocks
+
+
+@pytest.mark.parametrize(
+    ("name", "adapted", "left_out"),
+    [
+        ("mamba", {"in_proj", "x_proj", "dt_proj"}, {"out_proj"}),
+        ("mamba2", {"in_proj"}, {"out_proj"}),
+        ("falcon_h1", {"in_proj", "q_proj", "o_proj", "gate_proj"}, {"out_proj"}),
+        ("llama4", {"q_proj", "o_proj", "down_proj"}, {"router", "lm_head"}),
+        ("gemma3_vision", {"q_proj", "down_proj"}, {"vision_tower", "out_proj", "fc1"}),
+        ("gpt2", {"c_attn", "c_proj", "c_fc"}, {"lm_head"}),
+        ("falcon", {"query_key_value", "dense", "dense_h_to_4h"}, {"lm_head"}),
+    ],
+)
+def test_adapters_stand_where_the_text_model_can_use_them(
+    name: str, adapted: set[str], left_out: set[str], tmp_path: Path
+) -> None:
+    model = load_model(make_family(name, tmp_path / name, make_tokenizer()))
+    lora.attach(model, 2, name)
+    parts = {part for path in Optimizer(model, DistillConfig()).weights for part in path.split(".")}
+
+    assert adapted <= parts
+    assert not left_out & parts
+    assert model(input_ids=torch.tensor([[5, 6, 7]])).logits.requires_grad
+
+
+def test_a_model_without_a_layer_for_adapters_is_refused() -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    model = GPT2LMHeadModel(GPT2Config(n_layer=0, n_embd=8, n_head=1, vocab_size=50))
+
+    with pytest.raises(ConfigError, match="lora_rank=4: GPT2LMHeadModel has no linear layer"):
+        lora.attach(model, 4, "nothing")
 
 
 def test_without_peft_the_command_that_adds_it_is_shown(

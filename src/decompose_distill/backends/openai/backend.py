@@ -48,6 +48,7 @@ class OpenAIBackend:
             same model are a mapping of each to its weight, such as `{"http://a:8000/v1": 2,
             "http://b:8000/v1": 1}`: what one does not answer another does.
         api_key_env: Environment variable with the key, which only the official endpoint needs.
+        needs_key: Whether a missing key is an error at once; not for a forecast.
         max_in_flight: Requests under way at once, in all runs of this backend together.
         timeout: Seconds for one attempt, from connecting to the last byte, a server's own queue
             included: a server that works one by one wants a small `max_in_flight`.
@@ -81,6 +82,7 @@ class OpenAIBackend:
         *,
         base_url: str | Mapping[str, float] | None = None,
         api_key_env: str = "OPENAI_API_KEY",
+        needs_key: bool = True,
         max_in_flight: int = 32,
         timeout: float = 600.0,
         deadline: float | None = None,
@@ -105,7 +107,7 @@ class OpenAIBackend:
             tokens_per_minute=tokens_per_minute,
         )
         self.model, self.base_url = model, ""  # so that a report of the next line can show this
-        self._endpoints = addresses.find(api_key_env)
+        self._endpoints = addresses.find(api_key_env, needs_key=needs_key)
         self.base_url = " ".join(sorted(endpoint.shown for endpoint, _ in self._endpoints))
         self._extra_body = dict(extra_body or {})
         self.max_in_flight = max_in_flight

@@ -49,6 +49,12 @@ class _Account:
     unanswered: int = 0
     last: RetryableError | None = None
     route: Route | None = field(default=None, repr=False)
+    sending: bool = False
+
+    @property
+    def lost(self) -> int:
+        """Attempts that ended without an answer and may be billed."""
+        return self.unanswered - self.sending
 
 
 @dataclass(slots=True)
@@ -63,17 +69,24 @@ class Client:
     sleep: Callable[[float], Awaitable[None]]
     answered: bool = False
     """Whether any endpoint ever did."""
+    under_way: dict[str, _Account] = field(default_factory=dict)
 
     async def complete(self, pool: Pool, request: Request, resting: Resting) -> Completion:
         """Attempt a request until it is settled; what this raises ends the run."""
         account = _Account(request, asyncio.timeout(None), resting)
+        self.under_way[request.id] = account
         try:
             async with account.deadline:
                 completion = await self._retry(pool, account)
+        except BackendError as error:
+            error.unanswered = {name: each.lost for name, each in self.under_way.items()}
+            raise
         except TimeoutError:
-            error = f"not settled in {self.deadline:g} seconds and {account.attempts} attempts"
+            late = f"not settled in {self.deadline:g} seconds and {account.attempts} attempts"
             last = f", last: {account.last}" if account.last else ""
-            completion = failed(request, error + last)
+            completion = failed(request, late + last)
+        finally:
+            self.under_way.pop(request.id, None)
         if account.unanswered:
             completion = replace(completion, unanswered=account.unanswered + completion.unanswered)
         return completion
@@ -175,15 +188,18 @@ class Client:
 
     async def _post(self, route: Route, url: httpx2.URL, body: bytes, account: _Account) -> Answer:
         account.unanswered += 1
+        account.sending = True
         try:
             async with asyncio.timeout(self.timeout):
                 answer = await route.connections.post(url, body)
             account.unanswered -= answer.status < 500  # a 5xx may hide work that is billed
+            account.sending = False
             return answer
         except TimeoutError:
             cause: Exception = TimeoutError(f"no answer in {self.timeout:g} seconds")
         except TROUBLE as error:  # made anew, as its frames, and maybe its words, hold the key
             cause = type(error)(route.endpoint.secret.strike(str(error)))
+        account.sending = False
         account.unanswered -= isinstance(cause, NOT_SENT)
         unreachable = isinstance(cause, httpcore2.ConnectError | httpcore2.ConnectTimeout)
         what = "cannot be reached" if unreachable else "did not answer"

@@ -4,6 +4,8 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from decompose_distill.storage.atomic import sync, write_text
 from decompose_distill.training.engine.optimizer import Optimizer
 
 _RUN = "run.json"
+_WEIGHTS = "state.safetensors"
 _MARK = "state.json"
 """Written last: a state without it is a torn one."""
 
@@ -50,7 +53,7 @@ def begin(folder: Path, run: Mapping[str, Any]) -> None:
     """
     path, run = folder / _RUN, json.loads(json.dumps(run))  # as it reads back: tuples are lists
     if has_begun(folder):
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _read(path)
         if changed := [name for name in run if before.get(name) != run[name]]:
             name = changed[0]
             raise ConfigError(
@@ -61,6 +64,15 @@ def begin(folder: Path, run: Mapping[str, Any]) -> None:
     else:
         folder.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(run, indent=2))
+
+
+def begun_on(folder: Path) -> date:
+    """The day whose date an unfinished run shows in its prompts; today for a new one."""
+    if not has_begun(folder):
+        return datetime.now().date()
+    template = _read(folder / _RUN).get("template") or {}
+    day = template.get("day")
+    return date.fromisoformat(day) if day else datetime.now().date()
 
 
 def has_begun(folder: Path) -> bool:
@@ -77,9 +89,10 @@ def save_state(folder: Path, optimizer: Optimizer, progress: TrainState) -> None
     place = _place(folder, progress.step)
     try:
         place.mkdir(exist_ok=True)
-        save_file(optimizer.state(), place / "state.safetensors")
-        sync(place / "state.safetensors")
-        write_text(place / _MARK, json.dumps(asdict(progress)))
+        save_file(optimizer.state(), place / _WEIGHTS)
+        sync(place / _WEIGHTS)
+        mark = asdict(progress) | {"sha256": hash_file(place / _WEIGHTS)}
+        write_text(place / _MARK, json.dumps(mark))
     except (OSError, SafetensorError) as error:
         shutil.rmtree(place, ignore_errors=True)
         left = load_progress(folder).step
@@ -97,9 +110,15 @@ def load_progress(folder: Path) -> TrainState:
     whole = sorted(path.parent for path in folder.glob(f"step-*/{_MARK}"))
     if not whole:
         return TrainState()
-    row = json.loads((whole[-1] / _MARK).read_text(encoding="utf-8"))
-    validation = tuple((step, loss) for step, loss in row["validation"])
-    return TrainState(row["step"], tuple(row["losses"]), validation, row["seconds"])
+    row = _read(whole[-1] / _MARK)
+    try:
+        validation = tuple((step, loss) for step, loss in row["validation"])
+        return TrainState(row["step"], tuple(row["losses"]), validation, row["seconds"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{whole[-1] / _MARK} is damaged: {error!r}; remove {whole[-1]} to go on from the "
+            "state before"
+        ) from error
 
 
 def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
@@ -108,13 +127,30 @@ def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
     Raises:
         CheckpointError: The state is damaged, or of another model.
     """
-    path = _place(folder, step) / "state.safetensors"
+    path = _place(folder, step) / _WEIGHTS
+    digest = _read(path.with_name(_MARK)).get("sha256")  # absent in states of earlier versions
     try:
+        if digest and hash_file(path) != digest:
+            raise OSError("its content is not what was written")
         optimizer.load(load_file(path), step)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} is damaged: {error}; remove {folder} to start anew"
         ) from error
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as opened:
+        return file_digest(opened, "sha256").hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged: {error}; remove it to start anew") from error
+    return row
 
 
 def _place(folder: Path, step: int) -> Path:

@@ -8,18 +8,21 @@ import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
+import torch
 from transformers import AutoTokenizer
 
+from decompose_distill.data import after_marker
 from decompose_distill.errors import TrainingError
 from decompose_distill.models.chat_template import (
+    control_tokens,
     end_of_turn,
     neutralize,
     prompt_ids,
-    special_tokens,
 )
-from decompose_distill.training.data.batching import Batch, collate
+from decompose_distill.training.data.batching import Batch, lay_end_to_end
 from decompose_distill.training.data.examples import Example
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.data.tokenization import TokenizedExample
@@ -45,7 +48,7 @@ def _row_faults(tokenizer: Any, example: Example, row: TokenizedExample) -> Iter
     yield _not_trained(row)
     yield _prompt_differs(tokenizer, example, row)
     yield _end_missing(tokenizer, row)
-    yield _special_inside(tokenizer, example, row)
+    yield _control_inside(tokenizer, example, row)
     yield _text_lost(tokenizer, example, row)
     yield _leak(example)
 
@@ -77,19 +80,19 @@ def _end_missing(tokenizer: Any, row: TokenizedExample) -> str | None:
     )
 
 
-def _special_inside(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
+def _control_inside(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
     blank = [Message(message.role, "x") for message in example.messages]
-    wanted = _specials(tokenizer, prompt_ids(tokenizer, blank))
-    found = _specials(tokenizer, row.ids[:-1])
+    wanted = _controls(tokenizer, prompt_ids(tokenizer, blank))
+    found = _controls(tokenizer, row.ids[:-1])
     if extra := found - wanted:
-        return f"its text holds the special token {next(iter(extra))!r}, which is no text"
+        return f"its text holds the control token {next(iter(extra))!r}, which is no text"
     return None
 
 
-def _specials(tokenizer: Any, ids: Sequence[int]) -> Counter[str]:
-    special = set(special_tokens(tokenizer))
+def _controls(tokenizer: Any, ids: Sequence[int]) -> Counter[str]:
+    control = control_tokens(tokenizer)
     tokens = tokenizer.convert_ids_to_tokens(list(ids))
-    return Counter(token for token in tokens if token in special)
+    return Counter(token for token in tokens if token in control)
 
 
 def _text_lost(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
@@ -110,7 +113,7 @@ def _letters(text: str) -> str:
 def _leak(example: Example) -> str | None:
     asked = "\n".join(each.content for each in example.messages if each.role == "user")
     for gold in example.golds:
-        answer = gold.rpartition("####")[2].strip()
+        answer = after_marker(gold)
         pattern = _ANSWER.format(gold=re.escape(answer))
         if answer and re.search(pattern, asked, re.IGNORECASE):
             return f"its prompt gives the answer {answer!r} away"
@@ -136,7 +139,7 @@ def audit_rows(
         _all_the_same(train),
         _repeated(train, max_duplicates),
         _overlap(train, validation),
-        end_masked(collate(train[:SHOWN]), train[:SHOWN]),
+        end_masked(lay_end_to_end(train[:SHOWN], torch.device("cpu")), train[:SHOWN]),
         _template_lost(tokenizer),
     )
     if reason := next(filter(None, faults), None):
@@ -144,12 +147,14 @@ def audit_rows(
 
 
 def _vocabulary_disagrees(tokenizer: Any, config: Any, train: TokenDataset) -> str | None:
-    size, needed = config.get_text_config().vocab_size, train.largest_id + 1
-    if max(needed, len(tokenizer)) <= size:
+    """By the tokens used: Gemma 3 has one for images that its text models do not know."""
+    size = config.get_text_config().vocab_size
+    largest = max(train.largest_id, end_of_turn(tokenizer), tokenizer.pad_token_id)
+    if largest < size:
         return None
     return (
-        f"the tokenizer has {max(needed, len(tokenizer))} tokens, the model only {size}: "
-        "they do not belong together"
+        f"the tokenizer has {len(tokenizer)} tokens, the model only {size}, and number {largest} "
+        "is used: they do not belong together"
     )
 
 
@@ -179,12 +184,10 @@ def _overlap(train: TokenDataset, validation: TokenDataset) -> str | None:
 
 
 def end_masked(batch: Batch, rows: Sequence[TokenizedExample]) -> str | None:
-    """Whether padding takes an end token out of the loss, as where both are the same token."""
-    for place, row in enumerate(rows):
-        if (
-            int(batch.targets[place].sum()) != row.targets
-            or not batch.targets[place, len(row.ids) - 1]
-        ):
+    """Whether a batch leaves an end token out of the loss, as where it also pads."""
+    trained = iter(batch.labels.tolist())
+    for row in rows:
+        if tuple(islice(trained, row.targets)) != row.ids[row.start :]:
             return f"trace {row.name}: padding hides some of its trained tokens"
     return None
 
@@ -193,7 +196,7 @@ def _template_lost(tokenizer: Any) -> str | None:
     chat = (Message("system", "Split."), Message("user", "How old are Ada and Bob?"))
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
-        saved = AutoTokenizer.from_pretrained(folder)
+        saved = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     if saved.chat_template and prompt_ids(saved, chat) == prompt_ids(tokenizer, chat):
         return None
     return "the chat template is lost or changed when the tokenizer is saved"

@@ -1,23 +1,43 @@
-"""Which rows share a step, and rows as tensors: padded, or packed several to a line."""
+"""Which rows share a step and a pass, and rows as tensors: end to end on one line, or padded."""
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from decompose_distill.models.generation import common_prefix
 from decompose_distill.training.data.tokenization import TokenizedExample
 
 POOL_BATCHES = 16
-"""Batches drawn at once and sorted by length: little padding, and the order stays random."""
+"""Batches drawn at once and sorted by length: passes of like length, and the order stays random."""
+
+Ids = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 
-LEAST_SAVED = 512
-"""Tokens; measured with 135M weights on two cores, where 112 saved ones made a step slower."""
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Where the rows of a line lie, for attention to keep them apart.
 
+    The line is the prefix that all rows share, then what each row has behind it.
+    """
 
-PADDING = -1
+    prefix: int
+    """Tokens that all rows begin with, once at the beginning of the line; 0 for none."""
+    lengths: tuple[int, ...]
+    """Tokens of each row behind the prefix."""
+    query_ends: torch.Tensor
+    """Where the rows end, (rows + 1,) of int32 from 0, counted behind the prefix."""
+    key_ends: torch.Tensor
+    """The same among the keys, where each row has the prefix of its own."""
+    keys: torch.Tensor
+    """Which place of the line each of those keys is."""
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row, with the prefix."""
+        return self.prefix + max(self.lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +45,16 @@ class Batch:
     """Rows as tensors for one forward pass."""
 
     ids: torch.Tensor
-    """Token ids (B, T), padded right with 0. Without a mask: a causal model never looks ahead,
-    and the padding itself is no target."""
-    targets: torch.Tensor
-    """Where the trained tokens are (B, T)."""
-    prefix: int = 0
-    """Tokens that all rows begin with and that are worth running once."""
-    documents: torch.Tensor | None = None
-    """Packed: which row each token belongs to (B, T), `PADDING` for none; else `None`."""
+    """Token ids (B, T)."""
+    positions: torch.Tensor
+    """Place of each token in its own row (B, T)."""
+    predicting: torch.Tensor
+    """Which of the B · T places predict a trained token (N,)."""
+    labels: torch.Tensor
+    """The trained tokens (N,)."""
+    documents: Documents | None = None
+    """Of rows that lie end to end; else `None`, and each row is a line, padded right with 0.
+    Padding needs no mask: a causal model never looks ahead."""
 
 
 def plan_batches(
@@ -46,10 +68,10 @@ def plan_batches(
     """
     order = random.Random(seed)
     for _ in range(epochs):
-        shuffle_decompositions = order.sample(range(len(lengths)), len(lengths))
+        shuffled = order.sample(range(len(lengths)), len(lengths))
         pool = batch_size * POOL_BATCHES
-        for start in range(0, len(shuffle_decompositions), pool):
-            drawn = shuffle_decompositions[start : start + pool]
+        for start in range(0, len(shuffled), pool):
+            drawn = shuffled[start : start + pool]
             if group:
                 drawn.sort(key=lambda row: lengths[row])
             batches = [drawn[at : at + batch_size] for at in range(0, len(drawn), batch_size)]
@@ -57,50 +79,85 @@ def plan_batches(
             yield from batches
 
 
-def collate(rows: Sequence[TokenizedExample], *, packing: bool = False) -> Batch:
-    """Put rows into one batch: a row a line, or as many as fit the length of the longest."""
-    lines = pack(rows) if packing else [[row] for row in rows]
-    width = max(sum(len(row.ids) for row in line) for line in lines)
-    ids = torch.zeros(len(lines), width, dtype=torch.long)
-    targets = torch.zeros(len(lines), width, dtype=torch.bool)
-    documents = torch.full((len(lines), width), PADDING)
-    for place, line in enumerate(lines):
-        at = 0
-        for number, row in enumerate(line):
-            end = at + len(row.ids)
-            ids[place, at:end] = torch.tensor(row.ids)
-            targets[place, at + row.start : end] = True
-            documents[place, at:end] = number
-            at = end
-    return Batch(
-        ids, targets, 0 if packing else shared_prefix(rows), documents if packing else None
-    )
+def split_rows(
+    rows: Sequence[TokenizedExample], tokens: int, most: int | None = None
+) -> list[Sequence[TokenizedExample]]:
+    """Cut the rows of a step into passes, in order and alike in size.
 
-
-def pack(rows: Sequence[TokenizedExample]) -> list[list[TokenizedExample]]:
-    """Distribute rows over lines no longer than the longest row: best fit, longest first.
-
-    Lines as short as possible keep attention as cheap as without packing.
+    Args:
+        tokens: Of a pass, about.
+        most: Rows of a pass; by default what `tokens` says.
     """
+    if most:
+        return [rows[start : start + most] for start in range(0, len(rows), most)]
+    total = sum(len(row.ids) for row in rows)
+    passes: list[list[TokenizedExample]] = [[] for _ in range(-(-total // tokens))]
+    before = 0
+    for row in rows:
+        middle = before + len(row.ids) // 2
+        passes[middle * len(passes) // total].append(row)
+        before += len(row.ids)
+    return [rows for rows in passes if rows]
+
+
+def lay_end_to_end(rows: Sequence[TokenizedExample], device: torch.device) -> Batch:
+    """Put rows on one line, what all of them begin with only once: no padding at all."""
+    prefix = shared_prefix(rows)
+    rests = [np.array(row.ids[prefix:]) for row in rows]
+    ends = np.cumsum([0, *map(len, rests)])
+    begins = [end + prefix for end in ends[:-1]]
+    line = np.arange(prefix + ends[-1])
+    parts = [
+        np.concatenate([rows[0].ids[:prefix], *rests]),
+        np.concatenate([line[:prefix], *(np.arange(prefix, len(row.ids)) for row in rows)]),
+        *_targets(rows, [begin - prefix for begin in begins]),
+        ends,
+        ends + prefix * np.arange(len(ends)),
+        np.concatenate(
+            [
+                part
+                for begin, rest in zip(begins, rests, strict=True)
+                for part in (line[:prefix], line[begin : begin + len(rest)])
+            ]
+        ),
+    ]
+    ids, positions, predicting, labels, query_ends, key_ends, keys = _upload(parts, device)
+    lengths = tuple(map(len, rests))
+    documents = Documents(prefix, lengths, query_ends.int(), key_ends.int(), keys)
+    return Batch(ids[None], positions[None], predicting, labels, documents)
+
+
+def pad_rows(rows: Sequence[TokenizedExample], device: torch.device) -> Batch:
+    """Put each row on a line of its own, as long as the longest."""
     width = max(len(row.ids) for row in rows)
-    lines: list[list[TokenizedExample]] = []
-    room: list[int] = []
-    for row in sorted(rows, key=lambda row: -len(row.ids)):
-        fitting = [place for place, left in enumerate(room) if left >= len(row.ids)]
-        if not fitting:
-            lines.append([])
-            room.append(width)
-            fitting = [len(lines) - 1]
-        best = min(fitting, key=lambda place: room[place])
-        lines[best].append(row)
-        room[best] -= len(row.ids)
-    return lines
+    ids = np.zeros((len(rows), width), np.int64)
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row.ids)] = row.ids
+    positions = np.tile(np.arange(width), len(rows))
+    targets = _targets(rows, [width * line for line in range(len(rows))])
+    parts = [ids.reshape(-1), positions, *targets]
+    flat, flat_positions, predicting, labels = _upload(parts, device)
+    shape = (len(rows), width)
+    return Batch(flat.view(shape), flat_positions.view(shape), predicting, labels)
 
 
 def shared_prefix(rows: Sequence[TokenizedExample]) -> int:
-    """Prompt tokens all rows begin with, short of the last, which predicts a target.
+    """Prompt tokens all rows begin with, short of the last, which predicts a target."""
+    return common_prefix([row.ids[: row.start] for row in rows]) if len(rows) > 1 else 0
 
-    0 where running them once would save less than the second pass over the weights costs.
-    """
-    length = common_prefix([row.ids[: row.start] for row in rows])
-    return length if length * (len(rows) - 1) >= LEAST_SAVED else 0
+
+def _targets(rows: Sequence[TokenizedExample], begins: Sequence[int]) -> tuple[Ids, Ids]:
+    """Places that predict a trained token, and these tokens; `begins` is where place 0 would be."""
+    places = [
+        np.arange(begin + row.start - 1, begin + len(row.ids) - 1)
+        for begin, row in zip(begins, rows, strict=True)
+    ]
+    return np.concatenate(places), np.concatenate([row.ids[row.start :] for row in rows])
+
+
+def _upload(parts: Sequence[Ids], device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Bring whole numbers to a device in one copy, for which it does not wait."""
+    flat = torch.from_numpy(np.concatenate(parts).astype(np.int64))
+    if device.type == "cuda":
+        flat = flat.pin_memory()
+    return torch.split(flat.to(device, non_blocking=True), [len(part) for part in parts])

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from hashlib import sha256
 from itertools import chain
@@ -14,7 +15,14 @@ import numpy as np
 from decompose_distill import filters, prompts
 from decompose_distill.console import progress_bar
 from decompose_distill.errors import ConfigError, TrainingError
-from decompose_distill.models.loading import context_window, load_config, load_tokenizer
+from decompose_distill.keys import fingerprint_line
+from decompose_distill.models.frozen_template import FrozenTemplate, freeze_template
+from decompose_distill.models.loading import (
+    check_trainable,
+    context_window,
+    load_config,
+    load_tokenizer,
+)
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.audit import SHOWN, audit_row, audit_rows
 from decompose_distill.training.data.examples import (
@@ -28,7 +36,7 @@ from decompose_distill.training.data.examples import (
 )
 from decompose_distill.training.data.token_dataset import TokenDataset, write_rows
 from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
-from decompose_distill.types import Trace, fingerprint_line
+from decompose_distill.types import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,8 @@ class Prepared:
     """How many traces were left out, for which reason."""
     sha256: str
     """Of all examples in order, and which are held out."""
+    template: FrozenTemplate
+    """What the student's chat template was made to say."""
 
     def __str__(self) -> str:
         counts = filters.counts(len(self.train) + len(self.validation), self.dropped)
@@ -88,13 +98,17 @@ def prepare(
     validation: float | Iterable[Trace],
     folder: Path,
     *,
+    day: date | None = None,
     progress: bool = False,
 ) -> Prepared:
     """Screen, tokenise and audit traces, and write the rows to a folder.
 
+    Args:
+        day: The date that prompts show where the chat template shows one; by default today.
+
     Raises:
-        BackendError: The student cannot be loaded.
-        ConfigError: `validation` is no share.
+        BackendError: The student cannot be loaded, or is quantised.
+        ConfigError: `validation` is no share, or the student's chat template cannot be used.
         TrainingError: Nothing is kept, a trace does not fit, or the audit found a fault.
     """
     if isinstance(validation, float | int) and not 0 <= validation < 1:
@@ -108,6 +122,8 @@ def prepare(
     if (first := next(kept, None)) is None:  # told before the student is loaded
         raise TrainingError(f"nothing to train on: {filters.counts(0, dropped)}")
     tokenizer, config = load_tokenizer(task.student), load_config(task.student)
+    check_trainable(task.student, config)
+    template = freeze_template(tokenizer, day)
     examples = _examples(task, chain([first], kept), sift, validation)
     bar = progress_bar("auditing", None, "trace", show=progress)
     held, shown, digest = bytearray(), list[Example](), sha256()
@@ -133,6 +149,7 @@ def prepare(
         tuple(shown),
         dropped,
         digest.hexdigest(),
+        template,
     )
     given = f"validation={validation}" if isinstance(validation, float | int) else "validation"
     if not len(found.train):

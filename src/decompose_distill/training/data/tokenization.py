@@ -5,6 +5,7 @@ from typing import Any
 
 from decompose_distill.errors import TrainingError
 from decompose_distill.models.chat_template import end_of_turn, neutralize, prompt_ids
+from decompose_distill.models.frozen_template import freeze_template
 from decompose_distill.training.data.examples import Example
 
 
@@ -25,11 +26,15 @@ class TokenizedExample:
 def tokenize(tokenizer: Any, example: Example, context_window: int) -> TokenizedExample:
     """Build the ids of one example; nothing is ever cut off.
 
+    The tokenizer's chat template is frozen, if it was not yet.
+
     Raises:
+        ConfigError: The chat template cannot show the example, or not be frozen.
         TrainingError: The completion is empty, or the example exceeds the context window.
     """
     if not example.completion.strip():
         raise TrainingError(f"trace {example.name}: the completion to train on is empty")
+    freeze_template(tokenizer)
     prompt = prompt_ids(tokenizer, example.messages)
     completion = tokenizer(neutralize(tokenizer, example.completion), add_special_tokens=False)
     ids = (*prompt, *completion["input_ids"], end_of_turn(tokenizer))

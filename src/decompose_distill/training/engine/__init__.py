@@ -1,1 +1,27 @@
-"""Batches to optimizer steps: the loop, the optimizer, adapters."""
+"""Batches to optimizer steps.
+
+- `loop`: `train`, which yields a step at a time
+- `forward`: the cheapest way through a model, proven equal; `attention`, `kernels`: its means
+- `loss`: cross-entropy of the target tokens; `validation`: of rows that are held out
+- `memory`: how many tokens a pass takes
+- `optimizer`, `lora`: what is updated, and how
+"""
+
+from typing import TYPE_CHECKING
+
+from decompose_distill.faces import lazy
+
+if TYPE_CHECKING:
+    from decompose_distill.training.engine.forward import choose_forward as choose_forward
+    from decompose_distill.training.engine.loop import train as train
+    from decompose_distill.training.engine.optimizer import Optimizer as Optimizer
+    from decompose_distill.training.engine.optimizer import lr_factor as lr_factor
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "forward": ("choose_forward",),
+        "loop": ("train",),
+        "optimizer": ("Optimizer", "lr_factor"),
+    },
+)

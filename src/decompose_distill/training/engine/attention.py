@@ -1,17 +1,179 @@
-"""Keeping packed documents apart: masks and positions."""
+"""Attention over a line of rows that do not see each other, in the fastest form of a device.
+
+Registered with transformers under `NAME` without a mask function: no mask is built, and nothing
+is read back from the device.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
 
 import torch
+import torch.nn.functional as F
+from transformers import AttentionInterface
+
+from decompose_distill.training.data.batching import Documents
+
+try:
+    import torch.nn.attention.varlen
+
+    varlen_attn: Any = torch.nn.attention.varlen.varlen_attn
+except ImportError:  # before torch 2.10
+    varlen_attn = None
+
+NAME = "decompose_distill_documents"
+SHORT = 512
+"""Tokens up to which plain products of 16-bit numbers are faster on a processor: the backward pass
+of torch's fused attention takes three times as long there. In float32 they are not."""
 
 
-def packed_mask(documents: torch.Tensor) -> torch.Tensor:
-    """Who sees whom (B, 1, T, T): earlier tokens of the same document, and no others."""
-    same = documents.unsqueeze(2) == documents.unsqueeze(1)
-    return same.tril().unsqueeze(1)
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    documents: Documents,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Mix values (1, heads, T, D) as transformers' attention functions do: (1, T, heads, D).
+
+    Args:
+        documents: Where the rows lie; handed through the model by `EndToEnd`.
+        sliding_window: Tokens that a token sees, itself included.
+        softcap: Scores are bent to stay below it (Gemma 2).
+        s_aux: A score per head that takes its share of attention and gives nothing (gpt-oss).
+    """
+    window = sliding_window or getattr(module, "sliding_window", None)
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    plain = not dropout and softcap is None and s_aux is None
+    if plain and varlen_attn and query.is_cuda and query.dtype != torch.float32:
+        return _varlen(query, key, value, documents, scale, window), None
+    products = not plain or query.dtype != torch.float32
+    mixed = []
+    prefix, lengths = documents.prefix, documents.lengths
+    cuts = [prefix, *lengths] if prefix else list(lengths)
+    splits = (torch.split(tensor, cuts, dim=2) for tensor in (query, key, value))
+    for number, (q, k, v) in enumerate(zip(*splits, strict=True)):
+        if prefix and number:
+            k = torch.cat([key[:, :, :prefix], k], dim=2)
+            v = torch.cat([value[:, :, :prefix], v], dim=2)
+        if products and (k.shape[2] <= SHORT or not plain):
+            mixed.append(_products(q, k, v, scale, window, dropout, softcap, s_aux))
+        else:
+            mixed.append(_fused(q, k, v, scale, window))
+    return torch.cat(mixed, dim=2).transpose(1, 2), None
 
 
-def packed_positions(documents: torch.Tensor) -> torch.Tensor:
-    """Place of each token in its own document (B, T), from 0."""
-    places = torch.arange(documents.shape[1], device=documents.device).expand_as(documents)
-    begins = torch.ones_like(documents, dtype=torch.bool)
-    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
-    return places - (places * begins).cummax(dim=1).values
+AttentionInterface.register(NAME, attend)
+
+
+@contextmanager
+def by_documents(model: torch.nn.Module) -> Iterator[None]:
+    """Let a model attend by documents, in a forward pass and the backward pass after it."""
+    parts: list[Any] = [part for part in model.modules() if hasattr(part, "config")]
+    configs = {id(part.config): part.config for part in parts}
+    before = [(config, config._attn_implementation) for config in configs.values()]
+    for config, _ in before:
+        config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        for config, implementation in before:
+            config._attn_implementation = implementation
+
+
+def _varlen(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    documents: Documents,
+    scale: float,
+    window: int | None,
+) -> torch.Tensor:
+    """On a card: all rows in one kernel, the prefix in another."""
+    groups = query.shape[1] != key.shape[1]
+    prefix, longest = documents.prefix, documents.longest
+    q, k, v = (tensor.squeeze(0).transpose(0, 1) for tensor in (query, key, value))
+    shape = {"scale": scale, "window_size": (window - 1 if window else -1, 0), "enable_gqa": groups}
+    ends = documents.query_ends
+    if not prefix:
+        mixed: torch.Tensor = varlen_attn(q, k, v, ends, ends, longest, longest, **shape)
+        return mixed.unsqueeze(0)
+    whole = torch.stack([ends[0], ends[0] + prefix])
+    first = varlen_attn(q[:prefix], k[:prefix], v[:prefix], whole, whole, prefix, prefix, **shape)
+    rest = varlen_attn(
+        q[prefix:],
+        k.index_select(0, documents.keys),
+        v.index_select(0, documents.keys),
+        ends,
+        documents.key_ends,
+        max(documents.lengths),
+        longest,
+        **shape,
+    )
+    return torch.cat([first, rest]).unsqueeze(0)
+
+
+def _fused(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, window: int | None
+) -> torch.Tensor:
+    """One row by torch's own attention."""
+    length, keys = q.shape[2], k.shape[2]
+    causal = length == keys and (window is None or keys <= window)
+    mask = None if causal else _mask(length, keys, window, q)
+    groups = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=groups
+    )
+
+
+def _products(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    scale: float,
+    window: int | None,
+    dropout: float,
+    softcap: float | None,
+    sinks: torch.Tensor | None,
+) -> torch.Tensor:
+    """One row by plain products: softmax(q · kᵀ · scale) · v, heads of a group as one product."""
+    (rows, heads, length, width), (groups, keys) = q.shape, k.shape[1:3]
+    grouped = (q * scale).reshape(rows, groups, heads // groups * length, width)
+    scores = torch.matmul(grouped, k.transpose(2, 3)).view(rows, heads, length, keys)
+    if softcap is not None:
+        scores = torch.tanh(scores / softcap) * softcap
+    scores = scores + _mask(length, keys, window, q)
+    if sinks is None:
+        shares = scores.softmax(-1)
+    else:
+        aside = sinks.view(1, heads, 1, 1).expand(rows, heads, length, 1).to(scores.dtype)
+        shares = torch.cat([scores, aside], dim=-1).softmax(-1)[..., :-1]
+    shares = F.dropout(shares, dropout) if dropout else shares
+    mixed = torch.matmul(shares.reshape(rows, groups, heads // groups * length, keys), v)
+    return mixed.view(rows, heads, length, v.shape[-1])
+
+
+def _mask(length: int, keys: int, window: int | None, like: torch.Tensor) -> torch.Tensor:
+    """What is added to the scores (length, keys) of a row's last tokens: 0 or minus infinity."""
+    size = 1 << (keys - 1).bit_length()
+    whole = _whole_mask(size, window, like.dtype, like.device)
+    return whole[keys - length : keys, :keys]
+
+
+@lru_cache(maxsize=8)
+def _whole_mask(
+    size: int, window: int | None, dtype: torch.dtype, device: torch.device
+) -> torch.Tensor:
+    past = torch.ones(size, size, dtype=torch.bool, device=device).tril()
+    if window is not None:
+        past = past.triu(1 - window)
+    return torch.zeros(size, size, dtype=dtype, device=device).masked_fill_(~past, -torch.inf)

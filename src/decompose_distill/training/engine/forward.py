@@ -1,111 +1,175 @@
-"""From a batch to the logits of its targets, the cheapest way that a model computes alike."""
+"""From rows to what the loss is computed of, in the cheapest way that a model computes alike.
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+A way is a layout (`EndToEnd` or `Padded`) and a head (`LinearHead` or `OwnHead`), chosen once per
+run by `choose_forward` and proven on a few tokens.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from decompose_distill.errors import ConfigError
-from decompose_distill.models.generation import (
-    SHORTEST_SHARED,
-    logits_match,
-    past_argument,
-    probe_ids,
-    run_prefix,
-)
-from decompose_distill.training.config import DistillConfig
-from decompose_distill.training.data.batching import Batch, collate
+from decompose_distill.models.generation import SHORTEST_SHARED
+from decompose_distill.models.probing import attempt, logits_match, probe_ids, reach
+from decompose_distill.training.data.batching import Batch, lay_end_to_end, pad_rows
 from decompose_distill.training.data.tokenization import TokenizedExample
-from decompose_distill.training.engine.attention import packed_mask, packed_positions
+from decompose_distill.training.engine.attention import by_documents
+from decompose_distill.training.engine.kernels import fused_kernels
+from decompose_distill.training.engine.loss import LinearHead, OwnHead
 
-Forward = Callable[[Batch], torch.Tensor]
-"""A batch to the logits of its targets (targets, vocabulary)."""
-
-
-def choose_forward(model: Any, config: DistillConfig) -> Forward:
-    """The cheapest way to the target's logits that this model computes alike.
-
-    A plain head is applied to the target positions only, and the instruction that all rows of a
-    batch share is run once. Some models scale or cap their logits behind the head, keep their
-    past in another form, or have a mask of their own; comparing once on a few tokens tells.
-
-    Raises:
-        ConfigError: The model cannot keep packed rows apart.
-    """
-
-    def shared(batch: Batch) -> torch.Tensor:
-        past = run_prefix(model, batch.ids[0, : batch.prefix].tolist(), len(batch.ids))
-        rest = batch.ids[:, batch.prefix :].to(model.device)
-        base = model.base_model
-        output = base(input_ids=rest, use_cache=True, **past_argument(base, past))
-        return head(output.last_hidden_state[:, :-1][batch.targets[:, batch.prefix + 1 :]])
-
-    def alone(batch: Batch) -> torch.Tensor:
-        output = model.base_model(**inputs(batch))
-        return head(output.last_hidden_state[:, :-1][batch.targets[:, 1:]])
-
-    def plain(batch: Batch) -> torch.Tensor:
-        logits: torch.Tensor = model(**inputs(batch)).logits
-        return logits[:, :-1][batch.targets[:, 1:]]
-
-    def fast(batch: Batch) -> torch.Tensor:
-        return (shared if batch.prefix else alone)(batch)
-
-    def inputs(batch: Batch) -> dict[str, Any]:
-        found = {"input_ids": batch.ids.to(model.device), "use_cache": False}
-        if batch.documents is None:
-            return found
-        documents = batch.documents.to(model.device)
-        mask, places = packed_mask(documents), packed_positions(documents)
-        return found | {"attention_mask": mask, "position_ids": places}
-
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = model.get_output_embeddings()(hidden)
-        return logits
-
-    rows = _probe(model)
-    apart = [collate([row]) for row in rows]
-    wanted = _attempt(model, plain, apart)
-    plain_head = _same(_attempt(model, alone, apart), wanted, HEAD_ROUNDING)
-    cheapest = alone if plain_head else plain
-    if config.packing:
-        if _same(_attempt(model, cheapest, [collate(rows, packing=True)]), wanted):
-            return cheapest
-        raise ConfigError(
-            f"packing: {type(model).__name__} does not keep packed rows apart; use packing=False"
-        )
-    if plain_head and not config.gradient_checkpointing:  # which would add to a past twice
-        batch = replace(collate(rows), prefix=SHORTEST_SHARED)
-        return fast if _same(_attempt(model, fast, [batch]), wanted) else alone
-    return cheapest
-
+logger = logging.getLogger(__name__)
 
 HEAD_ROUNDING = 0.005
 """Of 16-bit logits of the same hidden states; a cap or scale behind the head is larger."""
 
 
-def _probe(model: Any) -> list[TokenizedExample]:
-    """Rows with a common beginning; the shorter two fit the length of the longest."""
-    ids = tuple(probe_ids(model, 36))
-    begin = ids[:SHORTEST_SHARED]
-    long, first, second = ids[:26], (*begin, *ids[26:31]), (*begin, *ids[31:36])
+@dataclass(frozen=True)
+class EndToEnd:
+    """Rows on one line that do not see each other: no padding, and a shared beginning once."""
+
+    fused: bool = True
+    """Norms, rotary positions and gated activations by kernels of our own."""
+
+    def __str__(self) -> str:
+        return "rows end to end" + (", fused kernels" if self.fused else "")
+
+    def lay(self, rows: Sequence[TokenizedExample], device: torch.device) -> Batch:
+        """Make one batch of rows."""
+        return lay_end_to_end(rows, device)
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """What the model is called with."""
+        return {
+            "input_ids": batch.ids,
+            "position_ids": batch.positions,
+            "documents": batch.documents,
+        }
+
+    @contextmanager
+    def applied(self, model: Any) -> Iterator[None]:
+        """Prepare a model for forward and backward passes, and leave it as it was."""
+        with ExitStack() as stack:
+            stack.enter_context(by_documents(model))
+            if self.fused:
+                stack.enter_context(fused_kernels(model))
+            yield
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A row a line: for models that mix tokens by other means than attention."""
+
+    def __str__(self) -> str:
+        return "rows padded"
+
+    def lay(self, rows: Sequence[TokenizedExample], device: torch.device) -> Batch:
+        """Make one batch of rows."""
+        return pad_rows(rows, device)
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """What the model is called with."""
+        return {"input_ids": batch.ids}
+
+    @contextmanager
+    def applied(self, model: Any) -> Iterator[None]:
+        """Leave the model as it is."""
+        yield
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A way through a model."""
+
+    model: Any
+    layout: EndToEnd | Padded
+    head: LinearHead | OwnHead
+
+    def __str__(self) -> str:
+        return f"{self.layout}, {self.head}"
+
+    def lay(self, rows: Sequence[TokenizedExample]) -> Batch:
+        """Make one batch of rows, on the model's device."""
+        return self.layout.lay(rows, self.model.device)
+
+    def states(self, batch: Batch) -> torch.Tensor:
+        """What the head's loss is computed of, for each target (N, D)."""
+        states = self.head.states(self.model, **self.layout.inputs(batch), use_cache=False)
+        return states.flatten(0, 1).index_select(0, batch.predicting)
+
+    def loss(self, batch: Batch, share: float = 1.0) -> torch.Tensor:
+        """Cross-entropy of the targets, summed and multiplied by `share`: a scalar, in nats."""
+        return self.head.loss(self.states(batch), batch.labels, share)
+
+    def applied(self) -> Any:
+        """Prepare the model for forward and backward passes, as a context."""
+        return self.layout.applied(self.model)
+
+
+def choose_forward(model: Any, *, longest: int | None = None, packing: bool = False) -> Forward:
+    """Choose the cheapest way that this model computes alike.
+
+    Some models scale or cap their logits behind the head, mix tokens by other means than
+    attention, or have a mask of their own; comparing once on a few tokens tells.
+
+    Args:
+        longest: Tokens of the longest row; by default rows may be longer than any window.
+        packing: Whether rows must be laid end to end.
+
+    Raises:
+        ConfigError: They must, and the model cannot keep them apart.
+        RuntimeError: Memory ran out.
+    """
+    rows = _probe(model, longest)
+    model.eval()
+    with torch.no_grad():
+        wanted = _logits(Forward(model, Padded(), OwnHead()), rows, alone=True)
+    head = LinearHead.of(model) or OwnHead()
+    direct = Forward(model, Padded(), head)
+    if not logits_match(attempt(lambda: _logits(direct, rows, alone=True)), wanted, HEAD_ROUNDING):
+        head = OwnHead()
+    ways = [Forward(model, EndToEnd(fused), head) for fused in (True, False)]
+    if not _sees_all(model, longest):
+        ways = []
+    for way in ways:
+        if logits_match(attempt(lambda way=way: _logits(way, rows)), wanted):  # type: ignore[misc]
+            break
+    else:
+        if packing:
+            raise ConfigError(
+                f"packing: {type(model).__name__} does not keep packed rows apart; use "
+                "packing=False"
+            )
+        way = Forward(model, Padded(), head)
+    logger.info("forward pass of %s: %s", type(model).__name__, way)
+    return way
+
+
+def _logits(way: Forward, rows: Sequence[TokenizedExample], *, alone: bool = False) -> torch.Tensor:
+    """Logits of the targets (N, vocabulary), with the rows in one batch or alone."""
+    with way.applied():
+        batches = [way.lay([row]) for row in rows] if alone else [way.lay(rows)]
+        return way.head.logits(torch.cat([way.states(batch) for batch in batches]))
+
+
+def _probe(model: Any, longest: int | None) -> list[TokenizedExample]:
+    """Rows with a common beginning, the first longer than what a layer sees if rows may be."""
+    window = reach(model.config)
+    beyond = window if window and (longest is None or longest > window) else 0
+    ids = tuple(probe_ids(model, 36 + beyond))
+    begin, length = ids[:SHORTEST_SHARED], 26 + beyond
+    long, first, second = ids[:length], ids[length : length + 5], ids[length + 5 :]
     return [
-        TokenizedExample("", long, 24),
-        TokenizedExample("", first, 11),
-        TokenizedExample("", second, 9),
+        TokenizedExample("", long, length - 2),
+        TokenizedExample("", (*begin, *first), 11),
+        TokenizedExample("", (*begin, *second), 9),
     ]
 
 
-def _attempt(model: Any, way: Forward, batches: Sequence[Batch]) -> torch.Tensor | None:
-    """Logits of the targets in the way given, or `None` where the model cannot go it."""
-    model.eval()
-    with torch.no_grad():
-        try:
-            return torch.cat([way(batch) for batch in batches])
-        except (TypeError, AttributeError, NotImplementedError, ValueError, RuntimeError):
-            return None  # another kind of cache or mask, or no head of its own
-
-
-def _same(found: torch.Tensor | None, wanted: torch.Tensor | None, short: float = 0.05) -> bool:
-    return found is not None and wanted is not None and logits_match(found, wanted, short)
+def _sees_all(model: Any, longest: int | None) -> bool:
+    """Whether no layer cuts rows into chunks, of which attention functions are not told."""
+    chunk = getattr(model.config.get_text_config(), "attention_chunk_size", None)
+    return chunk is None or (longest is not None and longest <= chunk)

@@ -1,54 +1,121 @@
-"""Cross-entropy of the target tokens: summed for a step, averaged for validation."""
+"""Cross-entropy of the target tokens, without ever holding the logits of all of them."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
-from decompose_distill.training.config import DistillConfig
-from decompose_distill.training.data.batching import collate
 from decompose_distill.training.data.tokenization import TokenizedExample
-from decompose_distill.training.engine.forward import Forward, choose_forward
+
+CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 27}
+"""Logits that exist at a time: 64 MB of float32 on a processor, 512 MB on a card."""
 
 
-@torch.no_grad()
-def validation_loss(model: Any, rows: Sequence[TokenizedExample], config: DistillConfig) -> float:
-    """Mean nats a target token over all rows."""
-    forward = choose_forward(model, replace(config, packing=False))
-    model.eval()
-    size = config.micro_batch_size or config.batch_size
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
-    batches = ([rows[at] for at in order[i : i + size]] for i in range(0, len(order), size))
-    return sum(_halving_loss(forward, each) for each in batches) / count_targets(rows)
+@dataclass(frozen=True)
+class LinearHead:
+    """Logits are a product of hidden states and one matrix: made for targets only, in chunks."""
+
+    weight: torch.Tensor
+    bias: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, model: Any) -> "LinearHead | None":
+        """Take the output embeddings of a model; `None` where they are no plain matrix."""
+        head = model.get_output_embeddings()
+        return cls(head.weight, head.bias) if type(head) is torch.nn.Linear else None
+
+    def __str__(self) -> str:
+        return "loss at targets in chunks"
+
+    def states(self, model: Any, **inputs: Any) -> torch.Tensor:
+        """Last hidden states (B, T, D)."""
+        hidden: torch.Tensor = model.base_model(**inputs).last_hidden_state
+        return hidden
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states (N, vocabulary)."""
+        return F.linear(states, self.weight, self.bias)
+
+    def loss(self, states: torch.Tensor, labels: torch.Tensor, share: float) -> torch.Tensor:
+        """Cross-entropy of labels (N,) given hidden states (N, D), summed, times `share`."""
+        most = CHUNK_LOGITS.get(states.device.type, CHUNK_LOGITS["cpu"])
+        chunk = max(1, most // len(self.weight))
+        loss: torch.Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
+            states, self.weight, self.bias, labels, share, chunk, torch.is_grad_enabled()
+        )
+        return loss
 
 
-def _halving_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> float:
-    """Summed loss, in halves where the memory runs out."""
-    try:
-        return summed_loss(forward, rows).item()
-    except RuntimeError as error:
-        if len(rows) == 1 or not is_out_of_memory(error):
-            raise
-    half = len(rows) // 2  # outside the handler, where the tensors of the attempt are gone
-    return _halving_loss(forward, rows[:half]) + _halving_loss(forward, rows[half:])
+@dataclass(frozen=True)
+class OwnHead:
+    """The model makes its logits in a way of its own, all of them."""
+
+    def __str__(self) -> str:
+        return "loss of the model's own logits"
+
+    def states(self, model: Any, **inputs: Any) -> torch.Tensor:
+        """Logits (B, T, vocabulary): here they are what the loss is computed of."""
+        logits: torch.Tensor = model(**inputs).logits
+        return logits
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """The logits as they are."""
+        return states
+
+    def loss(self, states: torch.Tensor, labels: torch.Tensor, share: float) -> torch.Tensor:
+        """Cross-entropy of labels (N,) given logits (N, vocabulary), summed, times `share`."""
+        return F.cross_entropy(states.float(), labels, reduction="sum") * share
 
 
-def summed_loss(
-    forward: Forward, rows: Sequence[TokenizedExample], *, packing: bool = False
-) -> torch.Tensor:
-    """Cross-entropy of the target tokens, summed: a scalar, in nats."""
-    batch = collate(rows, packing=packing)
-    return F.cross_entropy(forward(batch).float(), batch.ids[batch.targets], reduction="sum")
+class _ChunkedLoss(torch.autograd.Function):
+    """-share · Σ log softmax(states · weightᵀ + bias)[label]; gradients are made on the way.
 
+    The gradient of a chunk's logits, softmax less one-hot, is there once its loss is. Of torch's
+    own `linear_cross_entropy`, which does the same, the automatic chunks were eight times slower
+    on a processor, and older torch has none.
+    """
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device or the processor's allocator ran out."""
-    said = str(error)
-    words = "can't allocate memory" in said or "out of memory" in said
-    return isinstance(error, torch.OutOfMemoryError) or words
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        labels: torch.Tensor,
+        share: float,
+        chunk: int,
+        learning: bool,
+    ) -> torch.Tensor:
+        of_states, of_weight, of_bias = (
+            torch.zeros_like(tensor) if learning and needed and tensor is not None else None
+            for tensor, needed in zip((states, weight, bias), ctx.needs_input_grad, strict=False)
+        )
+        loss = torch.zeros((), dtype=torch.float32, device=states.device)
+        for start in range(0, len(labels), chunk):
+            part, label = states[start : start + chunk], labels[start : start + chunk, None]
+            shares = F.linear(part, weight, bias).float().log_softmax(-1)
+            loss -= shares.gather(1, label).sum()
+            if not learning:
+                continue
+            slope = shares.exp_().scatter_add_(1, label, shares.new_full(label.shape, -1.0))
+            slope = slope.mul_(share).to(states.dtype)
+            if of_states is not None:
+                torch.mm(slope, weight, out=of_states[start : start + chunk])
+            if of_weight is not None:
+                of_weight.addmm_(slope.T, part)
+            if of_bias is not None:
+                of_bias += slope.sum(0)
+        ctx.save_for_backward(of_states, of_weight, of_bias)
+        return loss * share
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> Any:
+        of_all = (None if each is None else each.mul_(grads[0]) for each in ctx.saved_tensors)
+        return (*of_all, None, None, None, None)
 
 
 def count_targets(rows: Sequence[TokenizedExample]) -> int:
+    """How many tokens of these rows are trained."""
     return sum(row.targets for row in rows)

@@ -39,16 +39,24 @@ class Optimizer:
         self._adamw = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self._max_grad_norm = config.max_grad_norm
 
-    def step(self, learning_rate: float) -> float:
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> torch.Tensor:
         """Clip the gradients, update, clear them, and return their norm before clipping.
 
-        Weights stay as they were where the norm is not finite.
+        The norm is a scalar on the device, which nothing here waits for. Weights stay as they
+        were where it is not finite.
         """
-        norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self._max_grad_norm).item()
-        if math.isfinite(norm):
-            for group in self._adamw.param_groups:
-                group["lr"] = learning_rate
-            self._update()
+        learned = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
+        grads = [weight.grad for weight in learned.values()]
+        norms = torch.stack(torch._foreach_norm(grads)).float()  # type: ignore[arg-type]
+        norm: torch.Tensor = torch.linalg.vector_norm(norms)
+        clipped = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
+        # The fused kernel divides by the one and leaves all as it is where the other is set.
+        self._adamw.grad_scale = clipped.reciprocal()  # type: ignore[attr-defined]
+        self._adamw.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+        for group in self._adamw.param_groups:
+            group["lr"] = learning_rate
+        self._update(learned)
         self.zero_grad()
         return norm
 
@@ -81,16 +89,21 @@ class Optimizer:
                 count = torch.tensor(float(steps), device=weight.device)
                 self._adamw.state[weight] = {"step": count, **moments}
 
-    def _update(self) -> None:
-        for name, weight in self.weights.items():
-            if (updated := self.updated[name]) is not weight and weight.grad is not None:
-                updated.grad, weight.grad = weight.grad.float(), None
+    def _update(self, learned: dict[str, torch.Tensor]) -> None:
+        """Update weights that have gradients; copies in float32 take and give in two calls."""
+        copied = [name for name in learned if self.updated[name] is not learned[name]]
+        copies = [self.updated[name] for name in copied]
+        if copies:
+            grads = [torch.empty_like(copy) for copy in copies]
+            short: list[Any] = [learned[name].grad for name in copied]
+            torch._foreach_copy_(grads, short)
+            for name, copy, grad in zip(copied, copies, grads, strict=True):
+                copy.grad, learned[name].grad = grad, None
         self._adamw.step()
-        with torch.no_grad():
-            for name, weight in self.weights.items():
-                if (updated := self.updated[name]) is not weight:
-                    weight.copy_(updated)
-                    updated.grad = None
+        if copies:
+            torch._foreach_copy_([learned[name] for name in copied], copies)
+            for copy in copies:
+                copy.grad = None
 
 
 def _short(weight: torch.Tensor) -> bool:

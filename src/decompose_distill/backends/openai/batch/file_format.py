@@ -94,10 +94,10 @@ def _answered(
     if 200 <= status < 300 and not holds_error(body):
         try:
             return decode(request, body, secret, source, provider)
-        except RetryableError as gave_up:
-            return Again(str(gave_up), unanswered=True)
-    error = read_error(status, httpx2.Headers(), body, secret)
-    words = f"HTTP {status}: {error.words}"
-    if error.verdict in ("again", "later"):
-        return Again(words, unanswered=error.status >= 500 > status)
-    return Refused(error, failed(request, f"{source}: {words}"))
+        except RetryableError as error:
+            return Again(str(error), unanswered=True)
+    refusal = read_error(status, httpx2.Headers(), body, secret)
+    words = f"HTTP {status}: {refusal.words}"
+    if refusal.verdict in ("again", "later"):
+        return Again(words, unanswered=refusal.status >= 500 > status)
+    return Refused(refusal, failed(request, f"{source}: {words}"))

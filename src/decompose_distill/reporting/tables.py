@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from decompose_distill.cost.break_even import Cost
-from decompose_distill.reporting.conclusion import usd
+from decompose_distill.cost.pricing import format_usd
 from decompose_distill.reporting.study import Cell, Grid
 
-_WIDTHS = (20, 20, 24, 7, 24)
+_WIDTHS = (20, 20, 24, 7, 27, 0)
 
 
 def header(score: str) -> str:
@@ -16,12 +16,14 @@ def header(score: str) -> str:
         >>> header("exact/1").split()[:3]
         ['decomposer', 'solver', 'exact/1,']
     """
-    return _line(("decomposer", "solver", f"{score}, 95 %", "n", "$ decompose / solve / 1,000"))
+    costs = "$ decompose / solve / 1,000"
+    return _line(("decomposer", "solver", f"{score}, 95 %", "n", costs, "failed"))
 
 
 def cell_line(cell: Cell) -> str:
-    """One cell: its accuracy with the interval, and what a thousand questions cost by role."""
-    return _line((cell.row, cell.column, accuracy(cell), f"{cell.n:,}", _paid(cell)))
+    """One cell: accuracy with interval, what 1,000 questions cost by role, and what failed."""
+    paid, failed = _paid(cell), failure_text(cell)
+    return _line((cell.row, cell.column, accuracy(cell), f"{cell.n:,}", paid, failed))
 
 
 def accuracy(cell: Cell) -> str:
@@ -34,18 +36,27 @@ def accuracy(cell: Cell) -> str:
     return f"{100 * cell.mean:.1f} [{low:.1f}, {high:.1f}]{several}{left}"
 
 
-def grid(found: Grid) -> str:
-    """Rows by columns, the accuracies alone."""
-    lines = [("", *found.columns)]
-    for row in found.rows:
-        cells = (found.cell((row, column)) for column in found.columns)
-        means = (f"{100 * each.mean:.1f}" if each and each.n else "–" for each in cells)
-        lines.append((row, *means))
+def grid_text(grid: Grid) -> str:
+    """Rows by columns: accuracies, and how many answers failed."""
+    lines = [*grid.texts]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def failure_text(cell: Cell) -> str:
+    """How many answers failed, and most of them why; empty if none did.
+
+    Example:
+        >>> failure_text(Cell("teacher", "solver", (Report("teacher", "exact", ()),)))
+        ''
+    """
+    if not cell.failed:
+        return ""
+    reason, _ = cell.failures.most_common(1)[0]
+    return f"{cell.failed:,} of {cell.answers:,} failed ({reason})"
 
 
 def _line(texts: Iterable[str]) -> str:
@@ -60,4 +71,4 @@ def _role_paid(cost: Cost | None, role: str) -> str:
     paid = [each.usd for each in cost.expenses if each.role == role] if cost else []
     if cost is None or not paid or not cost.questions:
         return "–"
-    return usd(None if paid[0] is None else 1000 * paid[0] / cost.questions)
+    return format_usd(None if paid[0] is None else 1000 * paid[0] / cost.questions)

@@ -1,0 +1,227 @@
+"""Options that several commands share, and what they stand for: questions, roles, prices, prompts.
+
+Each group is a dataclass: its fields are options, their docstrings the help.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Literal
+
+import decompose_distill as dd
+from decompose_distill.cli.settings import Argument, Option
+from decompose_distill.errors import ConfigError, DataError
+
+QuestionsFile = Annotated[
+    str, Argument("A file of questions, or a dataset such as gsm8k or gsm8k:train.")
+]
+TracesFile = Annotated[Path, Argument("Traces, as collect writes them.")]
+StudentName = Annotated[
+    str, Option("Hub id, directory or .gguf file; auto is SmolLM2-135M-Instruct.")
+]
+SolverTarget = Annotated[
+    Literal["rationale", "gold_rationale", "answer"] | None,
+    Option("What a solver learns to write; default rationale."),
+]
+KeptTraces = Annotated[Literal["complete", "correct"], Option("Which traces to learn from.")]
+PromptFile = Annotated[
+    Path | None,
+    Option("Prompt: JSON with system and user, or a text that is the instruction."),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How files of questions are read."""
+
+    limit: int | None = None
+    """Take only so many questions, from the start."""
+    fields: Mapping[str, str] | None = None
+    """What a file calls our fields, as question=frage,answer=antwort."""
+
+    def load(self, source: str, split: str | None = None) -> "tuple[dd.Question, ...]":
+        """Questions of a file, or of a dataset from the hub with its split behind a colon.
+
+        Raises:
+            ConfigError: `limit` is below 1.
+            DataError: The file is missing or malformed.
+        """
+        from decompose_distill.data.questions import HUB
+
+        if self.limit is not None and self.limit < 1:
+            raise ConfigError(f"--limit must be 1 or more, not {self.limit}")
+        name, _, named = source.partition(":")
+        if name in HUB and not Path(source).is_file():
+            questions = dd.load_questions(name, split=named or split, fields=self.fields)
+        else:
+            questions = dd.load_questions(source, fields=self.fields)
+        return questions[: self.limit]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servers:
+    """Where `openai:` backends are asked, and how."""
+
+    base_url: str | None = None
+    """Endpoint of openai: backends, such as http://localhost:8000/v1."""
+    api_key_env: str | None = None
+    """Environment variable that holds their key; default OPENAI_API_KEY."""
+    solver_base_url: str | None = None
+    """Endpoint of the solver, if it is another one."""
+    solver_api_key_env: str | None = None
+    """Environment variable that holds the solver's key, if it is another one."""
+    max_in_flight: int | None = None
+    """Requests at once; default 32."""
+
+    batch: bool = False
+    """Ask by the batch interface: cheaper, slower."""
+
+    def load_roles(
+        self, decomposer: str, solver: str, *, batches: Path | str, asked: bool = True
+    ) -> "tuple[dd.Backend, dd.Backend]":
+        """Both backends, one for both roles if they are alike; see `load`."""
+        self.check(decomposer, solver)
+        first = self.load(decomposer, batches, asked=asked)
+        alike = decomposer == solver and self._address(solves=False) == self._address(solves=True)
+        if alike:
+            return first, first
+        return first, self.load(solver, batches, solves=True, asked=asked)
+
+    def load(
+        self, name: str, batches: Path | str, *, solves: bool = False, asked: bool = True
+    ) -> "dd.Backend":
+        """A backend by its name; what is said here of servers is for `openai:` backends.
+
+        An address in the name goes before `base_url`.
+
+        Args:
+            name: Such as `openai:gpt-4.1-mini`.
+            batches: File beside which is kept what was submitted.
+            solves: Whether the solver's own address and key hold.
+            asked: Whether anything will be sent, for which a key may be needed.
+        """
+        if not name.startswith("openai:"):
+            return dd.load_backend(name)
+        options = {
+            **self._address(solves=solves),
+            "max_in_flight": self.max_in_flight,
+            "batches": f"{batches}.batches" if self.batch else None,
+            "needs_key": None if asked else False,
+        }
+        if "@http" in name:
+            options.pop("base_url")
+        given = {option: value for option, value in options.items() if value is not None}
+        return dd.load_backend(name, **given)  # type: ignore[arg-type]
+
+    def check(self, *names: str) -> None:
+        """Refuse options of servers that are for none of the backends.
+
+        Raises:
+            ConfigError: Such an option was given.
+        """
+        for option in (field.name for field in fields(self)):
+            meant = names[-1:] if option.startswith("solver") else names
+            if getattr(self, option) and not any(name.startswith("openai:") for name in meant):
+                shown = f"--{option.replace('_', '-')}"
+                raise ConfigError(f"{shown} goes with 'openai:' backends, not with {meant[0]!r}")
+
+    def _address(self, *, solves: bool) -> dict[str, str | None]:
+        if not solves:
+            return {"base_url": self.base_url, "api_key_env": self.api_key_env}
+        return {
+            "base_url": self.solver_base_url or self.base_url,
+            "api_key_env": self.solver_api_key_env or self.api_key_env,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """How models are sampled."""
+
+    temperature: float | None = 0.0
+    """0 is greedy; none leaves it to the server."""
+    top_p: float | None = 1.0
+    """Share of the likeliest tokens that are drawn from; none leaves it to the server."""
+    max_new_tokens: int | None = None
+    """Longest completion, thinking included; longer ones fail. By default the backend's limit."""
+    reasoning_effort: str | None = None
+    """How much a thinking model is to think, in its provider's words."""
+
+    def sampling(self, backend: "dd.Backend") -> "dd.Sampling":
+        """The same for a backend, with its own limit if none was given."""
+        from decompose_distill.backend import sampling_for
+
+        limits = sampling_for(backend, max_new_tokens=self.max_new_tokens)
+        return replace(
+            limits,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            reasoning_effort=self.reasoning_effort,
+        )
+
+    def of_student(self) -> "dd.Sampling":
+        """How long a student that was not trained may write; it is greedy."""
+        limit = self.max_new_tokens
+        return dd.Sampling() if limit is None else dd.Sampling(max_new_tokens=limit)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """How often each question is decomposed and solved."""
+
+    samples: int = 1
+    """Decompositions per question."""
+    solves: int = 1
+    """Solutions per decomposition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """What the work may cost."""
+
+    budget_usd: Decimal | None = None
+    """US dollars the output may cost, all runs together."""
+    prices: Path | None = None
+    """JSON file of prices by model."""
+
+    def __post_init__(self) -> None:
+        from decompose_distill.cost.ledger import read_budget
+
+        read_budget(self.budget_usd)  # for the commands that send nothing too
+
+
+def read_prices(path: Path | None) -> "dict[str, dd.Price]":
+    """The prices of a file; none without a file.
+
+    Raises:
+        DataError: The file is missing or malformed.
+    """
+    from decompose_distill.cost import pricing
+
+    return pricing.read_prices(path) if path else {}
+
+
+def read_prompt(path: Path) -> "dd.prompts.Prompt":
+    """A prompt in a file: JSON of its fields, or a text.
+
+    A text is the instruction, the system turn; one with `{question}` in it is the user's turn.
+
+    Raises:
+        ConfigError: The template names an unknown placeholder.
+        DataError: The file is missing, empty or malformed.
+    """
+
+    make = dd.prompts.Prompt
+    if not path.is_file():
+        raise DataError(f"{path}: no such file of a prompt")
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+        if path.suffix == ".json":
+            return make.from_json(json.loads(text))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: no prompt: {error}") from None
+    if not text:
+        raise DataError(f"{path}: no prompt: the file is empty")
+    return make("", text) if "{question}" in text else make(text)

@@ -1,0 +1,63 @@
+"""Settings of an experiment as plain values, which a file or a command line can hold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from typing import get_args
+
+from decompose_distill.cost.break_even import machine_usd
+from decompose_distill.cost.ledger import read_budget
+from decompose_distill.errors import ConfigError
+from decompose_distill.scores import ScoreName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperConfig:
+    """Settings of `paper`: which cells are measured, how often, and for how much money.
+
+    Lists, as files hold them, become tuples. `paper` takes each field as an argument too.
+
+    Raises:
+        ConfigError: A value is out of its range; the message names the field.
+
+    Example:
+        >>> PaperConfig(rows=["none", "S_D-R"], seeds=[0, 1]).seeds
+        (0, 1)
+    """
+
+    rows: tuple[str, ...] | None = None
+    """Decomposers to measure; by default all with the main solver, and few with the others."""
+    columns: tuple[str, ...] | None = None
+    """Solvers to measure; rows and columns together give every combination of the two."""
+    seeds: tuple[int, ...] = (0,)
+    """Of the trainings; each gives one more student of every kind."""
+    samples: int = 1
+    """Decompositions per training question; several need a temperature above 0."""
+    solves: int = 1
+    """Solutions of each, with and without a decomposition, that S_D-uplift counts."""
+    score: ScoreName = "exact"
+    """Judges the test answers, and screens the training traces of S_D-R and S_E-R."""
+    budget_usd: Decimal | float | None = None
+    """The most that teacher and solvers may cost, over all calls with one `output_dir`."""
+    usd_per_hour: Decimal | float | None = None
+    """US dollars per hour of the machine that trains and runs the students."""
+    title: str = "Which part to distil"
+    """Of the report."""
+    progress: bool = True
+    """Show progress on stderr."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Sequence) and not isinstance(value, str):
+                object.__setattr__(self, field.name, tuple(value))
+        for name in ("samples", "solves"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more, not {getattr(self, name)}")
+        if not self.seeds or len({*self.seeds}) < len(self.seeds):
+            raise ConfigError(f"seeds must be one or more different numbers, not {self.seeds}")
+        if self.score not in get_args(ScoreName):
+            known = ", ".join(get_args(ScoreName))
+            raise ConfigError(f"score: unknown {self.score!r}; known: {known}")
+        machine_usd(0, self.usd_per_hour)
+        read_budget(self.budget_usd)

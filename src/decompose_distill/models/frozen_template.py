@@ -1,0 +1,179 @@
+"""A student's chat template, made to say by itself what the student is trained on.
+
+What would otherwise depend on the day, on options of a server or on code of ours is written into
+the template, which is saved with the student: so training, sampling and any server send the same.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from hashlib import sha256
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from decompose_distill.errors import ConfigError
+from decompose_distill.models.chat_template import (
+    PROBE,
+    Form,
+    chat_form,
+    probe_chat,
+    render,
+    template_text,
+)
+
+DIRECTIVES = "aAbBcdeHIjmMpSuUwWxXyYZ"
+"""Of `strftime`, as the chat templates that show a date may use them."""
+
+FOLD = (
+    "{%- if messages | length > 1 and messages[0]['role'] == 'system'"
+    " and messages[0]['content'] is string and messages[1]['content'] is string %}"
+    "{%- set messages = [{'role': messages[1]['role'], 'content':"
+    " messages[0]['content'] + '\\n\\n' + messages[1]['content']}] + messages[2:] %}{%- endif %}"
+)
+PARTS = (
+    "{%- set chat = namespace(turns=[]) %}{%- for turn in messages %}"
+    "{%- set text = turn['content'] %}"
+    "{%- set text = [{'type': 'text', 'text': text}] if text is string else text %}"
+    "{%- set chat.turns = chat.turns + [{'role': turn['role'], 'content': text}] %}"
+    "{%- endfor %}{%- set messages = chat.turns %}"
+)
+NO_THOUGHTS = "{%- set enable_thinking = false %}"
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenTemplate:
+    """What a template was made to say."""
+
+    text: str | None = None
+    """The new template; `None` where the tokenizer's own says all that is needed."""
+    day: str | None = None
+    """The date that it shows from now on, as 2026-11-29; `None` where it shows none."""
+    opening: str = ""
+    """What it writes between its generation prompt and an answer."""
+
+    def to_json(self) -> dict[str, str | None] | None:
+        """As a checkpoint stores it; `None` where nothing was changed."""
+        if self.text is None:
+            return None
+        digest = sha256(self.text.encode()).hexdigest()
+        return {"day": self.day, "opening": self.opening, "sha256": digest}
+
+
+def freeze_template(tokenizer: Any, day: date | None = None) -> FrozenTemplate:
+    """Write into a tokenizer's chat template what a student's prompts depend on besides the chat.
+
+    - The date is the one given, not that of each call.
+    - Thinking is off where the template knows `enable_thinking`.
+    - What the template itself writes between generation prompt and answer, such as an empty
+      thought or `<|channel|>final<|message|>`, ends the prompt.
+    - A system turn that it would drop is folded into the first user turn; content may be text.
+
+    A frozen template is left as it is.
+
+    Raises:
+        ConfigError: The template cannot be rendered, or not be frozen.
+    """
+    if _FROZEN.get(tokenizer) == template_text(tokenizer):
+        return FrozenTemplate()
+    frozen = _freeze(tokenizer, day or datetime.now().date())
+    if frozen.text is not None:
+        named = tokenizer.chat_template
+        several = isinstance(named, dict)
+        tokenizer.chat_template = {**named, "default": frozen.text} if several else frozen.text
+    _FROZEN[tokenizer] = template_text(tokenizer)
+    return frozen
+
+
+_FROZEN: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+"""Templates that need no second look, as rows are many."""
+
+
+def _freeze(tokenizer: Any, day: date) -> FrozenTemplate:
+    template, form = template_text(tokenizer), chat_form(tokenizer, PROBE)
+    dated = _shows_date(tokenizer, form, template)
+    head = "".join(
+        (
+            _date_macro(template, day) if dated else "",
+            NO_THOUGHTS if _may_think(tokenizer, form) else "",
+            FOLD if form.folded else "",
+            PARTS if form.parts else "",
+        )
+    )
+    begun = _behind(head, template)
+    opening = _opening(tokenizer, begun)
+    if not (head or opening):
+        return FrozenTemplate()
+    tail = f"{{{{ {_quoted(opening)} if add_generation_prompt else '' }}}}" if opening else ""
+    text = begun.removesuffix("\n") + tail  # a template's last line break is not rendered
+    frozen = FrozenTemplate(text, day.isoformat() if dated else None, opening)
+    _check(tokenizer, form, frozen, _behind(_date_macro(template, day), template))
+    return frozen
+
+
+def _behind(head: str, template: str) -> str:
+    """A template behind statements of ours: the line break after a statement is not rendered."""
+    return f"{head}\n{template}" if head else template
+
+
+def _quoted(text: str) -> str:
+    """A string as Jinja reads it."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _prompt(tokenizer: Any, form: Form, **options: Any) -> str:
+    asked = probe_chat(PROBE)[:-1]
+    return render(tokenizer, asked, form, add_generation_prompt=True, **options)
+
+
+def _may_think(tokenizer: Any, form: Form) -> bool:
+    off = _prompt(tokenizer, form, enable_thinking=False)
+    return off != _prompt(tokenizer, form)
+
+
+def _shows_date(tokenizer: Any, form: Form, template: str) -> bool:
+    days = (date(2001, 2, 3), date(2019, 11, 28))  # they share neither year nor name of a day
+    heads = (_date_macro(template, day) for day in days)
+    return len({_prompt(tokenizer, form, chat_template=_behind(h, template)) for h in heads}) > 1
+
+
+def _date_macro(template: str, day: date) -> str:
+    """`strftime_now` for one day, at midnight."""
+    moment = datetime(day.year, day.month, day.day)
+    used = sorted(set(re.findall(r"%-?[a-zA-Z]", template)))
+    known = (name for name in used if name[-1] in DIRECTIVES)
+    steps = "".join(f" | replace({_quoted(n)}, {_quoted(moment.strftime(n))})" for n in known)
+    return f"{{%- macro strftime_now(format) %}}{{{{ format{steps} }}}}{{%- endmacro %}}"
+
+
+def _opening(tokenizer: Any, template: str) -> str:
+    """What stands between generation prompt and answer, where the template writes one itself."""
+    *asked, answer = probe_chat(PROBE)
+    prompt = render(tokenizer, asked, Form(), chat_template=template, add_generation_prompt=True)
+    whole = render(tokenizer, [*asked, answer], Form(), chat_template=template)
+    before = whole.rpartition(answer["content"])[0]
+    pairs = enumerate(zip(prompt, before, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), min(len(prompt), len(before)))
+    only_prompt, only_answered = prompt[same:], before[same:]
+    if not only_prompt.strip():
+        return only_answered if only_answered.strip() else ""  # a mere blank is no opening
+    # The prompt opens what an answered turn does not show: it is closed, unless it is already.
+    opened = re.findall(r"<(\w+)>", only_prompt)
+    return "".join(f"\n</{tag}>\n\n" for tag in opened if f"</{tag}>" not in only_prompt)
+
+
+def _check(tokenizer: Any, form: Form, frozen: FrozenTemplate, dated: str) -> None:
+    """Make sure that the frozen template writes what the tokenizer's own writes on that day."""
+    *asked, answer = probe_chat(PROBE)
+    for turns, prompt in ((asked, True), ([*asked, answer], False)):
+        options: dict[str, Any] = {"add_generation_prompt": prompt}
+        own = render(
+            tokenizer, turns, form, chat_template=dated, enable_thinking=False, **options
+        ) + (frozen.opening if prompt else "")
+        ours = render(tokenizer, turns, Form(), chat_template=frozen.text, **options)
+        if own != ours:
+            raise ConfigError(
+                f"the chat template of {tokenizer.name_or_path} cannot be fixed for training: it "
+                f"reads {ours!r} in place of {own!r}. Use a model with another template, or set "
+                "tokenizer.chat_template and save it"
+            )

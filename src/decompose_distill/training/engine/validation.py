@@ -1,0 +1,46 @@
+"""The loss on rows that are held out."""
+
+from collections.abc import Sequence
+
+import torch
+
+from decompose_distill.models.probing import is_out_of_memory
+from decompose_distill.training.data.batching import split_rows
+from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.engine.forward import Forward
+from decompose_distill.training.engine.loss import count_targets
+from decompose_distill.training.engine.memory import tokens_that_fit
+
+POOL = 256
+"""Rows read from disk at a time."""
+
+
+@torch.no_grad()
+def validation_loss(
+    forward: Forward, rows: Sequence[TokenizedExample], tokens: int | None = None
+) -> float:
+    """Mean nats per target token over all rows.
+
+    Args:
+        tokens: Of a forward pass; by default as many as fit.
+    """
+    tokens = tokens or tokens_that_fit(forward.model)
+    forward.model.eval()
+    order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
+    pools = ([rows[at] for at in order[i : i + POOL]] for i in range(0, len(order), POOL))
+    with forward.applied():
+        losses = [
+            _halving_loss(forward, part) for pool in pools for part in split_rows(pool, tokens)
+        ]
+    return float(torch.stack(losses).double().sum()) / count_targets(rows)
+
+
+def _halving_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> torch.Tensor:
+    """Summed loss, in halves where the memory runs out."""
+    try:
+        return forward.loss(forward.lay(rows))
+    except RuntimeError as error:
+        if len(rows) == 1 or not is_out_of_memory(error):
+            raise
+    half = len(rows) // 2  # outside the handler, where the tensors of the attempt are gone
+    return _halving_loss(forward, rows[:half]) + _halving_loss(forward, rows[half:])

@@ -1,0 +1,273 @@
+"""Whatever way is chosen computes the loss and the gradients of the plain one."""
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from torch.nn.functional import cross_entropy
+
+from decompose_distill import ConfigError
+from decompose_distill.models.loading import load_model, recompute_activations
+from decompose_distill.models.probing import attempt
+from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.engine import attention, loss
+from decompose_distill.training.engine.forward import EndToEnd, Forward, Padded, choose_forward
+from decompose_distill.training.engine.loss import LinearHead, OwnHead
+
+Gradients = dict[str, torch.Tensor]
+
+SHAPE = {
+    "vocab_size": 96,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "pad_token_id": 0,
+    "initializer_range": 0.15,
+}
+WINDOWS = {"sliding_window": 32, "head_dim": 8}
+FAMILIES: dict[str, dict[str, Any]] = {
+    "Llama": {},
+    "Qwen3": {"head_dim": 8},
+    "Mistral": WINDOWS,
+    "Phi3": {"sliding_window": 32},
+    "Gemma2": WINDOWS | {"query_pre_attn_scalar": 8, "layer_types": 2 * ["sliding_attention"]},
+    "Gemma3Text": WINDOWS | {"query_pre_attn_scalar": 8, "layer_types": 2 * ["sliding_attention"]},
+    "GptOss": WINDOWS | {"num_local_experts": 2, "num_experts_per_tok": 1},
+    "Olmo3": {"sliding_window": 32},
+    "Granite": {"logits_scaling": 8.0},
+}
+APART = {
+    "Mamba": {"hidden_size": 32, "vocab_size": 96, "num_hidden_layers": 2, "state_size": 4},
+    "Llama4Text": SHAPE | {"head_dim": 8, "num_local_experts": 2, "attention_chunk_size": 32},
+}
+"""What must not lie end to end: no attention, and chunks that attention is not told of."""
+
+
+def _make(family: str, settings: dict[str, Any]) -> Any:
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{family}Config")(**settings)
+    return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+def _rows(lengths: tuple[int, ...] = (70, 25, 48), shared: int = 12) -> list[TokenizedExample]:
+    """Rows with a common beginning; some reach beyond a window of 32."""
+    return [
+        TokenizedExample(
+            str(length),
+            tuple((7 * at if at < shared else at * at + length) % 96 for at in range(length)),
+            length // 2,
+        )
+        for length in lengths
+    ]
+
+
+def _plain(model: Any, rows: list[TokenizedExample]) -> tuple[float, Gradients]:
+    """Loss and gradients of rows alone, by the model's own forward."""
+    model.zero_grad()
+    total = torch.zeros(())
+    for row in rows:
+        logits = model(input_ids=torch.tensor([row.ids]), use_cache=False).logits
+        labels = torch.tensor(row.ids[row.start :])
+        total = total + cross_entropy(logits[0, row.start - 1 : -1], labels, reduction="sum")
+    total.backward()
+    return total.item(), _gradients(model)
+
+
+def _by(forward: Forward, rows: list[TokenizedExample]) -> tuple[float, Gradients]:
+    forward.model.zero_grad()
+    with forward.applied():
+        total = forward.loss(forward.lay(rows))
+        total.backward()
+    return total.item(), _gradients(forward.model)
+
+
+def _gradients(model: Any) -> Gradients:
+    named = model.named_parameters()
+    return {name: weight.grad.clone() for name, weight in named if weight.grad is not None}
+
+
+def _assert_same(one: tuple[float, Gradients], other: tuple[float, Gradients]) -> None:
+    """Float32 sums in another order differ by a few units of the seventh digit."""
+    assert one[0] == pytest.approx(other[0], rel=1e-5)
+    assert one[1].keys() == other[1].keys()
+    for name, gradient in one[1].items():
+        assert (gradient - other[1][name]).norm() <= 2e-4 * other[1][name].norm() + 1e-5, name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_end_to_end_give_loss_and_gradients_of_rows_alone_beyond_the_window_too(
+    family: str,
+) -> None:
+    model = _make(family, SHAPE | FAMILIES[family])
+    forward = choose_forward(model)
+
+    assert isinstance(forward.layout, EndToEnd)
+    _assert_same(_by(forward, _rows()), _plain(model, _rows()))
+    assert model.config._attn_implementation != attention.NAME
+
+
+@pytest.mark.parametrize("family", APART)
+def test_a_model_that_cannot_keep_rows_apart_gets_them_padded(family: str) -> None:
+    model = _make(family, APART[family])
+    forward = choose_forward(model)
+
+    assert forward.layout == Padded()
+    _assert_same(_by(forward, _rows()), _plain(model, _rows()))
+    with pytest.raises(ConfigError, match=f"packing: {family.removesuffix('Text')}.* apart"):
+        choose_forward(model, packing=True)
+
+
+def test_chunks_that_no_row_reaches_do_no_harm() -> None:
+    model = _make("Llama4Text", APART["Llama4Text"])
+    forward = choose_forward(model, longest=32)
+
+    assert isinstance(forward.layout, EndToEnd)
+    _assert_same(_by(forward, _rows((32, 20))), _plain(model, _rows((32, 20))))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_long_rows_and_short_ones_are_attended_alike(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = _make("Mistral", SHAPE | WINDOWS).to(dtype)
+    forward = Forward(model, EndToEnd(fused=False), OwnHead())
+    logits = []
+    for short in (0, 512):
+        monkeypatch.setattr(attention, "SHORT", short)
+        with forward.applied(), torch.no_grad():
+            logits.append(forward.states(forward.lay(_rows())).float())
+
+    assert (logits[0] - logits[1]).norm() <= 0.02 * logits[1].norm()
+
+
+def test_kernels_of_our_own_have_the_gradients_of_the_models_own_modules() -> None:
+    model = _make("Llama", SHAPE)
+    head = OwnHead()
+
+    _assert_same(
+        _by(Forward(model, EndToEnd(fused=True), head), _rows()),
+        _by(Forward(model, EndToEnd(fused=False), head), _rows()),
+    )
+    assert "forward" not in vars(model.base_model.norm)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_the_loss_in_chunks_is_that_of_all_logits(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(loss.CHUNK_LOGITS, "cpu", chunk * 96)
+    model = _make("Llama", SHAPE)
+    model.lm_head.bias = torch.nn.Parameter(torch.randn(96))
+    head = LinearHead.of(model)
+    assert head is not None
+
+    _assert_same(_by(Forward(model, Padded(), head), _rows()), _plain(model, _rows()))
+
+
+def test_a_frozen_head_gets_no_gradient() -> None:
+    model = _make("Llama", SHAPE | {"tie_word_embeddings": False})
+    wanted = _plain(model, _rows())
+    model.lm_head.weight.requires_grad_(False)
+    model.zero_grad()
+    found = _by(choose_forward(model), _rows())
+
+    assert wanted[1].pop("lm_head.weight") is not None
+    _assert_same(found, wanted)
+
+
+def test_recomputed_activations_change_neither_loss_nor_gradients() -> None:
+    model = _make("Mistral", SHAPE | WINDOWS).train()
+    forward = choose_forward(model)
+    model.train()
+    plain = _by(forward, _rows())
+    recompute_activations(model)
+
+    _assert_same(_by(forward, _rows()), plain)
+
+
+def test_a_model_that_scales_its_logits_computes_all_of_them(tiny_dir: Path) -> None:
+    model = load_model(tiny_dir, dtype=torch.float32)
+    forward = model.forward
+
+    def scaled(**inputs: object) -> object:
+        output = forward(**inputs)
+        output.logits = output.logits * 3
+        return output
+
+    assert isinstance(choose_forward(model).head, LinearHead)
+    model.forward = scaled
+    chosen = choose_forward(model)
+
+    assert isinstance(chosen.head, OwnHead)
+    _assert_same(_by(chosen, _rows()), _plain(model, _rows()))
+
+
+def test_a_model_with_a_mask_of_its_own_is_not_packed(tiny_dir: Path) -> None:
+    model = load_model(tiny_dir, dtype=torch.float32)
+    forward = model.base_model.forward
+
+    def deaf(position_ids: object = None, **inputs: Any) -> object:
+        return forward(**inputs)
+
+    model.base_model.forward = deaf
+
+    assert choose_forward(model).layout == Padded()
+    with pytest.raises(ConfigError, match="packing: LlamaForCausalLM does not keep packed rows"):
+        choose_forward(model, packing=True)
+
+
+def test_the_choice_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        choose_forward(_make("Llama", SHAPE))
+
+    [line] = caplog.messages
+    assert line == (
+        "forward pass of LlamaForCausalLM: "
+        "rows end to end, fused kernels, loss at targets in chunks"
+    )
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_memory_that_runs_out_while_choosing_is_not_blamed_on_the_model(after: int) -> None:
+    model = _make("Llama", SHAPE)
+    forward, calls = model.base_model.forward, []
+
+    def full(**inputs: Any) -> object:
+        calls.append(inputs)
+        if len(calls) > 3 * after:
+            raise torch.OutOfMemoryError("the card is full")
+        return forward(**inputs)
+
+    model.base_model.forward = full
+
+    with pytest.raises(torch.OutOfMemoryError):
+        choose_forward(model)
+
+
+def test_an_attempt_tells_what_cannot_be_from_what_has_no_room() -> None:
+    def fail(error: Exception) -> torch.Tensor:
+        raise error
+
+    assert attempt(lambda: fail(RuntimeError("Sizes of tensors must match"))) is None
+    with pytest.raises(RuntimeError, match="allocate"):
+        attempt(lambda: fail(RuntimeError("DefaultCPUAllocator: can't allocate memory")))
+
+
+def test_loss_agrees_with_that_of_transformers(
+    tiny_dir: Path, rows: list[TokenizedExample]
+) -> None:
+    model, row = load_model(tiny_dir, dtype=torch.float32), rows[0]
+    ids = torch.tensor([row.ids])
+    labels = ids.clone()
+    labels[:, : row.start] = -100
+    with torch.no_grad():
+        theirs = model(input_ids=ids, labels=labels).loss.item()
+    ours, _ = _by(choose_forward(model), [row])
+
+    assert math.isclose(ours / row.targets, theirs, rel_tol=1e-5)
