@@ -32,7 +32,9 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 
 
 def test_nothing_computes_with_tensors_of_both_devices(figures: dict[str, dict[str, Any]]) -> None:
-    assert {case: counts["mismatch"] for case, counts in figures.items() if counts["mismatch"]} == {}
+    assert {
+        case: counts["mismatch"] for case, counts in figures.items() if counts["mismatch"]
+    } == {}
 
 
 @pytest.mark.parametrize("case", ["packed, two passes, no masters", "LoRA"])
