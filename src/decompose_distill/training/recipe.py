@@ -180,7 +180,7 @@ def _train(
 
 def _load(student: str, config: DistillConfig) -> Any:
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = load_student(student, dtype=dtype)
+    model = load_student(student, dtype=dtype, device=config.device)
     if config.gradient_checkpointing:
         recompute_activations(model)
     return model
