@@ -1,7 +1,7 @@
 """Collecting traces: durable, resumable, with progress."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -15,6 +15,7 @@ from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
 from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_budget
 from decompose_distill.cost.pricing import Price, add_usd, format_usd
+from decompose_distill.data.questions import QuestionSource, as_questions
 from decompose_distill.errors import BudgetExceeded
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
@@ -62,7 +63,7 @@ class Collected:
 
 def collect(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path,
     *,
     samples: int = 1,
@@ -83,7 +84,7 @@ def collect(
     Args:
         pipeline: Its prompts, sampling and model names are part of the key of a trace, so a
             changed pipeline finds none of another's work.
-        questions: Any finite iterable; read once.
+        questions: Any finite iterable, read once, or the path of a file.
         path: A file of JSON lines; created with its folder, or continued.
         samples: Decompositions a question, drawn with consecutive seeds.
         solves: Solutions a decomposition, each drawn with a seed of its own.
@@ -116,7 +117,7 @@ def collect(
     """
     budget = read_budget(budget_usd)
     _check(pipeline, solves, prices or {}, budgeted=budget is not None)
-    given = list(questions)
+    given = list(as_questions(questions))
     unique = {question.id: question for question in given}
     layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
     asked, failed = 0, Counter[str]()

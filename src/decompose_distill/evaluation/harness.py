@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from decompose_distill import scores
 from decompose_distill.console import progress_bar
+from decompose_distill.data.questions import QuestionSource, as_questions
 from decompose_distill.evaluation.contamination import find_overlap
 from decompose_distill.evaluation.results import Report, Result, named_results, score_trace
 from decompose_distill.pipelines.pipeline import Pipeline
@@ -13,9 +14,9 @@ from decompose_distill.types import Question, Trace
 
 def evaluate(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     *,
-    score: scores.Score = scores.exact,
+    score: scores.Score | scores.ScoreName = scores.exact,
     name: str = "pipeline",
     trained_on: Iterable[Question | Trace] | None = None,
     progress: bool = True,
@@ -24,8 +25,9 @@ def evaluate(
 
     Args:
         pipeline: Such as a student decomposer with the teacher as solver.
-        questions: Held-out ones; a repeated question counts once.
-        score: `scores.exact`, `scores.f1`, `scores.gsm8k` or any function like them.
+        questions: Held-out ones, or the path of their file; a repeated question counts once.
+        score: `scores.exact`, `scores.f1`, `scores.gsm8k`, the name of one of them, or any
+            function like them.
         name: Of the row in tables.
         trained_on: Questions or traces the student learned from. Where questions measured are
             among them, or nearly, this warns and marks the report.
@@ -43,7 +45,8 @@ def evaluate(
         >>> print(evaluate(pipeline, questions, progress=False))
         pipeline: exact 100.0 % [20.7, 100.0] (n = 1)
     """
-    unique = {question.id: question for question in questions}
+    score = scores.as_score(score)
+    unique = {question.id: question for question in as_questions(questions)}
     overlap = None if trained_on is None else find_overlap(trained_on, unique.values())
     if overlap:
         warnings.warn(f"{name}: contaminated, {overlap}", stacklevel=2)

@@ -109,12 +109,13 @@ class Report:
         """Name and version of the score, as tables show them: `exact/2`."""
         return f"{self.score_name}/{self.score_version}" if self.score_version else self.score_name
 
-    def rescore(self, score: scores.Score) -> "Report":
+    def rescore(self, score: scores.Score | scores.ScoreName) -> "Report":
         """The same answers by another score: strict and flexible side by side, asked once.
 
         Raises:
             ConfigError: The score gave something else than a number from 0 to 1 or `None`.
         """
+        score = scores.as_score(score)
         results = tuple(Result(each.trace, score_trace(each.trace, score)) for each in self.results)
         return Report(self.name, *named_results(score, results), self.overlap)
 
