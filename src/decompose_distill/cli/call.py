@@ -5,7 +5,6 @@ import glob
 import inspect
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from decompose_distill.cli.config_file import read_settings, to_toml
 from decompose_distill.cli.logs import shown_on_stderr
 from decompose_distill.cli.settings import REQUIRED, Setting, arguments_of, settings_of
 from decompose_distill.cli.values import choices, is_list
+from decompose_distill.console import exit_code, printable
 from decompose_distill.errors import ConfigError, DataError, DecomposeDistillError
 from decompose_distill.storage.atomic import write_text
 
@@ -47,7 +47,7 @@ class Call:
 
     def say(self, line: object) -> None:
         """Print a line for people, beside the result of `--json`."""
-        print(line, file=sys.stderr if self.as_json else sys.stdout, flush=True)
+        print(printable(str(line)), file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
     def show(self, result: object, **fields: Any) -> None:
         """Print the result: as it reads, or as JSON of the fields."""
@@ -81,9 +81,9 @@ class Call:
             if isinstance(error, ConfigError | DataError) or not _has_begun(beside):
                 path.unlink() if before is None else path.write_bytes(before)
             raise
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             words = f"{output} keeps {kept}; the same command goes on from there" if kept else ""
-            raise KeyboardInterrupt(words) from None
+            raise type(stop)(words) from None
 
     def _keep_settings(self, path: Path, output: Path) -> None:
         head = f"# decompose-distill {self.command} --config {path.name}\n"
@@ -195,4 +195,4 @@ def _stopping() -> Iterator[None]:
     except KeyboardInterrupt as stop:
         words = f"; {stop}" if str(stop) else ""
         print(f"stopped{words}", file=sys.stderr, flush=True)
-        raise typer.Exit(128 + signal.SIGINT) from None
+        raise typer.Exit(exit_code(stop)) from None

@@ -1,8 +1,7 @@
 """The commands that measure: `evaluate` asks and scores, `compare` tests two results in pairs."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,8 +51,9 @@ def evaluate(
     if output is None:
         report = dd.evaluate(pipeline, loaded, **options)
     else:
+        options |= {"budget_usd": money.budget_usd, "prices": read_prices(money.prices)}
         with call.writing(output, kept="what was answered"):
-            report = _evaluate_kept(pipeline, loaded, output, money, options)
+            report = dd.evaluate(pipeline, loaded, f"{output}.traces.jsonl", **options)
             write_text(output, json.dumps([figures(report)], indent=2))
     call.show(report, **figures(report))
     if not report.n:
@@ -83,31 +83,6 @@ def _pipeline(
         second = servers.load(solver, batches, solves=True)
         decomposer = dd.Decomposer.from_pretrained(name)
     return dd.Pipeline(decomposer, dd.Solver(second, sampling=answering.sampling(second)))
-
-
-def _evaluate_kept(
-    pipeline: "dd.Pipeline",
-    questions: "Sequence[dd.Question]",
-    output: Path,
-    money: Money,
-    options: Mapping[str, Any],
-) -> "dd.Report":
-    """Collect the answers beside the figures, and score those of the questions."""
-    from decompose_distill.evaluation.results import Report, Result, named_results, score_trace
-
-    traces = Path(f"{output}.traces.jsonl")
-    dd.collect(
-        pipeline, questions, traces, budget_usd=money.budget_usd, prices=read_prices(money.prices)
-    )
-    wanted = {question.id: question for question in questions}
-    answered = {
-        trace.question.id: replace(trace, question=wanted[trace.question.id])
-        for trace in dd.read_traces(traces)
-        if trace.key == pipeline.key and trace.question.id in wanted
-    }
-    score = options["score"]
-    results = tuple(Result(answered[name], score_trace(answered[name], score)) for name in wanted)
-    return Report(options["name"], *named_results(score, results))
 
 
 def figures(report: "dd.Report") -> dict[str, Any]:

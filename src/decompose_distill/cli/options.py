@@ -186,6 +186,11 @@ class Money:
     prices: Path | None = None
     """JSON file of prices by model."""
 
+    def __post_init__(self) -> None:
+        from decompose_distill.cost.ledger import read_budget
+
+        read_budget(self.budget_usd)  # for the commands that send nothing too
+
 
 def read_prices(path: Path | None) -> "dict[str, dd.Price]":
     """The prices of a file; none without a file.

@@ -15,7 +15,7 @@ from decompose_distill.cost.forecast import Plan, RoleForecast
 from decompose_distill.cost.ledger import find_price, ledger_path
 from decompose_distill.cost.ledger_records import requests_per_second
 from decompose_distill.cost.pricing import Price
-from decompose_distill.data.questions import QuestionSource, as_questions
+from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.pipelines.dry_run import (
     Requests,
@@ -69,7 +69,8 @@ def plan(
         prices: Prices by model, before those of the table.
 
     Raises:
-        DataError: The file holds something else than traces.
+        DataError: The file holds something else than traces, or two different questions have
+            one id.
 
     Example:
         >>> from decompose_distill.backends.scripted import ScriptedBackend
@@ -78,7 +79,7 @@ def plan(
         >>> forecast.missing, forecast.usd.expected
         (3, 0.0)
     """
-    unique = {question.id: question for question in as_questions(questions)}
+    unique = {question.id: question for question in unique_questions(questions)}
     layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
     seen = {"decomposer": TokenStats(), "solver": TokenStats()}
     if path is not None and Path(path).exists():
@@ -197,16 +198,18 @@ def _forecasts(stage: _Stage, items: int, prices: Mapping[str, Price]) -> Iterat
         role = account(stage.name, name)
         most = [most_tokens(request).input_tokens for request in made or every]
         parts = (stage.answer.low, stage.answer.expected, stage.answer.high)
+        read = _prompt_tokens(info_of(backend), chats, stage.seen) + stage.split
+        longest = fmean(most or [0]) + stage.longest
         yield RoleForecast(
             role,
             requests,
-            (_prompt_tokens(info_of(backend), chats, stage.seen) + stage.split) * requests,
-            Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
-            Usage(round((fmean(most or [0]) + stage.longest) * requests), limit * requests),
-            find_price(role, backend, prices, budgeted=False),
-            stage.answer,
-            limit,
-            stage.seen,
+            input_tokens=read * requests,
+            output_tokens=Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
+            most=Usage(round(longest * requests), limit * requests),
+            price=find_price(role, backend, prices, budgeted=False),
+            answer=stage.answer,
+            limit=limit,
+            measured=stage.seen,
         )
 
 

@@ -152,7 +152,8 @@ def _accepted(plain: Row, answers: Any) -> list[Any]:
         answers = answers["text"]
     answers = of_kind(answers or [], list, "answers")
     texts = [each["text"] if isinstance(each, dict) else each for each in answers]
-    return [*(answer if isinstance(answer, list) else [answer]), *texts]
+    known = answer if isinstance(answer, list) else [answer]
+    return [gold for gold in (*known, *texts) if gold is not None]
 
 
 def _has(*names: str) -> Callable[[Row], bool]:
@@ -174,7 +175,8 @@ LAYOUTS = (
     Layout("BIG-bench", _has("inputs", "targets"), task_layouts.read_big_bench_hub),
     Layout("MATH", task_layouts.is_mathematics, task_layouts.read_mathematics),
     Layout("GPQA", task_layouts.has_correct_answer, task_layouts.read_correct_answer),
-    Layout("ARC", lambda row: isinstance(row.get("question"), dict), task_layouts.read_stem),
+    Layout("TruthfulQA", _has("question", "mc1_targets"), task_layouts.read_truthful),
+    Layout("ARC", task_layouts.has_stem, task_layouts.read_stem),
     Layout("StrategyQA", _is_strategy, task_layouts.read_strategy),
     Layout("own names", lambda row: any(map(row.__contains__, _SPELLINGS["question"])), _read_own),
 )

@@ -10,8 +10,8 @@ from decompose_distill import filters, prompts
 from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.collection.collector import collect
+from decompose_distill.demo.scripted_model import scripted_teacher
 from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import scripted_teacher
 from decompose_distill.demo.tiny_model import make_tiny_student
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.evaluation.harness import evaluate

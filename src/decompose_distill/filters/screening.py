@@ -10,7 +10,7 @@ from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.types import Trace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Screened:
     """Traces kept, and how many were dropped for which reason."""
 
@@ -19,6 +19,9 @@ class Screened:
 
     def __str__(self) -> str:
         return counts(len(self.kept), self.dropped)
+
+    def __repr__(self) -> str:
+        return f"<Screened {self}>"
 
 
 def counts(kept: int, dropped: Counter[str]) -> str:

@@ -83,12 +83,14 @@ class Solver:
             batch_size: Questions completed together.
 
         Raises:
-            CheckpointError: The directory is no complete solver checkpoint.
+            CheckpointError: The directory is no complete solver checkpoint, or a file of it is
+                not what training saved.
         """
         from decompose_distill.backends.transformers import TransformersBackend
-        from decompose_distill.training.checkpoints.checkpoint import load_manifest
+        from decompose_distill.training.checkpoints.checkpoint import check_files, load_manifest
 
         manifest = load_manifest(checkpoint, role="solver")
+        check_files(checkpoint, manifest)
         backend = TransformersBackend(checkpoint, batch_size=batch_size)
         return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
 

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -25,7 +25,8 @@ from decompose_distill.reporting.conclusion import (
     points,
 )
 from decompose_distill.reporting.study import Cell, Study
-from decompose_distill.reporting.summary import pareto_cells, priced_cells, study_figures
+from decompose_distill.reporting.summary import pareto_cells, priced_cells, study_figures, to_json
+from decompose_distill.reporting.tables import failure_text
 from decompose_distill.reporting.trace_viewer import embedded, trace_viewer_data, visible
 from decompose_distill.storage.atomic import write_text
 
@@ -55,7 +56,7 @@ def write_report(study: Study, folder: str | Path) -> Path:
     figures = study_figures(study, tests, str(answer))
     context = {"study": study, "figures": figures, "answer": answer, "priced": _priced(study)}
     texts = {
-        JSON: json.dumps(figures, indent=2, allow_nan=False),
+        JSON: to_json(figures),
         MARKDOWN: _environment(html=False).get_template("report.md.j2").render(context),
         HTML: _page(study, context),
     }
@@ -125,7 +126,7 @@ def _paid(cell: Cell) -> dict[str, Any]:
 
 
 def _environment(*, html: bool) -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=FunctionLoader(_asset),
         autoescape=html,
         finalize=_shown if html else _cell,
@@ -134,8 +135,9 @@ def _environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"usd": format_usd, "p": p_text, "percent": _percent, "points": points}
-    return found
+    environment.filters |= {"usd": format_usd, "p": p_text, "percent": _percent}
+    environment.filters |= {"points": points, "setting": _setting, "failed": failure_text}
+    return environment
 
 
 def _shown(value: Any) -> Any:
@@ -154,6 +156,13 @@ def _cell(value: Any) -> Any:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _setting(value: Any) -> str:
+    """Plain data as words: `epochs 2, seed 0`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_setting(part)}" for name, part in value.items())
+    return ", ".join(map(_setting, value)) if isinstance(value, list) else str(value)
 
 
 def _hash(text: str) -> str:

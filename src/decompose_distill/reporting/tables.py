@@ -6,7 +6,7 @@ from decompose_distill.cost.break_even import Cost
 from decompose_distill.cost.pricing import format_usd
 from decompose_distill.reporting.study import Cell, Grid
 
-_WIDTHS = (20, 20, 24, 7, 24)
+_WIDTHS = (20, 20, 24, 7, 27, 0)
 
 
 def header(score: str) -> str:
@@ -16,12 +16,14 @@ def header(score: str) -> str:
         >>> header("exact/1").split()[:3]
         ['decomposer', 'solver', 'exact/1,']
     """
-    return _line(("decomposer", "solver", f"{score}, 95 %", "n", "$ decompose / solve / 1,000"))
+    costs = "$ decompose / solve / 1,000"
+    return _line(("decomposer", "solver", f"{score}, 95 %", "n", costs, "failed"))
 
 
 def cell_line(cell: Cell) -> str:
-    """One cell: its accuracy with the interval, and what a thousand questions cost by role."""
-    return _line((cell.row, cell.column, accuracy(cell), f"{cell.n:,}", _paid(cell)))
+    """One cell: accuracy with interval, what 1,000 questions cost by role, and what failed."""
+    paid, failed = _paid(cell), failure_text(cell)
+    return _line((cell.row, cell.column, accuracy(cell), f"{cell.n:,}", paid, failed))
 
 
 def accuracy(cell: Cell) -> str:
@@ -35,17 +37,26 @@ def accuracy(cell: Cell) -> str:
 
 
 def grid_text(grid: Grid) -> str:
-    """Rows by columns, the accuracies alone."""
-    lines = [("", *grid.columns)]
-    for row in grid.rows:
-        cells = (grid.cell((row, column)) for column in grid.columns)
-        means = (f"{100 * each.mean:.1f}" if each and each.n else "–" for each in cells)
-        lines.append((row, *means))
+    """Rows by columns: accuracies, and how many answers failed."""
+    lines = [*grid.texts]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def failure_text(cell: Cell) -> str:
+    """How many answers failed, and most of them why; empty if none did.
+
+    Example:
+        >>> failure_text(Cell("teacher", "solver", (Report("teacher", "exact", ()),)))
+        ''
+    """
+    if not cell.failed:
+        return ""
+    reason, _ = cell.failures.most_common(1)[0]
+    return f"{cell.failed:,} of {cell.answers:,} failed ({reason})"
 
 
 def _line(texts: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from decompose_distill.errors import DataError, wrong_kind
 from decompose_distill.storage.atomic import replacing
-from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed
+from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed, writing
 from decompose_distill.types import (
     Decomposition,
     Failure,
@@ -68,15 +68,19 @@ def _checked(trace: Trace) -> Trace:
 def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
     """Write traces as JSON lines; the file appears whole or not at all.
 
+    Raises:
+        DataError: The file cannot be written.
+
     Example:
         >>> import tempfile
         >>> write_traces([], tempfile.mkdtemp() + "/traces.jsonl")
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, partial.open("wb") as file:
-        for trace in traces:
-            file.write(encode_trace(trace).encode() + b"\n")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            for trace in traces:
+                file.write(encode_trace(trace).encode() + b"\n")
 
 
 def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:
@@ -139,8 +143,13 @@ def decode_trace(line: str | bytes, where: str) -> Trace:
         DataError: The line is no trace of this schema.
     """
     row = decode_object(line, where)
-    if "schema" not in row and isinstance(row.get("question"), str):
-        raise DataError(f"{where}: a question, not a trace: collect makes traces of questions")
+    if "schema" not in row:
+        if isinstance(row.get("question"), str):
+            raise DataError(f"{where}: a question, not a trace: collect makes traces of questions")
+        raise DataError(
+            f"{where}: missing field 'schema', so this is no trace: collect writes traces, "
+            "load_questions reads questions, import_traces training data"
+        )
     schema = typed(row, "schema", int, where)
     if schema != SCHEMA:
         raise DataError(f"{where}: schema {schema}; this version reads schema {SCHEMA}")

@@ -25,10 +25,12 @@ from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
     Manifest,
     check_output_dir,
+    check_student,
     publish,
     save_student,
     working_folder,
 )
+from decompose_distill.training.checkpoints.full_disk import telling_full_disk
 from decompose_distill.training.checkpoints.hub_upload import check_push, push
 from decompose_distill.training.checkpoints.model_card import base_licence, model_card
 from decompose_distill.training.checkpoints.reload_check import snapshot, verify_reload
@@ -128,7 +130,8 @@ def distill(
     config = task.config
     output_dir = check_output_dir(output_dir)
     _check_extras(config, report_to, push_to_hub)
-    with working_folder(output_dir) as folder:
+    check_student(student)
+    with telling_full_disk(output_dir), working_folder(output_dir) as folder:
         place = folder / "rows"
         day = begun_on(folder)
         prepared = prepare(
@@ -224,8 +227,7 @@ def _states(
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
             state = TrainState(step.number, tuple(losses), checked, seconds)
             yield state
-            if stop():
-                raise KeyboardInterrupt
+            stop.check()
             if _stale(state, config):
                 return
 
