@@ -19,7 +19,8 @@ SOURCE = Path(dd.__file__).parent
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("errors", "faces", "keys", "scores", "console"),
+    ("errors",),
+    ("faces", "keys", "scores", "console"),
     ("types",),
     ("backend", "models", "parsing", "storage"),
     ("cost", "data", "prompts", "testing"),

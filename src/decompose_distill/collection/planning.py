@@ -1,6 +1,6 @@
 """A forecast of what collecting takes: requests, tokens, money and time, with nothing sent."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -15,7 +15,7 @@ from decompose_distill.cost.forecast import Plan, RoleForecast
 from decompose_distill.cost.ledger import find_price, ledger_path
 from decompose_distill.cost.ledger_records import requests_per_second
 from decompose_distill.cost.pricing import Price
-from decompose_distill.data.questions import unique_questions
+from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.pipelines.dry_run import (
     Requests,
@@ -45,7 +45,7 @@ SECONDS_A_TOKEN, SECONDS_BEFORE = Estimate(0.005, 0.02, 0.05), Estimate(0.2, 0.5
 
 def plan(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path | None = None,
     *,
     samples: int = 1,
