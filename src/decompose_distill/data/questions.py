@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill.data.gold_answers import answer_text
-from decompose_distill.data.question_formats import layout_of, normalize_row, with_parts
+from decompose_distill.data.question_formats import is_question, normalize_row, with_parts
 from decompose_distill.data.readers import read_rows, unwrapped
 from decompose_distill.errors import ConfigError, DataError, MissingExtraError, wrong_kind
 from decompose_distill.types import Question, as_question
@@ -145,7 +145,7 @@ def _decode(
 
 
 def _is_question(row: dict[str, Any], fields: Mapping[str, str]) -> bool:
-    return fields["question"] in row if "question" in fields else layout_of(row) is not None
+    return fields["question"] in row if "question" in fields else is_question(row)
 
 
 def _question(row: Any, fields: Mapping[str, str], where: str) -> Question:
