@@ -100,7 +100,7 @@ def _evaluate_kept(
 ) -> "Report":
     """Collect the answers beside the figures, and score those of the questions."""
     import decompose_distill as dd
-    from decompose_distill.evaluation.results import Report, Result, named_results, score_trace
+    from decompose_distill.evaluation.results import score_traces
 
     traces = Path(f"{output}.traces.jsonl")
     dd.collect(pipeline, questions, traces, budget_usd=money.budget_usd, prices=money.read_prices())
@@ -110,9 +110,7 @@ def _evaluate_kept(
         for trace in dd.read_traces(traces)
         if trace.key == pipeline.key and trace.question.id in wanted
     }
-    score = options["score"]
-    results = tuple(Result(answered[name], score_trace(answered[name], score)) for name in wanted)
-    return Report(options["name"], *named_results(score, results))
+    return score_traces(options["name"], (answered[name] for name in wanted), options["score"])
 
 
 def figures(report: "Report") -> dict[str, Any]:
