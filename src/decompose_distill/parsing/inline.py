@@ -13,7 +13,7 @@ _MARK = re.compile(
     r"(?P<close>(?:[.:)）\]、．：]{1,2}(?:(?<![.:])|(?!\d))|\s[-–](?=\s))?)(?<![^\W_](?=\w))",
     re.IGNORECASE,
 )
-_BULLET = re.compile(rf"\s+(?=[•‣⁃◦●○■□▪►➤]\s?\S)|(?<=[{QUESTION_END}])\s+(?=[-*–]\s+\S)")
+_BULLET = re.compile(rf"(?<=\s)(?=[•‣⁃◦●○■□▪►➤]\s?\S)|(?<=[{QUESTION_END}]\s)(?=[-*–]\s)")
 _PAUSES = tuple(f"{SENTENCE_END};；:：,，")
 
 

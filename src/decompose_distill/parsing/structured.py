@@ -30,7 +30,10 @@ _MORE_TEXTS = ("description", "prompt", "title", "item", "value")
 
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w:.-]{0,40})(?:\s[^<>]{0,200}|)/?>")
 _ITEM_TAGS = frozenset(
-    "subquestion question q sq subq step li item query task part subproblem substep subtask s entry".split()
+    (
+        *("subquestion", "question", "q", "sq", "subq", "query", "subproblem", "s"),
+        *("step", "substep", "task", "subtask", "part", "li", "item", "entry"),
+    )
 )
 _PIPE = re.compile(r"(?<!\\)\|")
 _QUESTION_HEADER = re.compile(r"question|ask|step|query|frage|pregunta|问题", re.IGNORECASE)
@@ -206,9 +209,7 @@ def _tag_name(tag: re.Match[str]) -> str:
 def _read_table(text: str) -> Reading | None:
     """The column of a Markdown table that asks the questions."""
     lines = [line.strip() for line in text.splitlines()]
-    rule = next(
-        (i for i, line in enumerate(lines) if "|" in line and _DASHES.fullmatch(line)), None
-    )
+    rule = next((i for i, line in enumerate(lines) if _is_rule(line)), None)
     if not rule:
         return None
     header = _cells(lines[rule - 1])

@@ -136,7 +136,7 @@ def _split(text: str) -> SplitText:
         else:
             answer = len(parts)  # all before a lone closing mark is thinking
     parts.append((depth > 0, text[start:]))
-    reasoning = [part for i, (thought, part) in enumerate(parts) if thought or i < answer]
+    reasoning = [part.strip() for i, (thought, part) in enumerate(parts) if thought or i < answer]
     rest = [part for thought, part in parts[answer:] if not thought]
     return SplitText(_joined(reasoning), _joined(rest), not depth)
 
@@ -148,4 +148,4 @@ def _is_quoted(text: str, mark: re.Match[str]) -> bool:
 
 
 def _joined(parts: list[str]) -> str:
-    return "\n".join(part.strip("\n") for part in parts if part.strip())
+    return "\n".join(part.strip("\n").rstrip() for part in parts if part.strip())
