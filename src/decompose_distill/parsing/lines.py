@@ -63,14 +63,15 @@ def strip(text: str) -> str:
     return text.strip().strip(_INVISIBLE).strip()
 
 
-def clean_lines(text: str) -> list[str]:
-    """The texts of the lines.
+def plain_lines(text: str) -> list[str]:
+    """The lines of a text as they are, without code fences and emphasis.
 
     Example:
-        >>> clean_lines("**Ada**\\n\\nBob")
+        >>> plain_lines("**Ada**\n\n```\nBob\n```")
         ['Ada', 'Bob']
     """
-    return [line.text for line in read_lines(text)]
+    lines = (line for line in text.splitlines() if not _FENCE.match(line.strip()))
+    return [plain for line in lines if (plain := _EMPHASIS.sub("", line).strip())]
 
 
 def _is_title(line: str) -> bool:
