@@ -23,7 +23,7 @@ _PHRASE = re.compile(
     rf"(?:\s+(?:to|for|of)\s+[^\n:.?!]{{1,80}}?)?{_BRACKET}"
     rf"(?:{_STOP}|[*_ ]*{_IS}(?P<bare>)(?:{_STOP})?))"
     rf"|(?P<headed>(?:^|\n){_SIGNS}*(?:(?:the|my|final|correct)\s+)*answer{_BRACKET}[*_ ]*"
-    r"(?=\n|\Z|[\d$\"“\\(]|(?-i:[A-Z])|(?:yes|no|true|false)\b)|\bfinal\s+answer[*_ ]*(?=\n|\Z|[\d$\"“\\*]))"
+    r"(?=\n|\Z|[\d$\"“\\(]|[-−]\d|(?-i:[A-Z])|(?:yes|no|true|false)\b)|\bfinal\s+answer[*_ ]*(?=\n|\Z|[\d$\"“\\*]|[-−]\d))"
     rf"|(?P<short>(?:^|\n){_SIGNS}*ans(?:wer)?\.?\s*[:：]\s*)"
     r"|(?P<foreign>(?:最终|最后|正确|所以)?的?答案(?:应该|就)?[是为為：:]|(?:^|(?<=\n))\s*答[：:]|答え[はが：:]"
     r"|(?:최종\s?)?(?:정답|답)[은는이:]"
@@ -245,4 +245,6 @@ def _cut(content: str) -> str:
 
 
 def _without_stop(answer: str) -> str:
-    return re.sub(r"(?<=\S)[.。]\Z", "", answer.strip()).strip()
+    answer = re.sub(r"(?<=\S)[.。]\Z", "", answer.strip()).strip()
+    emphasized = re.fullmatch(r"([*_])([^*_]+)\1", answer)
+    return emphasized[2] if emphasized else answer

@@ -14,6 +14,7 @@ _INITIALS = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
 _DASHES = re.compile(r"−|(?<![\w)])[–－](?=\.?\d)")
 _WHOLE_PART = re.compile(r"(?<![\w./])(-?\d{1,15}) +(\d{1,15})/(\d{1,15})(?![\w/]|\.\d)")
 _FRACTION = re.compile(r"(?<![\w./])(-?\d{1,15})/(\d{1,15})(?![\w/]|\.\d)")
+_VULGAR = re.compile("[¼-¾⅐-⅞]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # Signs that make another thing of a word stay: C++, C#, A-, the minus and the point of "-0.5 °C".
 _PUNCTUATION = re.compile(
@@ -30,7 +31,7 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     nothing but articles or punctuation; version 1 dropped both. Version 2 took the numbers inside
     a text apart at their point; to version 3, `U.S.` was another thing than `US`. Version 4
     read LaTeX in no gold, the list `1,2` as 12, `4/5` as `4 5`, no en dash as a minus, and one
-    letter in two encodings as two.
+    letter in two encodings as two; and `(A)` was another thing than `A`.
 
     Example:
         >>> exact("The Eiffel Tower.", ["eiffel tower"]), exact("$1,000", ["1000.0"])
@@ -127,7 +128,7 @@ def _overlap(answer: list[str], gold: list[str]) -> float:
 
 
 def _normalized(text: str) -> str:
-    text = unicodedata.normalize("NFC", without_latex(text))
+    text = unicodedata.normalize("NFC", _VULGAR.sub(_spelled, without_latex(text)))
     if as_number(text) is not None:
         return _plain(text)
     plain = _FRACTION.sub(
@@ -135,12 +136,17 @@ def _normalized(text: str) -> str:
     )
     plain = _PUNCTUATION.sub(_blank, plain)
     words = " ".join(map(_plain, _ARTICLES.sub(" ", plain).split()))
-    return words or " ".join(text.lower().split())
+    return words or " ".join(plain.split()) or " ".join(text.lower().split())
 
 
 def _blank(sign: re.Match[str]) -> str:
     """A blank, except for signs that are part of the letter before them, as in Hindi."""
     return sign[0] if unicodedata.category(sign[0]).startswith("M") else " "
+
+
+def _spelled(sign: re.Match[str]) -> str:
+    """A fraction of one sign in several, behind a blank: 1 1/2 for 1½."""
+    return " " + unicodedata.normalize("NFKC", sign[0]).replace("⁄", "/")
 
 
 def _improper(text: str) -> str:
