@@ -24,7 +24,7 @@ from decompose_distill import (
     collect,
     plan,
 )
-from decompose_distill.cost.estimates import Estimate
+from decompose_distill.cost.forecast import Estimate
 from decompose_distill.cost.pricing import add_usd
 
 PRICES = {"m": Price(Decimal(1), Decimal(4))}

@@ -22,7 +22,7 @@ from decompose_distill.cli.settings import Option
 from decompose_distill.errors import BackendError
 
 if TYPE_CHECKING:
-    from decompose_distill.cost.estimates import Estimate
+    from decompose_distill.cost.forecast import Estimate
 
 TeacherName = Annotated[str, Option("Backend that decomposes, as openai:gpt-4.1-mini or hf:path.")]
 SolverName = Annotated[str | None, Option("Backend that solves; by default the teacher.")]

@@ -10,8 +10,14 @@ from statistics import fmean
 from decompose_distill.backend import Backend, BackendInfo, info_of
 from decompose_distill.backends.metering import most_tokens
 from decompose_distill.collection.trace_index import TraceIndex
-from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats, count_characters
-from decompose_distill.cost.forecast import Plan, RoleForecast
+from decompose_distill.cost.forecast import (
+    NOTHING,
+    Estimate,
+    Plan,
+    RoleForecast,
+    TokenStats,
+    count_characters,
+)
 from decompose_distill.cost.ledger import find_price, ledger_path
 from decompose_distill.cost.ledger_records import requests_per_second
 from decompose_distill.cost.pricing import Price

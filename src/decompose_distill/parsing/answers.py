@@ -163,7 +163,7 @@ def _phrases(text: str) -> Iterator[_Mark]:
             continue
         content, end = _line(text, match.end())
         if match["hashes"]:
-            if content[:1].isdigit() or not _STEP.match(content) and not text[end:].strip():
+            if content[:1].isdigit() or (not _STEP.match(content) and not text[end:].strip()):
                 if not _STEP.match(content):
                     yield _Mark(match.start(), content, end)
             elif re.match(r"[-+−–]?\$?\d", content) and not _STEP.match(content):

@@ -140,7 +140,7 @@ def _is_empty(values: Sequence[Any]) -> bool:
         return False
     [value] = values
     if not isinstance(value, dict):
-        return value == []
+        return bool(value == [])
     return any(
         _name(key) in _LISTS and element in ([], None, "", {}) for key, element in value.items()
     )

@@ -45,10 +45,9 @@ from decompose_distill.training.checkpoints.resume import (
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.audit import show_rows
 from decompose_distill.training.data.batching import plan_batches
-from decompose_distill.training.data.examples import Role, Target
+from decompose_distill.training.data.examples import Role, Target, TokenizedExample
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import TokenDataset
-from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train
 from decompose_distill.training.engine.lora import attach, check_peft
