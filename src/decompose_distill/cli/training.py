@@ -18,7 +18,6 @@ from decompose_distill.cli.options import (
 )
 from decompose_distill.cli.settings import Only, Option
 from decompose_distill.errors import CheckpointError, ConfigError
-from decompose_distill.keys import fingerprint
 
 if TYPE_CHECKING:
     from decompose_distill.training.data.preparation import Prepared, Task
@@ -127,7 +126,7 @@ def _is_finished(
     except (CheckpointError, ConfigError, TypeError):
         return False
     trained = Task(manifest.base_model, manifest.role, manifest.target, manifest.prompt, config)
-    if fingerprint(trained) != fingerprint(task):
+    if trained != task:
         return False
     with tempfile.TemporaryDirectory() as folder:
         again = _prepare(task, traces, keep, validation, folder)
