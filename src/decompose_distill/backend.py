@@ -7,7 +7,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, runtime_checkable
 
-from decompose_distill.errors import BackendError, ConfigError
+from decompose_distill.errors import BackendError, ConfigError, wrong_kind
 from decompose_distill.keys import fingerprint_line
 from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
 
@@ -180,6 +180,19 @@ def sampling_key(sampling: Sampling, own_limit: int) -> str:
     if sampling.max_new_tokens == own_limit:
         sampling = replace(sampling, max_new_tokens=FIRST_LIMIT)
     return fingerprint_line("Sampling", sampling)
+
+
+def check_kinds(backend: object, sampling: object) -> None:
+    """Refuse what is no backend or no sampling, before it fails inside.
+
+    Raises:
+        ConfigError: One is of another type; the message names it.
+    """
+    if isinstance(backend, type) or not isinstance(backend, Backend):
+        advice = "an object with the method generate, as load_backend('scheme:model') gives it"
+        raise wrong_kind("backend", backend, advice)
+    if not isinstance(sampling, Sampling):
+        raise wrong_kind("sampling", sampling, "a Sampling, as Sampling(temperature=0.7)")
 
 
 FINISHES = get_args(Finish)

@@ -22,7 +22,7 @@ from decompose_distill import (
     load_questions,
     scores,
 )
-from decompose_distill.evaluation.results import Report, to_table
+from decompose_distill.evaluation.results import Report
 from decompose_distill.evaluation.statistics import (
     mcnemar,
     sign_flip,
@@ -127,10 +127,10 @@ def test_reports_on_other_questions_cannot_be_compared() -> None:
         _report({"a": "1"}).compare(_report({"b": "1"}))
 
 
-def test_a_table_has_a_row_a_report_and_json_the_same_figures() -> None:
+def test_a_report_prints_short_and_its_json_has_the_same_figures() -> None:
     report = _report({"a": "1", "b": "0"})
 
-    assert "mine  exact/4  50.0 %    [9.5, 90.5]    2  0" in to_table([report])
+    assert repr(report) == "<Report mine: exact 50.0 % [9.5, 90.5] (n = 2)>"
     assert json.loads(json.dumps(report.to_json()))["accuracy"] == 0.5
 
 
@@ -203,6 +203,16 @@ def test_a_malformed_question_is_named_with_file_and_line(
     with pytest.raises(DataError) as caught:
         load_questions(path)
     assert str(caught.value).startswith(f"{path}:2: {fault}")
+
+
+def test_two_questions_of_one_id_are_not_measured_as_one() -> None:
+    pipeline = Pipeline(None, Says({"How many legs have 3 ants?": "18"}))
+    ants = Question("How many legs have 3 ants?", answer="18", id="1")
+    spiders = Question("How many legs have 2 spiders?", answer="16", id="1")
+
+    assert evaluate(pipeline, [ants, ants], progress=False).n == 1
+    with pytest.raises(DataError, match="two different questions have the id '1'"):
+        evaluate(pipeline, [ants, spiders], progress=False)
 
 
 def test_a_missing_or_empty_file_of_questions_is_refused(tmp_path: Path) -> None:

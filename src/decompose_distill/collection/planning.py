@@ -1,6 +1,6 @@
 """A forecast of what collecting takes: requests, tokens, money and time, with nothing sent."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -8,12 +8,13 @@ from statistics import fmean
 
 from decompose_distill.backend import Backend, BackendInfo, info_of
 from decompose_distill.backends.metering import most_tokens
-from decompose_distill.collection.trace_index import TraceIndex, unique_questions
+from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats, count_characters
 from decompose_distill.cost.forecast import Plan, RoleForecast
 from decompose_distill.cost.ledger import find_price, ledger_path
 from decompose_distill.cost.ledger_records import requests_per_second
 from decompose_distill.cost.pricing import Price
+from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.pipelines.dry_run import (
     Requests,
@@ -43,7 +44,7 @@ SECONDS_A_TOKEN, SECONDS_BEFORE = Estimate(0.005, 0.02, 0.05), Estimate(0.2, 0.5
 
 def plan(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path | None = None,
     *,
     samples: int = 1,
@@ -214,16 +215,18 @@ def _forecasts(stage: _Stage, items: int, prices: Mapping[str, Price]) -> Iterat
         role = account(stage.name, name)
         most = [most_tokens(request).input_tokens for request in made or every]
         parts = (stage.answer.low, stage.answer.expected, stage.answer.high)
+        read = _prompt_tokens(info_of(backend), chats, stage.seen) + stage.split
+        longest = fmean(most or [0]) + stage.longest
         yield RoleForecast(
             role,
             requests,
-            (_prompt_tokens(info_of(backend), chats, stage.seen) + stage.split) * requests,
-            Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
-            Usage(round((fmean(most or [0]) + stage.longest) * requests), limit * requests),
-            find_price(role, backend, prices, budgeted=False),
-            stage.answer,
-            limit,
-            stage.seen,
+            input_tokens=read * requests,
+            output_tokens=Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
+            most=Usage(round(longest * requests), limit * requests),
+            price=find_price(role, backend, prices, budgeted=False),
+            answer=stage.answer,
+            limit=limit,
+            measured=stage.seen,
         )
 
 

@@ -1,41 +1,15 @@
 """Where the traces of one collection stand in their file: what is there, missing, out of order."""
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.data.questions import same_question
+from decompose_distill.errors import ConfigError
 from decompose_distill.types import Decomposition, Question, Trace
 
 _ABSENT = -1
 _DECOMPOSED, _UNDECOMPOSED = 1, 2
-
-
-def unique_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
-    """Each question once, the last of its id.
-
-    Raises:
-        DataError: Two questions that ask something else have one id.
-
-    Example:
-        >>> len(unique_questions([Question("Why?"), Question("Why?"), Question("Who?")]))
-        2
-    """
-    unique: dict[str, Question] = {}
-    for question in questions:
-        first = unique.setdefault(question.id, question)
-        if not same_question(first, question):
-            raise DataError(
-                f"two different questions have the id {question.id!r}, {first.text!r} and "
-                f"{question.text!r}: give each one of its own, or none"
-            )
-        unique[question.id] = question
-    return tuple(unique.values())
-
-
-def same_question(one: Question, other: Question) -> bool:
-    """Whether two ask the same, whatever is known of the answer."""
-    return (one.text, one.context) == (other.text, other.context)
 
 
 class TraceIndex:

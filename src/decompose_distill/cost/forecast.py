@@ -1,6 +1,6 @@
 """What a collection is expected to take, as values that print."""
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from decimal import Decimal
 
 from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats
@@ -15,18 +15,19 @@ class RoleForecast:
     role: str
     """`decomposer`, `solver`, or a part of one, as `solver.judge`."""
     requests: int
+    _: KW_ONLY
     input_tokens: Estimate
     output_tokens: Estimate
     most: Usage
     """Tokens if each prompt is as long as it can be and each answer reaches its limit."""
     price: Price | None
-    """`None` where it is unknown."""
+    """`None` if it is unknown."""
     answer: Estimate
     """Tokens of one answer."""
     limit: int
     """`max_new_tokens`: a longer answer is cut off, which is a failure."""
     measured: TokenStats
-    """The answers in the file; where these are too few, the figures are assumptions."""
+    """The answers in the file; if these are too few, the figures are assumptions."""
 
     @property
     def stage(self) -> str:
@@ -35,7 +36,7 @@ class RoleForecast:
 
     @property
     def usd(self) -> Estimate | None:
-        """Price of the tokens, in US dollars; `None` where it is unknown."""
+        """Price of the tokens, in US dollars; `None` if it is unknown."""
         if self.price is None:
             return None
         read = self.input_tokens * (float(self.price.input_per_million) / 1e6)
@@ -95,17 +96,17 @@ class Plan:
     """Traces the file is to hold."""
     roles: tuple[RoleForecast, ...]
     seconds: Estimate | None
-    """`None` where nothing says how fast the backends are."""
+    """`None` if nothing says how fast the backends are."""
 
     @property
     def usd(self) -> Estimate | None:
-        """Price of all of it, in US dollars; `None` where one is unknown."""
+        """Price of all of it, in US dollars; `None` if one is unknown."""
         known = [role.usd for role in self.roles if role.usd is not None]
         return sum(known, NOTHING) if len(known) == len(self.roles) else None
 
     @property
     def most_usd(self) -> Decimal | None:
-        """The same where each answer reaches its limit; attempts that fail come on top."""
+        """The same if each answer reaches its limit; attempts that fail come on top."""
         return add_usd(role.most_usd for role in self.roles)
 
     def __str__(self) -> str:

@@ -68,10 +68,10 @@ def plan_batches(
     """
     order = random.Random(seed)
     for _ in range(epochs):
-        shuffle_decompositions = order.sample(range(len(lengths)), len(lengths))
+        shuffled = order.sample(range(len(lengths)), len(lengths))
         pool = batch_size * POOL_BATCHES
-        for start in range(0, len(shuffle_decompositions), pool):
-            drawn = shuffle_decompositions[start : start + pool]
+        for start in range(0, len(shuffled), pool):
+            drawn = shuffled[start : start + pool]
             if group:
                 drawn.sort(key=lambda row: lengths[row])
             batches = [drawn[at : at + batch_size] for at in range(0, len(drawn), batch_size)]
