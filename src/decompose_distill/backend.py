@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, runtime_checkable
 
 from decompose_distill.errors import BackendError, ConfigError, wrong_kind
@@ -245,9 +246,10 @@ def fault_of(completion: object) -> str:
 
 
 def _is_usage(value: object) -> bool:
-    if not isinstance(value, Usage):
-        return False
-    return all(_is_number(getattr(value, part.name)) for part in fields(Usage))
+    return isinstance(value, Usage) and all(map(_is_number, _COUNTS(value)))
+
+
+_COUNTS = attrgetter(*(part.name for part in fields(Usage)))
 
 
 def _is_bill(value: object) -> bool:

@@ -109,6 +109,20 @@ def test_a_budget_holds_at_every_moment_and_no_room_is_left_unused(
         assert ledger.spent_usd == provider.billed
 
 
+def test_a_budget_that_runs_short_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level("INFO", logger="decompose_distill"),
+        Ledger(tmp_path / "ledger", budget_usd=0.005, prices=PRICES) as ledger,
+        suppress(BudgetExceeded),
+    ):
+        list(MeteredBackend(Provider(4), ledger, "solver").generate(_requests(60)))
+
+    assert [record.name for record in caplog.records] == ["decompose_distill.backends.metering"]
+    assert "the budget has no room for the next request of the solver" in caplog.text
+
+
 def test_a_budget_that_is_reached_is_gone_on_with_under_a_larger_one(tmp_path: Path) -> None:
     done: list[str] = []
     provider = Provider(8)

@@ -53,6 +53,8 @@ def at_worst(completion: Completion, most: Usage) -> Usage:
         512
     """
     usage = completion.usage
+    if usage.input_tokens and usage.output_tokens:
+        return usage
     written = completion.finish != "error" or completion.text or completion.reasoning
     output = usage.output_tokens or (most.output_tokens if written else 0)
     read = usage.input_tokens or (most.input_tokens if output else 0)
