@@ -33,6 +33,9 @@ from decompose_distill.backends.openai.rate_control import RateController, Token
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
 
+MAX_NEW_TOKENS = 8192
+"""What a model that thinks can live with, where nobody sets `max_new_tokens`."""
+
 
 class OpenAIBackend:
     """Completes chats on OpenAI or a compatible server: vLLM, Ollama, llama.cpp and the like.
@@ -75,6 +78,9 @@ class OpenAIBackend:
         >>> backend.identity
         'openai:my-model http://localhost:8000/v1'
     """
+
+    max_new_tokens = MAX_NEW_TOKENS
+    """Longest completion of a role without a `Sampling`."""
 
     def __init__(
         self,

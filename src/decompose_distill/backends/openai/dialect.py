@@ -92,6 +92,10 @@ class Dialect:
         self._tried: set[str] = set()
         self._scout: asyncio.Future[None] | None = None
 
+    def before_learning(self) -> "Dialect":
+        """The same as if nothing had been learnt."""
+        return Dialect(self.provider, self._extra, self.shown, self.urls)
+
     def encode(self, model: str, request: Request) -> dict[str, object]:
         """The body of a request."""
         sampling, limit = request.sampling, request.sampling.max_new_tokens

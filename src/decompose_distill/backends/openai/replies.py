@@ -69,6 +69,8 @@ def decode(
         raise RetryableError(f"{source} ended a completion with {ended}", billed=True)
     split = split_thinking(text or "")
     answer, thinking = split.rest, thinking or split.reasoning
+    if finish == "stop" and not split.closed:
+        finish = "length"  # thinking that does not end was cut, whatever the server calls it
     counts = body.get("usage")
     usage = read_usage(counts, request, provider, bool(text or thinking))
     cost = _billed(counts, provider)

@@ -830,6 +830,17 @@ def test_a_parameter_that_lines_are_refused_for_is_left_out_of_the_next_batch(
     assert created(server) == 3
 
 
+def test_so_it_is_where_another_run_awaits_that_batch(server: FakeBatchServer, path: Path) -> None:
+    error = {"error": {"message": "Unsupported parameter: 'seed'", "param": "seed"}}
+    server.answer = lambda body: Reply(400, error) if "seed" in body else echo(body)
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=press_ctrl_c).generate(number(3)))
+
+    assert len(texts_of(backend(server, path).generate(number(3)))) == 3
+    assert created(server) == 2
+    assert len(server.billed) == 6  # three refused, which cost nothing, and three answered
+
+
 @pytest.mark.parametrize(
     "answer",
     [

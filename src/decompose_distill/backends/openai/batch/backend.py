@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from decompose_distill.backends.openai.backend import identity_of
+from decompose_distill.backends.openai.backend import MAX_NEW_TOKENS, identity_of
 from decompose_distill.backends.openai.batch.api import BatchApi
 from decompose_distill.backends.openai.batch.scheduler import MOST_REQUESTS, BatchRun
 from decompose_distill.backends.openai.batch.submissions import BatchRegister
@@ -62,6 +62,8 @@ class OpenAIBatchBackend:
 
     batch = True
     """Takes the batch price."""
+    max_new_tokens = MAX_NEW_TOKENS
+    """Longest completion of a role without a `Sampling`."""
 
     def __init__(
         self,
