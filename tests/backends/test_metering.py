@@ -31,8 +31,9 @@ from decompose_distill import (
     Trace,
     Usage,
 )
-from decompose_distill.backends.metering import MeteredBackend, at_worst, most_tokens
+from decompose_distill.backends.metering import MeteredBackend, at_worst
 from decompose_distill.backends.openai import OpenAIBackend
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.cost.ledger import Ledger
 from decompose_distill.cost.ledger_records import read_accounts
 from decompose_distill.models.chat_template import prompt_ids

@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 
 from decompose_distill.backend import Backend, BackendInfo, info_of
-from decompose_distill.backends.metering import most_tokens
 from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.cost.forecast import (
     NOTHING,
@@ -16,6 +15,7 @@ from decompose_distill.cost.forecast import (
     RoleForecast,
     TokenStats,
     count_characters,
+    most_tokens,
 )
 from decompose_distill.cost.ledger import find_price, ledger_path
 from decompose_distill.cost.ledger_records import requests_per_second

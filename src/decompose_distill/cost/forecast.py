@@ -6,7 +6,7 @@ from decimal import Decimal
 from math import sqrt
 
 from decompose_distill.cost.pricing import Price, add_usd, format_usd
-from decompose_distill.types import Message, Usage
+from decompose_distill.types import Message, Request, Usage
 
 FEWEST = 10
 """Answers that say something of the others."""
@@ -246,3 +246,24 @@ def _duration(seconds: Estimate | None) -> str:
     )
     low, expected, high = (each / unit for each in (seconds.low, seconds.expected, seconds.high))
     return f"{expected:.1f} {name} ({low:.1f}–{high:.1f})"
+
+
+MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
+"""More than chat templates are known to add to each message, and to a chat."""
+
+
+def most_tokens(request: Request) -> Usage:
+    """The most that one attempt may use, without knowing the model's tokenizer.
+
+    A token stands for at least one byte of the text: so it is with byte-level vocabularies and
+    with those that fall back to bytes, which is what models have today. The answer is bounded by
+    `max_new_tokens`, thinking included where the server counts it in, as the official one does.
+
+    Example:
+        >>> from decompose_distill.types import Message
+        >>> most_tokens(Request("0", (Message("user", "Hi"),)))
+        Usage(input_tokens=146, output_tokens=512, ...)
+    """
+    texts = (each.content.encode("utf-8", "surrogatepass") for each in request.messages)
+    read = sum(len(text) + MESSAGE_TOKENS for text in texts) + TEMPLATE_TOKENS
+    return Usage(read, request.sampling.max_new_tokens)
