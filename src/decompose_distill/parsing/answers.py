@@ -73,7 +73,10 @@ _WHOLE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_REMARK = re.compile(
-    r"(?P<said>[-+−–]?[$€£]?\d[^()\n]*)\((?=[^()]*(?:\d|because|since|as\s))(?!mod\b)[^()]*\)\s*\.?\s*\Z"
+    r"(?P<said>[-+−–]?[$€£]?\d[^()\n]*[^()\n\s=+*/×x-])\s*"
+    r"\((?:since|because|as|from|given|assuming|after|i\.e\.|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z"
+    r"|(?P<digit>[-+−–]?[$€£]?\d)\s*\((?:since|because|as|from|given|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z",
+    re.IGNORECASE,
 )
 _COPULA = re.compile(r"(?:です|でした|である|입니다|이다|है|である)[.。।]?\Z")
 
@@ -108,8 +111,10 @@ def parse_answer(text: str) -> str:
     lines = [line for line in lines if not _MATH_FENCE.fullmatch(line)] or lines
     mark = _final_mark("\n".join(lines))
     answer = _cut(mark.content) if mark else _last_line(lines)
-    plain = without_latex(_without_stop(answer)).strip()
-    return _without_stop(plain) or answer.strip() or lines[-1]
+    answer = _without_stop(answer)
+    plain = without_latex(answer).strip()
+    plain = plain if plain == answer else _without_stop(plain)
+    return plain or answer or lines[-1]
 
 
 def replace_answer(text: str, answer: str) -> str:
@@ -240,7 +245,7 @@ def _cut(content: str) -> str:
     if reason := _REASON.search(content):
         content = content[: reason.start()].strip()
     if remark := _NUMBER_REMARK.match(content):
-        content = remark["said"].strip()
+        content = (remark["said"] or remark["digit"]).strip()
     return _COPULA.sub("", content).strip()
 
 
