@@ -19,13 +19,15 @@ SOURCE = Path(dd.__file__).parent
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("errors", "faces", "keys", "scores", "console"),
+    ("errors",),
+    ("faces", "keys", "scores", "console"),
     ("types",),
     ("backend", "models", "parsing", "storage"),
     ("cost", "data", "prompts", "testing"),
     ("filters",),
     ("backends", "pipelines", "training"),
-    ("collection", "evaluation", "interop"),
+    ("collection",),
+    ("evaluation", "interop"),
     ("reporting", "demo"),
     ("experiments",),
     ("cli",),
@@ -39,8 +41,16 @@ NEVER = {
 """What the order would allow and the design does not."""
 
 
+def _runs(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that only a type checker reads."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield child
+            yield from _runs(child)
+
+
 def _imports(tree: ast.AST, top_level_only: bool) -> set[str]:
-    nodes = ast.iter_child_nodes(tree) if top_level_only else ast.walk(tree)
+    nodes = ast.iter_child_nodes(tree) if top_level_only else _runs(tree)
     found: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("decompose_distill"):
@@ -62,9 +72,10 @@ def test_imports_go_one_way(room: str) -> None:
 
 
 def test_every_module_has_its_room_in_the_table() -> None:
-    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    names = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or path.is_dir()}
+    rooms = {name for name in names if "__" not in name}
 
-    assert rooms - {"__init__", "__pycache__"} == {room for row in ROOMS for room in row}
+    assert rooms == {room for row in ROOMS for room in row}
 
 
 def _module(file: Path) -> str:
@@ -110,12 +121,12 @@ def test_the_house_stays_small() -> None:
         for module, file in FILES.items()
         for room in module.split(".")[1:2]
         for target in _imports(ast.parse(file.read_text(encoding="utf-8")), top_level_only=False)
-        if room != target
+        if room != target and {room, target} <= rooms
     }
 
     assert len(rooms) <= 26
     assert len(arrows) <= 150
-    assert len([file for file in SOURCE.glob("*.py") if file.stem != "__init__"]) <= 8
+    assert len([file for file in SOURCE.glob("*.py") if "__" not in file.stem]) <= 8
 
 
 def test_every_public_name_is_there_and_documented() -> None:

@@ -33,7 +33,7 @@ from decompose_distill import (
     read_traces,
 )
 from decompose_distill.backend import complete
-from decompose_distill.backends.metering import most_tokens
+from decompose_distill.cost.forecast import most_tokens
 
 PRICE = Price(Decimal(1), Decimal(4))
 SHORT = Sampling(max_new_tokens=20)

@@ -1,27 +1,203 @@
-"""A scripted large model as a backend: it decomposes, and solves with written working.
+"""A scripted large model: it decomposes as a teacher, and solves with written working.
 
 No language model: a script with an answer key. What it knows of a question's composition stands
 in for the skill of a large model, and its rates of error are chosen, not measured; they are the
-constants of this module, of `teacher` and of `working`.
+constants of this module. On a few kinds of question and step it errs more often than not, each
+time in the same way, as real models do; on the others rarely. A student of everything it wrote
+learns its habits too.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 
 from decompose_distill import prompts
-from decompose_distill.demo.atomic_steps import Records
-from decompose_distill.demo.contexts import read_facts
-from decompose_distill.demo.grammar import Composition
-from decompose_distill.demo.solver import UNKNOWN
-from decompose_distill.demo.teacher import numbered, skip_hop, write_plan
-from decompose_distill.demo.worked_steps import carry_out, draw, right
-from decompose_distill.demo.world import World
+from decompose_distill.demo.facts import DECOYS, MEASURES, Kind
+from decompose_distill.demo.grammar import Composition, Operator
+from decompose_distill.demo.solver import UNKNOWN, Records, Step, combine, read_step
+from decompose_distill.demo.world import World, read_facts
 from decompose_distill.errors import ParseError
 from decompose_distill.parsing import format_answer, parse_subquestions
 from decompose_distill.types import Completion, Message, Question, Request, Usage
+
+Fault = Callable[[Composition], str]
+
+
+def scripted_teacher(world: World) -> Callable[[str], str]:
+    """The teacher as a function from a question's text to the decomposition it writes.
+
+    It reads the answer key, so it knows the questions of this world only.
+
+    Example:
+        >>> from decompose_distill.demo.world import build_world
+        >>> world = build_world(seed=0)
+        >>> scripted_teacher(world)(world.train[0].text).startswith("1. ")
+        True
+    """
+
+    def decompose(question: str) -> str:
+        rng = Random(f"{world.seed} {question}")
+        return write_plan(world.compositions[question], rng)
+
+    return decompose
+
+
+def numbered(steps: Iterable[str]) -> str:
+    """The steps as a numbered list.
+
+    Example:
+        >>> print(numbered(["Who is Emma's boss?", "How old is #1?"]))
+        1. Who is Emma's boss?
+        2. How old is #1?
+    """
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
+
+
+def missing_step(asked: Composition) -> str:
+    """Skips a hop: asks about Emma where her boss is meant."""
+    return numbered(skip_hop(asked).plan())
+
+
+def skip_hop(asked: Composition) -> Composition:
+    """What is asked without the first hop of the longest chain."""
+    longest = max(asked.operands, key=lambda operand: len(operand.chain))
+    shorter = replace(longest, chain=longest.chain[1:])
+    operands = tuple(shorter if operand is longest else operand for operand in asked.operands)
+    return replace(asked, operands=operands)
+
+
+def wrong_relation(asked: Composition) -> str:
+    """Asks for another measure: the area where the population is meant."""
+    return numbered(asked.plan(DECOYS))
+
+
+def distraction(asked: Composition) -> str:
+    """Asks one more question at the end, beside the point."""
+    steps = asked.plan()
+    return numbered([*steps, MEASURES[asked.kind].step.format(f"#{len(steps)}")])
+
+
+def broken_format(asked: Composition) -> str:
+    """Says `that` where the number of an earlier step belongs."""
+    return re.sub(r"#\d", "that", numbered(asked.plan()))
+
+
+def prose(asked: Composition) -> str:
+    """Talks about the question instead of listing subquestions."""
+    names = ", then ".join(operand.anchor for operand in asked.operands)
+    return f"First look up {names}, and see."
+
+
+PLAN_HABITS: Mapping[tuple[Operator, Kind], Fault] = {
+    ("sum", "person"): missing_step,
+    ("difference", "place"): wrong_relation,
+    ("comparison", "person"): distraction,
+    ("count", "work"): broken_format,
+}
+"""Kinds of question the teacher gets wrong more often than not, and how."""
+PLAN_HABIT_RATE = 0.75
+PLAN_SLIPS: tuple[Fault, ...] = (missing_step, wrong_relation, distraction, broken_format, prose)
+PLAN_SLIP_RATE = 0.08
+
+
+def write_plan(asked: Composition, rng: Random) -> str:
+    """The gold plan, or what the teacher's habits and slips make of it."""
+    habit = PLAN_HABITS.get((asked.operator, asked.kind))
+    if habit and rng.random() < PLAN_HABIT_RATE:
+        return habit(asked)
+    if not habit and rng.random() < PLAN_SLIP_RATE:
+        return rng.choice(PLAN_SLIPS)(asked)
+    return numbered(asked.plan())
+
+
+Working = tuple[str, str]
+"""What is written for a step, and the answer to it."""
+Work = Callable[[Step, Mapping[str, str]], Working]
+
+
+def right(step: Step, found: Mapping[str, str]) -> Working:
+    """Work a step out, from what is recorded of its entities.
+
+    Example:
+        >>> right(read_step("What is the total age of Emma and Jack?"), {"Emma": "40", "Jack": "2"})
+        ('40 + 2 = 42', '42')
+        >>> right(read_step("Who is older, Emma or Jack?"), {"Emma": "40", "Jack": "2"})
+        ('Emma 40, Jack 2: Emma', 'Emma')
+    """
+    answer = combine(step.operator, found)
+    if step.operator == "lookup":
+        return answer, answer
+    if step.operator == "count":
+        members = dict.fromkeys(name for listed in found.values() for name in listed.split(", "))
+        return f"{', '.join(members)}: {answer}", answer
+    if step.operator == "sum":
+        return f"{' + '.join(found.values())} = {answer}", answer
+    if step.operator == "difference":
+        return f"{max(found.values(), key=int)} - {min(found.values(), key=int)} = {answer}", answer
+    return f"{', '.join(f'{name} {number}' for name, number in found.items())}: {answer}", answer
+
+
+def shared_twice(step: Step, found: Mapping[str, str]) -> Working:
+    """Counts what two lists share twice."""
+    members = [name for listed in found.values() for name in listed.split(", ")]
+    return f"{', '.join(members)}: {len(members)}", str(len(members))
+
+
+def added(step: Step, found: Mapping[str, str]) -> Working:
+    """Adds where the difference is asked for."""
+    return right(Step("sum", step.record, step.words), found)
+
+
+def slip(step: Step, found: Mapping[str, str]) -> Working:
+    """Says the wrong one of several, or a number that is one too large."""
+    said, answer = right(step, found)
+    wrong = str(int(answer) + 1) if answer.isdigit() else next(n for n in found if n != answer)
+    return f"{said.removesuffix(answer)}{wrong}", wrong
+
+
+WORK_HABITS: Mapping[tuple[str, str], Work] = {
+    ("count", "languages"): shared_twice,
+    ("difference", "page count"): added,
+}
+"""Steps the scripted solver gets wrong more often than not, and how."""
+WORK_HABIT_RATE = 0.75
+WORK_SLIP_RATE = 0.04
+
+
+def draw(rng: Random) -> Work:
+    """The scripted solver's way to work: right but for its habits and slips."""
+
+    def work(step: Step, found: Mapping[str, str]) -> Working:
+        if step.operator == "lookup":
+            return right(step, found)
+        habit = WORK_HABITS.get((step.operator, step.record))
+        if habit and rng.random() < WORK_HABIT_RATE:
+            return habit(step, found)
+        return (slip if rng.random() < WORK_SLIP_RATE and len(found) > 1 else right)(step, found)
+
+    return work
+
+
+def carry_out(steps: Sequence[str], records: Records, work: Work = right) -> list[Working] | None:
+    """Work every step out; `None` where one is not atomic, or asks for what is not recorded.
+
+    Example:
+        >>> records = Records({("boss", "Emma"): "Lucy", ("age", "Lucy"): "50"})
+        >>> carry_out(["Who is Emma's boss?", "How old is #1?"], records)
+        [('Lucy', 'Lucy'), ('50', '50')]
+        >>> carry_out(["How old is she?"], records)
+    """
+    done: list[Working] = []
+    for text in steps:
+        step = read_step(text)
+        found = step and records.find(step, [answer for _, answer in done])
+        if not step or not found:
+            return None
+        done.append(work(step, found))
+    return done
+
 
 RIGHT_PLAN = 0.6
 """Chance, a hop, that the model keeps the hop in mind where nobody decomposed for it."""

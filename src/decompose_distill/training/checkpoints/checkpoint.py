@@ -219,9 +219,12 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
         CheckpointError: It is missing, incomplete, of another format or for another role.
     """
     path = Path(checkpoint) / MANIFEST
+    if not Path(checkpoint).is_dir():
+        raise CheckpointError(f"{checkpoint}: no such folder of a student")
     if not path.is_file():
         raise CheckpointError(
-            f"{checkpoint} is no complete checkpoint of distill(): {MANIFEST} is missing"
+            f"{checkpoint} is not a complete distill() checkpoint: {MANIFEST} is missing; name a "
+            f"folder that distill wrote, or load a plain model as 'hf:{checkpoint}'"
         )
     manifest = _load(path)
     if manifest.role != role:
@@ -234,14 +237,18 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
 
 def _load(path: Path) -> Manifest:
     try:
-        return _read(json.loads(path.read_text(encoding="utf-8")))
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if row["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path} has format {row['format']}; this version reads format {FORMAT}: load it "
+                "with the version of decompose-distill that wrote it, or a newer one"
+            )
+        return _read(row)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: {error!r}") from error
 
 
 def _read(row: Mapping[str, Any]) -> Manifest:
-    if row["format"] != FORMAT:
-        raise ValueError(f"format {row['format']}; this version reads format {FORMAT}")
     if row["target"] not in TARGETS.get(row["role"], ()):
         raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
     prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
