@@ -23,7 +23,8 @@ _PHRASE = re.compile(
     rf"(?:\s+(?:to|for|of)\s+[^\n:.?!]{{1,80}}?)?{_BRACKET}"
     rf"(?:{_STOP}|[*_ ]*{_IS}(?P<bare>)(?:{_STOP})?))"
     rf"|(?P<headed>(?:^|\n){_SIGNS}*(?:(?:the|my|final|correct)\s+)*answer{_BRACKET}[*_ ]*"
-    r"(?=\n|\Z|[\d$\"“\\(]|[-−]\d|(?-i:[A-Z])|(?:yes|no|true|false)\b)|\bfinal\s+answer[*_ ]*(?=\n|\Z|[\d$\"“\\*]|[-−]\d))"
+    r"(?=\n|\Z|[\d$\"“\\(]|[-−]\d|(?-i:[A-Z])|(?:yes|no|true|false)\b)"
+    r"|\bfinal\s+answer[*_ ]*(?=\n|\Z|[\d$\"“\\*]|[-−]\d))"
     rf"|(?P<short>(?:^|\n){_SIGNS}*ans(?:wer)?\.?\s*[:：]\s*)"
     r"|(?P<foreign>(?:最终|最后|正确|所以)?的?答案(?:应该|就)?[是为為：:]|(?:^|(?<=\n))\s*答[：:]|答え[はが：:]"
     r"|(?:최종\s?)?(?:정답|답)[은는이:]"
@@ -51,19 +52,24 @@ _BLANK = " \t\n.:：*_`。$…"
 # What "the answer is" says about an answer instead of giving it.
 _ABOUT = re.compile(
     r"\s*(?:not\b|n['’]t\b|rounded|correct\b|right\b|wrong\b|incorrect|based\b|given\b|obtained|found\b|because"
-    r"|that\b|clear\b|as follows|below|above|unique|consistent|reasonable|verified|expressed|in (?:the|terms)\b"
+    r"|that\b|clear\b|as follows|below|above|unique|consistent|reasonable|verified|expressed"
+    r"|in (?:the|terms)\b"
     r"|an? (?:integer|whole number|positive|exact)|exact\b|supported|derived|independent)",
     re.IGNORECASE,
 )
 _REASON = re.compile(
-    r"(?<=\S)(?:[,;]\s*(?:because|since|given that|which|where|so|but|not|assuming|as (?!well\b|of\b|in\b|for\b))\b"
+    r"(?<=\S)(?:[,;]\s*(?:because|since|given that|which|where|so|but|not|assuming|as (?!well\b"
+    r"|of\b|in\b|for\b))\b"
     r"|\s(?:because)\b|\s[-–—]\s+(?:because|since|as)\b|，?因为|، لأن)",
     re.IGNORECASE,
 )
 _NEXT_SENTENCE = re.compile(
-    r"(?<=[.!?。！？])\s*(?:(?<=。)|(?<=！)|(?<=\s))(?=(?:i (?:hope|am)\b|i['’]m|hope\b|this\b|that\b|these\b|therefore"
-    r"|thus\b|hence\b|so\b|note\b|because|since\b|let me|we\b|it is\b|it['’]s|please|if\b|feel free|in other|you\b"
-    r"|here\b|explanation|(?:to )?(?:check|verif)|however|the (?:answer|calculation|total|reason|final|other)\b"
+    r"(?<=[.!?。！？])\s*(?:(?<=。)|(?<=！)|(?<=\s))(?=(?:i (?:hope|am)\b|i['’]m|hope\b|this\b"
+    r"|that\b|these\b|therefore"
+    r"|thus\b|hence\b|so\b|note\b|because|since\b|let me|we\b|it is\b|it['’]s|please|if\b"
+    r"|feel free|in other|you\b"
+    r"|here\b|explanation|(?:to )?(?:check|verif)|however|the (?:answer|calculation|total"
+    r"|reason|final|other)\b"
     r"|both\b|all\b|each\b|there\b|他|她|它|这|因此|所以|希望))",
     re.IGNORECASE,
 )

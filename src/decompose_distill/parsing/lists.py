@@ -24,8 +24,10 @@ from decompose_distill.parsing.remarks import (
 )
 
 _SECTION = re.compile(
-    r"\W*(?:the |my |your |short |brief |final |step[- ]by[- ]step )?(?:(?:sub-?)?answers?|solutions?"
-    r"|explanations?|reasoning|rationale|analysis|notes?|thoughts?|thinking|thought process|approach"
+    r"\W*(?:the |my |your |short |brief |final |step[- ]by[- ]step )?(?:(?:sub-?)?answers?"
+    r"|solutions?"
+    r"|explanations?|reasoning|rationale|analysis|notes?|thoughts?|thinking|thought process"
+    r"|approach"
     r"|why(?: this works)?|given|known(?: facts)?|facts|context|summary|conclusion|justification"
     r"|(?:(?:original|main|complex) )?question|分析|解答|答案|推理|思路|原问题)\W*",
     re.IGNORECASE,
