@@ -426,7 +426,7 @@ def test_a_directory_without_manifest_is_no_checkpoint(tiny_dir: Path) -> None:
         Decomposer.from_pretrained(tiny_dir)
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"format": 99}', '{"format": 1, "role": "cook"}'])
+@pytest.mark.parametrize("content", ["{", "{}", '{"format": 1, "role": "cook"}'])
 def test_a_damaged_manifest_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(content)
 

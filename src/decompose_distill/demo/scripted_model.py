@@ -250,7 +250,7 @@ class ScriptedModel:
                 message = "the scripted model knows only the questions of its own world"
                 yield Completion(request.id, "", "error", Usage(asked, 0), message)
             else:
-                yield Completion(request.id, said, "stop", Usage(asked, len(said.split())))
+                yield _within_limit(request, said, asked)
 
     def _said(self, request: Request) -> str | None:
         asked = _ASKED.fullmatch(request.messages[-1].content.strip())
@@ -313,3 +313,10 @@ def gold_rationale(world: World, question: Question) -> str:
     done = carry_out(plan, Records(facts), right)
     assert done  # a gold plan can be carried out on what a question needs
     return _written([said for said, _ in done], done[-1][1])
+
+
+def _within_limit(request: Request, said: str, asked: int) -> Completion:
+    words, limit = said.split(), request.sampling.max_new_tokens
+    if len(words) <= limit:
+        return Completion(request.id, said, "stop", Usage(asked, len(words)))
+    return Completion(request.id, " ".join(words[:limit]), "length", Usage(asked, limit))
