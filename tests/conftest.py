@@ -18,7 +18,7 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "A
     os.environ.pop(name, None)
 
 if TYPE_CHECKING:
-    from decompose_distill.training.data.tokenization import TokenizedExample
+    from decompose_distill.training.data.examples import TokenizedExample
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +45,7 @@ def learned() -> tuple[Trace, ...]:
 def rows(tiny_dir: Path, learned: tuple[Trace, ...]) -> "list[TokenizedExample]":
     """The same as token ids of a decomposer with `PROMPT`."""
     from decompose_distill.models.loading import load_tokenizer
-    from decompose_distill.training.data.examples import make_examples
-    from decompose_distill.training.data.tokenization import tokenize
+    from decompose_distill.training.data.examples import make_examples, tokenize
 
     tokenizer = load_tokenizer(tiny_dir)
     examples = make_examples(learned, "decomposer", PROMPT, "subquestions")

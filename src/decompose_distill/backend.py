@@ -4,9 +4,10 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, runtime_checkable
 
-from decompose_distill.errors import BackendError, ConfigError
+from decompose_distill.errors import BackendError, ConfigError, wrong_kind
 from decompose_distill.keys import fingerprint_line
 from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
 
@@ -181,6 +182,19 @@ def sampling_key(sampling: Sampling, own_limit: int) -> str:
     return fingerprint_line("Sampling", sampling)
 
 
+def check_kinds(backend: object, sampling: object) -> None:
+    """Refuse what is no backend or no sampling, before it fails inside.
+
+    Raises:
+        ConfigError: One is of another type; the message names it.
+    """
+    if isinstance(backend, type) or not isinstance(backend, Backend):
+        advice = "an object with the method generate, as load_backend('scheme:model') gives it"
+        raise wrong_kind("backend", backend, advice)
+    if not isinstance(sampling, Sampling):
+        raise wrong_kind("sampling", sampling, "a Sampling, as Sampling(temperature=0.7)")
+
+
 FINISHES = get_args(Finish)
 
 
@@ -232,9 +246,10 @@ def fault_of(completion: object) -> str:
 
 
 def _is_usage(value: object) -> bool:
-    if not isinstance(value, Usage):
-        return False
-    return all(_is_number(getattr(value, part.name)) for part in fields(Usage))
+    return isinstance(value, Usage) and all(map(_is_number, _COUNTS(value)))
+
+
+_COUNTS = attrgetter(*(part.name for part in fields(Usage)))
 
 
 def _is_bill(value: object) -> bool:

@@ -169,6 +169,22 @@ def test_a_collection_that_failed_throughout_ends_with_the_servers_words(
     assert "Not today." in error
 
 
+@pytest.mark.filterwarnings("default")
+def test_greedy_samples_that_are_all_alike_are_warned_of_on_one_line(
+    asked: Path,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call = ("collect", asked, "--teacher", "openai:m", "--base-url", server.url, "--samples", "3")
+
+    assert not run_cli(*call, "--output", asked.parent / "t.jsonl", monkeypatch=monkeypatch)
+    assert capsys.readouterr().err.splitlines()[0] == (
+        "warning: --samples 3 at temperature 0 asks for the same 3 times: "
+        "give --temperature, such as 0.7"
+    )
+
+
 def test_a_plan_needs_no_key(
     asked: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -35,8 +35,8 @@ class Family:
     @property
     def source(self) -> str:
         """Where tokenizer and template are from, in words."""
-        tokenizer = "its own" if self.tokenizer else "a small one"
-        template = "its own" if self.template or self.tokenizer not in (None, "llama2") else "plain"
+        tokenizer = "real" if self.tokenizer else "small"
+        template = "real" if self.template or self.tokenizer not in (None, "llama2") else "plain"
         return f"{tokenizer} / {template}"
 
     def make(self, place: Path) -> Path:
@@ -91,7 +91,8 @@ FAMILIES = (
     Family("SmolVLM's template", "llama", template="smolvlm"),
     Family("Idefics3's template", "llama", template="idefics3"),
     Family("Phi-3", "phi3", template="phi3", marks=PHI),
-    Family("Cohere2", "cohere2", template="cohere2"),
+    # Its template has a preamble of 2,000 characters.
+    Family("Cohere2", "cohere2", None, "cohere2", changes={"max_position_embeddings": 8192}),
     Family("LFM2", "lfm2", template="lfm2"),
     Family("GLM-4.5", "glm4_moe", template="glm4moe"),
     Family("Nemotron's template", "llama", template="nemotron_3_nano"),

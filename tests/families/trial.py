@@ -126,7 +126,9 @@ def _words(refusal: Exception) -> str:
     """What is refused, without the name of a folder."""
     text = str(refusal)
     known = ("does not keep packed rows apart", "is an encoder-decoder", "has no linear layer")
-    return next(f"refused: {words}" for words in known if words in text)
+    said = [words for words in known if words in text]
+    assert said, text
+    return f"refused: {said[0]}"
 
 
 def _lora(base: Path, folder: Path) -> str:
@@ -193,8 +195,7 @@ def _batched(base: Path) -> str:
     written = {each.id: each.text for each in backend.generate(requests)}
     alone = {each.id: _alone(backend, each.messages) for each in requests}
 
-    assert written == alone
-    return "yes"
+    return "yes" if written == alone else "**no**"
 
 
 def _alone(backend: TransformersBackend, messages: Sequence[Message]) -> str:

@@ -67,7 +67,8 @@ def _spend(collected: dd.Collected) -> dict[str, tuple[object, ...]]:
 
 def _files(folder: str) -> set[Path]:
     reports = ("lock", "report.html", "report.md")
-    every = (path for path in Path(folder).rglob("*") if path.is_file())
+    every = {path for path in Path(folder).rglob("*") if path.is_file()}
+    every -= {*Path(folder, "figures").glob("*"), *Path(folder, "tables").glob("*")}
     return {path for path in every if path.suffix != ".lock" and path.name not in reports}
 
 

@@ -1,15 +1,22 @@
 """The matrix as text: what failed stands in the row, the grid and the headline."""
 
+import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
 
 from decompose_distill import Failure, Question, Report, Trace
 from decompose_distill.evaluation.results import Result
+from decompose_distill.reporting.charts import forest_plot
 from decompose_distill.reporting.conclusion import conclude, correct_comparisons
 from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Grid, Study
-from decompose_distill.reporting.tables import cell_line, failure_text, grid_text
+from decompose_distill.reporting.tables import cell_line, grid_text, to_csv, to_latex, to_markdown
 from tests.reporting.test_render import STUDENT, TEACHER
 from tests.reporting.test_render import _cell as scored_cell
 
@@ -43,7 +50,7 @@ def test_a_student_that_failed_everywhere_says_so_wherever_its_score_stands(
     assert f'<span class="quiet mostly">{told}</span>' in page
     assert "| 40 of 40 |" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert (figures["cells"][1]["failed"], figures["cells"][1]["answers"]) == (40, 40)
-    assert repr(study.cells[1]) == "<Cell S_D-R × solver: 0.0 % (n = 40, 40 of 40 failed)>"
+    assert repr(study.cells[1]) == f"<Cell S_D-R × solver: 0.0 % (n = 40, {told})>"
 
 
 def test_a_few_failures_stand_in_the_row_and_not_in_the_headline() -> None:
@@ -56,7 +63,7 @@ def test_a_few_failures_stand_in_the_row_and_not_in_the_headline() -> None:
 def test_what_a_backend_did_not_answer_is_left_out_and_no_failure_of_the_model() -> None:
     cell = _failed(4, reason="error")
 
-    assert failure_text(cell) == ""
+    assert cell.failure_text == ""
     assert "(4 left out)" in cell_line(cell)
 
 
@@ -75,6 +82,41 @@ def test_the_json_has_each_seed_and_each_question(tmp_path: Path) -> None:
         "teacher × solver": [0.0],
         "S_D-R × solver": [0.0, 1.0],
     }
+
+
+def test_tables_and_charts_are_files_too(tmp_path: Path) -> None:
+    write_report(_study(_failed(10)), tmp_path)
+    tables, figures = tmp_path / "tables", tmp_path / "figures"
+    text = (tables / "accuracy.csv").read_text(encoding="utf-8")
+    [head, first, second] = csv.reader(text.splitlines())
+
+    assert dict(zip(head, second, strict=True))["failed"] == "10"
+    assert first[3:6] == ["90.0", "76.9", "96.0"]
+    assert r"S\_D-R $\times$ solver & teacher" in (tables / "comparisons.tex").read_text("utf-8")
+    assert r"| S\_D-R × solver | teacher" in (tables / "comparisons.md").read_text("utf-8")
+    assert {path.name for path in figures.iterdir()} == {"accuracy-cost.svg", "differences.svg"}
+    for path in figures.iterdir():
+        assert ElementTree.parse(path).getroot().tag.endswith("svg")
+        assert "var(" not in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("write", [to_csv, to_markdown, to_latex])
+def test_no_text_ends_its_cell(write: Callable[[Any], str]) -> None:
+    hostile = 'a, "b" | c & d_e \\ f'
+    plain, odd = (write([["name", "x"], [text, "1"]]) for text in ("plain", hostile))
+
+    assert plain.count("\n") == odd.count("\n")
+
+
+def test_the_forest_plot_has_one_axis_for_all_differences() -> None:
+    study = _study(_failed(10))
+    plot = forest_plot(correct_comparisons(study))
+
+    assert plot
+    assert [tick.label for tick in plot.ticks] == ["−40", "−20", "0", "+20", "+40"]
+    assert [row.verdict for row in plot.rows] == ["open"]
+    assert plot.rows[0].low < plot.rows[0].x < plot.rows[0].high
+    assert forest_plot(()) is None
 
 
 def test_settings_that_are_values_read_as_words(tmp_path: Path) -> None:

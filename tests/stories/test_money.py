@@ -21,8 +21,9 @@ from decompose_distill import (
     Usage,
     collect,
 )
-from decompose_distill.backends.metering import MeteredBackend, most_tokens
+from decompose_distill.backends.metering import MeteredBackend
 from decompose_distill.backends.openai import OpenAIBackend
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.cost.ledger import Ledger, ledger_path
 from decompose_distill.cost.ledger_records import read_accounts
 from tests.support.fake_server import Call, FakeServer, Reply, chat

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 """The public `distill()` and a local backend on a simulated card, in a process of their own.
 
 python -m tests.support.card_run FOLDER → a line of JSON: figures by case.
@@ -68,9 +69,9 @@ def _stop_at(step: int, traces: list[dd.Trace], student: Path, place: Path, opti
 
 
 def _generate(student: Path, temperature: float) -> dict[str, float]:
-    """Figures of a token of a whole batch: of 24 less 8, so that the prompts' own pass drops out."""
+    """Figures of a token of a batch: of 24 less 8, so that the prompts' own pass drops out."""
     backend = dd.load_backend(f"hf:{student}")
-    backend.__class__._ends = property(lambda self: frozenset())  # go on to the last token
+    backend._ends = frozenset()  # go on to the last token
     CARD.marks.clear()
     for tokens in (8, 8, 24):
         sampling = dd.Sampling(temperature=temperature, max_new_tokens=tokens)

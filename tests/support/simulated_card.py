@@ -1,13 +1,14 @@
-"""A card that is not there: tensors of device `cuda:0` that hold processor or meta tensors and count.
+# ruff: noqa: E402
+"""A card that is not there: tensors of `cuda:0` that hold processor or meta tensors and count.
 
     from tests.support import simulated_card  # before torch
     with simulated_card.CARD, simulated_card.Kernels(): ...
 
-Three parts. C++ registers a device guard and hooks for CUDA that do nothing (g++, once). `Card` tensors
-say `cuda:0` and hold a processor tensor, so that small models run for real, or a meta tensor, which
-has a shape and no memory. `CARD` sees each operation that torch dispatches. torch's own
-`FakeTensorMode` does not do: without a guard the first backward pass ends the process, and reads of
-data have no answer. Not simulated: Triton, FlexAttention, `torch.compile`.
+Three parts. C++ registers a device guard and hooks for CUDA that do nothing (g++, once). `Card`
+tensors say `cuda:0` and hold a processor tensor, so that small models run for real, or a meta
+tensor, which has a shape and no memory. `CARD` sees each operation that torch dispatches. torch's
+own `FakeTensorMode` does not do: without a guard the first backward pass ends the process, and
+reads of data have no answer. Not simulated: Triton, FlexAttention, `torch.compile`.
 
 Counted per mark: `mismatch` (tensors of both devices in one operation: a crash on a card), `syncs`
 (the processor waits for the device), `uploads` (a copy that waits), operations about, products,
@@ -118,32 +119,15 @@ class Card(torch.Tensor):
         return f"Card({self.inner})"
 
 
-_FREE = [
-    "empty",
-    "empty_strided",
-    "empty_like",
-    "new_empty",
-    "new_empty_strided",
-    "_unsafe_view",
-    "lift_fresh",
-    "detach",
-    "alias",
-    "is_pinned",
-    "_reshape_alias",
-    "record_stream",
+_FREE = {
+    *("empty", "empty_strided", "empty_like", "new_empty", "new_empty_strided", "_unsafe_view"),
+    *("lift_fresh", "detach", "alias", "is_pinned", "_reshape_alias", "record_stream"),
     "_local_scalar_dense",
-]
-_READS = [
-    "_local_scalar_dense",
-    "nonzero",
-    "masked_select",
-    "_unique2",
-    "unique_consecutive",
-    "unique_dim",
-    "equal",
-    "is_nonzero",
-    "bincount",
-]
+}
+_READS = {
+    *("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_consecutive"),
+    *("unique_dim", "equal", "is_nonzero", "bincount"),
+}
 _INDEX = ("index", "index_put", "_index_put_impl", "_unsafe_index")
 _MARKED = ("ops", "where", "attention", "flops", "peak")
 Marks = collections.namedtuple("Marks", _MARKED)

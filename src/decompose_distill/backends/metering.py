@@ -8,6 +8,7 @@ from dataclasses import replace
 from decompose_distill.backend import Backend, ContractError, completions, info_of
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.cost.ledger import Ledger
 from decompose_distill.cost.pricing import format_usd
 from decompose_distill.errors import (
@@ -18,28 +19,7 @@ from decompose_distill.errors import (
 )
 from decompose_distill.types import Completion, Request, Usage
 
-MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
-"""More than chat templates are known to add to each message, and to a chat."""
-
-
 logger = logging.getLogger(__name__)
-
-
-def most_tokens(request: Request) -> Usage:
-    """The most that one attempt may use, without knowing the model's tokenizer.
-
-    A token stands for at least one byte of the text: so it is with byte-level vocabularies and
-    with those that fall back to bytes, which is what models have today. The answer is bounded by
-    `max_new_tokens`, thinking included where the server counts it in, as the official one does.
-
-    Example:
-        >>> from decompose_distill.types import Message
-        >>> most_tokens(Request("0", (Message("user", "Hi"),)))
-        Usage(input_tokens=146, output_tokens=512, ...)
-    """
-    texts = (each.content.encode("utf-8", "surrogatepass") for each in request.messages)
-    read = sum(len(text) + MESSAGE_TOKENS for text in texts) + TEMPLATE_TOKENS
-    return Usage(read, request.sampling.max_new_tokens)
 
 
 def at_worst(completion: Completion, most: Usage) -> Usage:
@@ -53,6 +33,8 @@ def at_worst(completion: Completion, most: Usage) -> Usage:
         512
     """
     usage = completion.usage
+    if usage.input_tokens and usage.output_tokens:
+        return usage
     written = completion.finish != "error" or completion.text or completion.reasoning
     output = usage.output_tokens or (most.output_tokens if written else 0)
     read = usage.input_tokens or (most.input_tokens if output else 0)

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,11 +19,12 @@ from decompose_distill.cli.options import (
 )
 from decompose_distill.cli.settings import Only, Option
 from decompose_distill.errors import CheckpointError, ConfigError
-from decompose_distill.keys import fingerprint
 
 if TYPE_CHECKING:
     from decompose_distill.training.data.preparation import Prepared, Task
 
+HIGHEST_LEARNING_RATE = 0.01
+"""Of those with which a training is started without a warning."""
 Role = Annotated[types.Role, Option("What it learns to be.")]
 
 
@@ -93,6 +95,9 @@ def distill(
     """Fine-tune a student on kept traces; run again to go on where it stopped."""
     from decompose_distill.training.data.preparation import make_task
 
+    if config.learning_rate > HIGHEST_LEARNING_RATE:
+        usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
+        warnings.warn(f"--learning-rate {config.learning_rate}: {usual}", stacklevel=2)
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
     if _is_finished(output_dir, task, traces, keep, validation):
         call.show(f"{output_dir}: finished before, of the same traces", **_student(output_dir))
@@ -127,7 +132,7 @@ def _is_finished(
     except (CheckpointError, ConfigError, TypeError):
         return False
     trained = Task(manifest.base_model, manifest.role, manifest.target, manifest.prompt, config)
-    if fingerprint(trained) != fingerprint(task):
+    if trained != task:
         return False
     with tempfile.TemporaryDirectory() as folder:
         again = _prepare(task, traces, keep, validation, folder)

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -16,7 +16,7 @@ from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
 from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_budget
 from decompose_distill.cost.pricing import Price, add_usd, format_usd
-from decompose_distill.data.questions import unique_questions
+from decompose_distill.data.questions import QuestionSource, as_questions, unique_questions
 from decompose_distill.errors import BudgetExceeded
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
@@ -67,7 +67,7 @@ class Collected:
 
 def collect(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path,
     *,
     samples: int = 1,
@@ -88,7 +88,7 @@ def collect(
     Args:
         pipeline: Its prompts, sampling and model names are part of the key of a trace, so a
             changed pipeline finds none of another's work.
-        questions: Any finite iterable; read once.
+        questions: Any finite iterable, read once, or the path of a file.
         path: A file of JSON lines; created with its folder, or continued.
         samples: Decompositions a question, drawn with consecutive seeds.
         solves: Solutions a decomposition, each drawn with a seed of its own.
@@ -138,7 +138,7 @@ def collect_for(
     phase: str,
     title: str,
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path,
     *,
     samples: int = 1,
@@ -155,7 +155,7 @@ def collect_for(
     """
     budget = read_budget(budget_usd)
     _check(pipeline, solves, prices or {}, budgeted=budget is not None)
-    given = list(questions)
+    given = list(as_questions(questions))
     unique = unique_questions(given)
     layout = TraceIndex(unique, samples, solves, pipeline.key)
     asked, failed = 0, Counter[str]()

@@ -49,6 +49,16 @@ def layout_of(row: Row) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.fits(row)), None)
 
 
+def is_question(row: Row) -> bool:
+    """Whether a row is of a known layout.
+
+    Example:
+        >>> is_question({"question": "Who?"}), is_question({"data": []})
+        (True, False)
+    """
+    return _is_own(row) or layout_of(row) is not None
+
+
 def normalize_row(row: Row, where: str) -> Row:
     """Bring a row of a known layout to `question`, `answer`, `aliases`, `context`, `id`.
 
@@ -99,8 +109,10 @@ def with_parts(row: Row, fields: Mapping[str, str] | None = None) -> Row:
     theirs = {name: name for name in row} | dict(fields or {})
     if "context" in row:
         plain["context"] = passages(row["context"], theirs["context"])
-    choices = read_choices(row.get("options"), theirs.get("options", "options"))
-    if not choices or not isinstance(row.get("question"), str):
+    if not row.get("options") or not isinstance(row.get("question"), str):
+        return plain
+    choices = read_choices(row["options"], theirs["options"])
+    if not choices:
         return plain
     field, key = row.get("key", (theirs.get("answer", "answer"), row.get("answer")))
     golds = chosen(key, choices, field, is_label="key" in row)
@@ -157,11 +169,16 @@ def _accepted(plain: Row, answers: Any) -> list[Any]:
 
 
 def _has(*names: str) -> Callable[[Row], bool]:
-    return lambda row: all(name in row for name in names)
+    needed = frozenset(names)
+    return lambda row: needed <= row.keys()
+
+
+def _is_own(row: Row) -> bool:
+    return not row.keys().isdisjoint(_SPELLINGS["question"])
 
 
 def _is_strategy(row: Row) -> bool:
-    return {"question", "qid"} <= set(row) and isinstance(row.get("answer"), bool)
+    return {"question", "qid"} <= row.keys() and isinstance(row.get("answer"), bool)
 
 
 LAYOUTS = (
@@ -178,6 +195,6 @@ LAYOUTS = (
     Layout("TruthfulQA", _has("question", "mc1_targets"), task_layouts.read_truthful),
     Layout("ARC", task_layouts.has_stem, task_layouts.read_stem),
     Layout("StrategyQA", _is_strategy, task_layouts.read_strategy),
-    Layout("own names", lambda row: any(map(row.__contains__, _SPELLINGS["question"])), _read_own),
+    Layout("own names", _is_own, _read_own),
 )
 """In the order in which they are tried."""

@@ -33,7 +33,7 @@ def with_key(question: Row, row: Row) -> Row:
 
 def is_word_problem(row: Row) -> bool:
     """Whether a row has a body beside its question."""
-    return {"Body", "Question"} <= set(row) or {"body", "question"} <= set(row)
+    return {"Body", "Question"} <= row.keys() or {"body", "question"} <= row.keys()
 
 
 def read_word_problem(row: Row) -> Row:
@@ -72,8 +72,9 @@ def read_mawps(row: Row) -> Row:
 
 def is_mathematics(row: Row) -> bool:
     """Whether a row has a problem, and what it comes to."""
-    names = set(_lower(row))
-    return "problem" in names and bool(names & {"solution", "answer", "options"})
+    if not {"problem", "Problem"} & row.keys():
+        return False
+    return bool({"solution", "answer", "options"} & _lower(row).keys())
 
 
 def read_mathematics(row: Row) -> Row:
@@ -146,7 +147,8 @@ def read_big_bench_hub(row: Row) -> Row:
 
 def has_correct_answer(row: Row) -> bool:
     """Whether a row has the right option in a field of its own."""
-    return {"question", "correct_answer"} <= set(_lower(row))
+    named = {"Correct Answer", "correct_answer"} & row.keys()
+    return bool(named) and "question" in _lower(row)
 
 
 def read_correct_answer(row: Row) -> Row:

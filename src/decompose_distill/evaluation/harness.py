@@ -11,7 +11,7 @@ from decompose_distill.collection.collector import collect_for
 from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.console import progress_bar
 from decompose_distill.cost.pricing import Price
-from decompose_distill.data.questions import unique_questions
+from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import find_overlap
 from decompose_distill.evaluation.results import Report, score_traces
@@ -22,10 +22,10 @@ from decompose_distill.types import Question, Trace
 
 def evaluate(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path | None = None,
     *,
-    score: scores.Score = scores.exact,
+    score: scores.Score | scores.ScoreName = scores.exact,
     name: str = "pipeline",
     trained_on: Iterable[Question | Trace] | None = None,
     budget_usd: Decimal | float | None = None,
@@ -39,10 +39,11 @@ def evaluate(
 
     Args:
         pipeline: Such as a student decomposer with the teacher as solver.
-        questions: Held-out ones; a repeated question counts once.
+        questions: Held-out ones, or the path of their file; a repeated question counts once.
         path: File of traces with the answer to each question, created or continued, with its
             journal of requests and its ledger beside it; `None` keeps nothing.
-        score: `scores.exact`, `scores.f1`, `scores.gsm8k` or any function like them.
+        score: `scores.exact`, `scores.f1`, `scores.gsm8k`, the name of one of them, or any
+            function like them.
         name: Of the row in tables.
         trained_on: Questions or traces the student learned from. Where questions measured are
             among them, or nearly, this warns and marks the report.
@@ -67,6 +68,7 @@ def evaluate(
         >>> print(evaluate(pipeline, questions, progress=False))
         pipeline: exact 100.0 % [20.7, 100.0] (n = 1)
     """
+    score = scores.as_score(score)
     unique = unique_questions(questions)
     overlap = None if trained_on is None else find_overlap(trained_on, unique)
     if overlap:

@@ -7,7 +7,7 @@ from decompose_distill import scores
 from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.ledger import find_price, read_budget
 from decompose_distill.cost.pricing import Price
-from decompose_distill.data.questions import unique_questions
+from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.experiments.config import PaperConfig
 from decompose_distill.experiments.student import Student
@@ -36,13 +36,13 @@ from decompose_distill.types import Decomposition, Question
 def make_setup(
     config: PaperConfig,
     pipeline: Pipeline,
-    train: Iterable[Question],
-    test: Iterable[Question],
+    train: QuestionSource,
+    test: QuestionSource,
     *,
     student: str | Path | Student,
     output_dir: str | Path,
     solvers: Mapping[str, Solving],
-    transfer: Mapping[str, Iterable[Question]],
+    transfer: Mapping[str, QuestionSource],
     score: scores.Score,
     prices: Mapping[str, Price] | None,
 ) -> ExperimentSetup:

@@ -44,8 +44,7 @@ from decompose_distill.reporting.study import (
     Study,
 )
 from decompose_distill.training.checkpoints.checkpoint import load_losses, load_manifest
-from decompose_distill.training.data.examples import make_examples
-from decompose_distill.training.data.tokenization import tokenize
+from decompose_distill.training.data.examples import make_examples, tokenize
 from decompose_distill.types import Usage
 
 DECOMPOSER = (("S_D-R", SOLVER), ("S_D-T", SOLVER), ("S_D-uplift", SOLVER))

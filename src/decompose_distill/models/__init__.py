@@ -1,6 +1,7 @@
 """Local Hugging Face models.
 
 - `loading`: models and tokenizers from a hub, a directory or a GGUF file
+- `devices`: which device and number type they are held in
 - `chat_template`: chats as token ids, and where a turn ends
 - `generation`: continuing a batch of prompts
 """

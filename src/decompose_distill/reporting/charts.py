@@ -7,6 +7,8 @@ from itertools import pairwise
 
 from decompose_distill.cost.break_even import BreakEven
 from decompose_distill.cost.pricing import format_usd
+from decompose_distill.reporting.conclusion import TestedComparison
+from decompose_distill.reporting.conclusion import points as signed_points
 from decompose_distill.reporting.study import LossCurve
 
 WIDTH, HEIGHT = 640, 360
@@ -242,4 +244,63 @@ def loss_chart(curve: LossCurve, place: int) -> Chart | None:
         tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
         tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
         lines,
+    )
+
+
+ROW = 52
+"""Height of a row of the forest plot: its name, and below it the interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForestRow:
+    """A difference with its interval, and what is shown of it."""
+
+    name: str
+    y: float
+    x: float
+    low: float
+    high: float
+    verdict: str
+    """`better`, `worse` or `open`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """A forest plot ready to be drawn: differences below each other on one axis."""
+
+    ticks: tuple[Tick, ...]
+    zero: float
+    bottom: float
+    rows: tuple[ForestRow, ...]
+    description: str
+
+
+def forest_plot(tests: Sequence[TestedComparison]) -> Forest | None:
+    """The differences of a study in points; `None` without a comparison."""
+    if not tests:
+        return None
+    bounds = [100 * abs(bound) for test in tests for bound in test.comparison.interval]
+    end = 2 * _round_step(max(*bounds, 1.0) / 2)
+    x = _Axis(-end, end, 20, WIDTH - 20)
+    rows = tuple(_forest_row(test, index, x) for index, test in enumerate(tests))
+    marks = (-end, -end / 2, 0, end / 2, end)
+    ticks = tuple(Tick(x(tick), f"{tick:+g}".replace("-", "−") if tick else "0") for tick in marks)
+    shown = sum(test.shown for test in tests)
+    description = f"{len(tests)} differences with 95 % intervals; {shown} hold after Holm."
+    return Forest(ticks, x(0), TOP + ROW * len(rows), rows, description)
+
+
+def _forest_row(test: TestedComparison, index: int, x: _Axis) -> ForestRow:
+    pair = test.comparison
+    low, high = pair.interval
+    verdict = ("worse" if test.loses else "better") if test.shown else "open"
+    return ForestRow(
+        f"{pair.name} − {pair.baseline}",
+        TOP + ROW * index,
+        x(100 * pair.difference),
+        x(100 * low),
+        x(100 * high),
+        verdict,
+        f"{signed_points(pair.difference)} [{signed_points(low)}, {signed_points(high)}]",
     )

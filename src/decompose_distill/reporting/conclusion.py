@@ -7,7 +7,6 @@ from decompose_distill.cost.pricing import format_usd
 from decompose_distill.evaluation.results import Comparison
 from decompose_distill.evaluation.statistics import LEVEL, holm, smallest_difference
 from decompose_distill.reporting.study import Cell, Place, Study
-from decompose_distill.reporting.tables import failure_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def _mostly_failed(study: Study) -> Iterator[str]:
     for place in (study.teacher, study.decomposer, study.solver):
         cell = study.cell(place) if place else None
         if cell and 2 * cell.failed >= cell.answers > 0:
-            yield f"{cell.name}: {failure_text(cell)}, so it says little of the answers."
+            yield f"{cell.name}: {cell.failure_text}, so it says little of the answers."
 
 
 def _verdict(part: str, test: TestedComparison) -> str:

@@ -115,8 +115,16 @@ class Cell:
         pairs = tuple((self.values[question], baseline.values[question]) for question in common)
         return Comparison(self.name, baseline.name, pairs, self._by_seed(baseline))
 
+    @property
+    def failure_text(self) -> str:
+        """How many answers failed, and most of them why; empty if none did."""
+        if not self.failed:
+            return ""
+        [(reason, _)] = self.failures.most_common(1)
+        return f"{self.failed:,} of {self.answers:,} failed ({reason})"
+
     def __repr__(self) -> str:
-        failed = f", {self.failed} of {self.answers} failed" if self.failed else ""
+        failed = f", {self.failure_text}" if self.failed else ""
         return f"<Cell {self.name}: {100 * self.mean:.1f} % (n = {self.n}{failed})>"
 
     def _by_seed(self, baseline: "Cell") -> tuple[float, ...]:

@@ -288,17 +288,17 @@ def check_nesting(row: Any, where: str) -> None:
 
 
 def _nested_beyond(value: Any, levels: int) -> bool:
-    level = [value]
+    level = [value] if type(value) in (dict, list) else []
     for _ in range(levels):
-        level = [inner for outer in level for inner in _containers(outer)]
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in (dict, list)
+        ]
         if not level:
             return False
-    return True
-
-
-def _containers(value: Any) -> list[Any]:
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [each for each in inside if isinstance(each, dict | list)]
+    return bool(level)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.errors import DataError
+from decompose_distill.errors import DataError, wrong_kind
 from decompose_distill.storage.atomic import replacing
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed, writing
 from decompose_distill.types import (
@@ -19,6 +19,8 @@ from decompose_distill.types import (
 )
 
 SCHEMA = 1
+TraceSource = str | Path | Iterable[Trace]
+"""What is taken for traces: a file's path, or values."""
 
 
 def read_traces(path: str | Path) -> Iterator[Trace]:
@@ -37,6 +39,30 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
         []
     """
     return (trace for _, trace in scan_traces(path))
+
+
+def as_traces(source: TraceSource) -> Iterable[Trace]:
+    """Traces as they come, or those of a file.
+
+    Raises:
+        ConfigError: They are something else; the message says what.
+        DataError: The file is missing or malformed.
+
+    Example:
+        >>> list(as_traces([]))
+        []
+    """
+    if isinstance(source, str | Path):
+        return read_traces(source)
+    if not isinstance(source, Iterable):
+        raise wrong_kind("traces", source, "a path, or values as read_traces gives them")
+    return map(_checked, source)
+
+
+def _checked(trace: Trace) -> Trace:
+    if not isinstance(trace, Trace):
+        raise wrong_kind("traces", trace, "Trace values, as read_traces gives them")
+    return trace
 
 
 def write_traces(traces: Iterable[Trace], path: str | Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decompose_distill.backends.metering import most_tokens
 from decompose_distill.backends.openai.providers import Provider, provider_named
 from decompose_distill.backends.openai.replies import decode, read_usage
 from decompose_distill.backends.openai.secrets import Secret
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.types import Completion, Message, Request, Sampling, Usage
 from tests.support.fake_server import chat
 

@@ -11,10 +11,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from decompose_distill.backends.metering import most_tokens
 from decompose_distill.backends.openai.providers import Provider
 from decompose_distill.backends.openai.secrets import Secret
 from decompose_distill.backends.openai.server_errors import RetryableError
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.parsing import split_thinking
 from decompose_distill.types import Completion, Request, Usage
 

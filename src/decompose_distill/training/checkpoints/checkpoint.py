@@ -10,8 +10,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from decompose_distill.errors import CheckpointError, ConfigError
-from decompose_distill.models.loading import save_model
+from decompose_distill.errors import BackendError, CheckpointError, ConfigError
+from decompose_distill.models.loading import load_model, save_model
 from decompose_distill.prompts import Prompt
 from decompose_distill.storage.atomic import sync, write_text
 from decompose_distill.training.checkpoints.resume import has_begun, hash_file
@@ -163,9 +163,19 @@ def check_files(checkpoint: str | Path, manifest: Manifest) -> None:
             raise CheckpointError(f"{checkpoint} is incomplete: {name} is missing; copy it again")
         if hash_file(file) != digest:
             raise CheckpointError(
-                f"{file} is damaged or was changed: it is not what training saved. Copy it again; "
-                f"if you changed it on purpose, remove its line from 'files' in {MANIFEST}"
+                f"{file} is damaged or was changed: it is not what training saved"
+                f"{_what_loading_says(Path(checkpoint))}. Copy it again; if you changed it on "
+                f"purpose, remove its line from 'files' in {MANIFEST}"
             )
+
+
+def _what_loading_says(checkpoint: Path) -> str:
+    """Such as the name of a tensor that is not there; empty where it can be loaded."""
+    try:
+        load_model(checkpoint)
+    except BackendError as error:
+        return f" ({error})"
+    return ""
 
 
 def check_student(student: str | Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from decompose_distill.models.generation import common_prefix
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 
 POOL_BATCHES = 16
 """Batches drawn at once and sorted by length: passes of like length, and the order stays random."""
