@@ -58,6 +58,8 @@ def test_it_keeps_the_rules_of_a_backend(world: World) -> None:
 class _Reworded:
     """The model, asked one of its own questions in place of what the kit asks."""
 
+    identity = "reworded"
+
     def __init__(self, model: ScriptedModel, question: Question) -> None:
         self.model, self.chat = model, prompts.COT.render(question)
 
