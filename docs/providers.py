@@ -21,9 +21,7 @@ is known by the host of its address, or named:
 ```python
 import decompose_distill as dd
 
-teacher = dd.load_backend(
-    "openai:Qwen/Qwen3-32B@http://localhost:8000/v1", provider="vllm"
-)
+teacher = dd.load_backend("openai:Qwen/Qwen3-32B@http://localhost:8000/v1", provider="vllm")
 ```
 
 The name alone stands for the address in the first table. Any other server is asked in the plain \

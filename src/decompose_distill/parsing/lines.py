@@ -67,7 +67,7 @@ def plain_lines(text: str) -> list[str]:
     """The lines of a text as they are, without code fences and emphasis.
 
     Example:
-        >>> plain_lines("**Ada**\n\n```\nBob\n```")
+        >>> plain_lines("**Ada**\\n\\n```\\nBob\\n```")
         ['Ada', 'Bob']
     """
     lines = (line for line in text.splitlines() if not _FENCE.match(line.strip()))

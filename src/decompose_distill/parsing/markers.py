@@ -120,7 +120,7 @@ class Marker:
 
     Example:
         >>> read_markers("Step 2: How old is Ada?")
-        (Marker(family='number', value=2, parent='', end=7, strong=True),)
+        (Marker(family='number', value=2, parent='', end=8, strong=True),)
     """
 
     family: str
