@@ -45,9 +45,11 @@ def _run(folder: Path, number: int) -> dict[str, float]:
 
 
 def _measure(folder: Path, number: int) -> dict[str, float]:
+    import torch
+
     import decompose_distill as dd
     from decompose_distill.demo import make_tiny_student
-    from decompose_distill.training.data import collate, make_task, plan_batches, prepare
+    from decompose_distill.training.data import lay_end_to_end, make_task, plan_batches, prepare
 
     student = make_tiny_student(["How old is Ada?"], folder / "student", hidden_size=64, layers=1)
     dd.write_traces((_trace(dd, each) for each in range(number)), folder / "traces.jsonl")
@@ -57,7 +59,7 @@ def _measure(folder: Path, number: int) -> dict[str, float]:
     train = prepare(task, traces, dd.filters.correct, 0.0, folder / f"rows-{number}").train
     prepared = time.perf_counter() - began
     for places in plan_batches(train.lengths, 8, 1, 0):
-        collate([train[place] for place in places])
+        lay_end_to_end([train[place] for place in places], torch.device("cpu"))
     return {
         "traces": number,
         "before_mb": before,

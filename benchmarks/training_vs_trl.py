@@ -372,15 +372,16 @@ def validation_loss(model: PreTrainedModel, rows: Sequence[TokenizedExample]) ->
 
 def run_ours(work: Work) -> dict[str, float]:
     from decompose_distill.training.data import plan_batches
-    from decompose_distill.training.engine import Optimizer, train
+    from decompose_distill.training.engine import Optimizer, choose_forward, train
 
     rows, config = work.rows, work.config
     before, began = _resident_bytes(), time.perf_counter()
     lengths = [len(row.ids) for row in rows]
     plan = list(plan_batches(lengths, config.batch_size, config.epochs, config.seed))
     batches = ([rows[place] for place in places] for places in plan)
+    forward = choose_forward(work.model, longest=max(lengths))
     optimizer = Optimizer(work.model, config)
-    done = sum(1 for _ in train(work.model, optimizer, batches, len(plan), config))
+    done = sum(1 for _ in train(forward, optimizer, batches, len(plan), config))
     return {"steps": done, "seconds": time.perf_counter() - began, "before_bytes": before}
 
 

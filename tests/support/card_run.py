@@ -48,7 +48,7 @@ def _train(case: str, student: Path, place: Path) -> dict[str, float]:
     if "validated" in case:
         traces, options["validation"] = traces[:6], traces[6:]
     if "resumed" in case:
-        _stop_at(2, traces, student, place, options)
+        _stop_at(1, traces, student, place, options)
     dd.distill(traces, student=student, output_dir=place, progress=False, **options)
     return _between(*CARD.marks[-2:], 1)
 

@@ -6,9 +6,10 @@
 
 Three parts. C++ registers a device guard and hooks for CUDA that do nothing (g++, once). `Card`
 tensors say `cuda:0` and hold a processor tensor, so that small models run for real, or a meta
-tensor, which has a shape and no memory. `CARD` sees each operation that torch dispatches. torch's
-own `FakeTensorMode` does not do: without a guard the first backward pass ends the process, and
-reads of data have no answer. Not simulated: Triton, FlexAttention, `torch.compile`.
+tensor, which has a shape and no memory. `CARD` sees each operation that torch dispatches. Its own
+`FakeTensorMode` does not do: without a guard the first backward pass ends the process, and reads
+of data have no answer. Not simulated: Triton, FlexAttention, `torch.compile`, and activations
+computed twice, as modes of torch end where the backward pass has a thread of its own.
 
 Counted per mark: `mismatch` (tensors of both devices in one operation: a crash on a card), `syncs`
 (the processor waits for the device), `uploads` (a copy that waits), operations about, products,
