@@ -80,7 +80,7 @@ def product_attention(
     return mixed.view(rows, heads, length, v.shape[-1])
 
 
-CANNOT = (TypeError, AttributeError, NotImplementedError, ValueError, RuntimeError)
+CANNOT = (TypeError, AttributeError, NotImplementedError, ValueError, IndexError, RuntimeError)
 """What a model raises where it has another kind of cache, mask or head."""
 REACHES = ("sliding_window", "attention_chunk_size", "attention_window_size")
 """Where configurations say how far a layer looks back."""
