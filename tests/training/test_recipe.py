@@ -1,6 +1,7 @@
 """distill() gives a student that is whole, the one that was trained, and what was asked for."""
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -415,3 +416,61 @@ def test_a_damaged_manifest_is_refused(content: str, tmp_path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="is damaged"):
         Decomposer.from_pretrained(tmp_path)
+
+
+def _flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_student_of_which_a_bit_was_flipped_is_refused(
+    name: str, checkpoint: Path, learned: tuple[Trace, ...], tmp_path: Path
+) -> None:
+    student = shutil.copytree(checkpoint, tmp_path / "copy")
+    _flip_a_bit(student / name)
+
+    with pytest.raises(CheckpointError, match=f"{name} is damaged or was changed"):
+        Decomposer.from_pretrained(student)
+    with pytest.raises(CheckpointError, match=f"{name} is damaged or was changed"):
+        _distill(learned, student, tmp_path / "second")
+
+
+def test_a_student_of_which_a_file_is_missing_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    student = shutil.copytree(checkpoint, tmp_path / "copy")
+    (student / "chat_template.jinja").unlink()
+
+    with pytest.raises(CheckpointError, match=r"is incomplete: chat_template\.jinja is missing"):
+        Decomposer.from_pretrained(student)
+
+
+def test_the_card_and_the_losses_of_a_student_are_the_users_to_change(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    student = shutil.copytree(checkpoint, tmp_path / "copy")
+    (student / "README.md").write_text("My student.")
+    (student / "losses.json").unlink()
+
+    assert Decomposer.from_pretrained(student).prompt == PROMPT
+
+
+def test_a_student_without_checksums_is_read_as_before(checkpoint: Path, tmp_path: Path) -> None:
+    student = shutil.copytree(checkpoint, tmp_path / "copy")
+    earlier = {key: value for key, value in _manifest(student).items() if key != "files"}
+    (student / MANIFEST).write_text(json.dumps(earlier))
+    _flip_a_bit(student / "model.safetensors")
+
+    assert Decomposer.from_pretrained(student).prompt == PROMPT
+
+
+def test_the_files_of_a_student_have_the_rights_that_the_user_gives_files(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
+) -> None:
+    before = os.umask(0o027)
+    try:
+        student = _distill(learned, tiny_dir, tmp_path / "student")
+    finally:
+        os.umask(before)
+
+    assert {oct(path.stat().st_mode & 0o777) for path in student.iterdir()} == {"0o640"}

@@ -1,10 +1,11 @@
 """A backend whose every request is in a ledger before it is sent, so that a budget holds."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from decompose_distill.backend import Backend, info_of
+from decompose_distill.backend import Backend, ContractError, completions, info_of
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
 from decompose_distill.cost.ledger import Ledger
@@ -19,6 +20,9 @@ from decompose_distill.types import Completion, Request, Usage
 
 MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
 """More than chat templates are known to add to each message, and to a chat."""
+
+
+logger = logging.getLogger(__name__)
 
 
 def most_tokens(request: Request) -> Usage:
@@ -86,7 +90,7 @@ class MeteredBackend:
         self.ledger = ledger
         self.role = role
         self.info = info_of(backend)
-        self._answered = False
+        self._answered = self._paused = False
         ledger.open_account(role, backend)
 
     def __repr__(self) -> str:
@@ -102,12 +106,15 @@ class MeteredBackend:
         under_way: dict[str, Reservation] = {}
         try:
             while True:
-                for completion in self.backend.generate(self._affordable(supply, under_way)):
+                for completion in completions(self.backend, self._affordable(supply, under_way)):
                     self._settle(completion, under_way.pop(completion.id, None))
                     yield completion
                 if not supply.held:
                     break
+                self._note_pause()
                 self._make_room(supply)
+        except ContractError:
+            raise  # it has answered, and who knows what
         except BackendError as error:
             if not self._answered and not self.info.batch:  # a batch goes on without us
                 self._release(under_way, error)
@@ -117,6 +124,16 @@ class MeteredBackend:
                 self.ledger.lose(made)
         if supply.error is not None:
             raise supply.error
+
+    def _note_pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            logger.info(
+                "%s: the budget has no room for the next request of the %s until what is under way "
+                "comes back; from here on fewer run at once",
+                self.ledger.path,
+                self.role,
+            )
 
     def _affordable(
         self, supply: "_Supply", under_way: dict[str, Reservation]

@@ -1,21 +1,26 @@
 """A local model as a backend: batched, left-padded, bfloat16 where the hardware has it."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from transformers import GenerationConfig
 
 from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import ConfigError
-from decompose_distill.models.chat_template import prompt_ids
-from decompose_distill.models.generation import decode, follows_past
+from decompose_distill.models.chat_template import end_of_turn, prompt_ids
+from decompose_distill.models.generation import (
+    decode,
+    follows_past,
+    generate_plainly,
+    ignores_padding,
+)
 from decompose_distill.models.loading import context_window, end_tokens, load_model, load_tokenizer
-from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
+from decompose_distill.models.probing import reach
+from decompose_distill.types import Completion, Finish, Request, Usage
 
 HASHED = 4096
 """Numbers of each tensor that tell weights apart."""
@@ -29,6 +34,10 @@ class TransformersBackend:
     Args:
         name: Hub id, local directory, or path of a `.gguf` file.
         batch_size: Requests completed together.
+        device: Where it runs, such as `cpu` or `cuda:1`; by default on the accelerator if there
+            is one.
+        dtype: Number type of the weights, `bfloat16` or `float32`; by default bfloat16 where the
+            hardware multiplies it natively.
 
     Raises:
         BackendError: The model cannot be loaded; the message says why.
@@ -43,14 +52,22 @@ class TransformersBackend:
 
     price = FREE
 
-    def __init__(self, name: str | Path, *, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        name: str | Path,
+        *,
+        batch_size: int = 64,
+        device: str | None = None,
+        dtype: Literal["bfloat16", "float32"] | None = None,
+    ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be 1 or more, not {batch_size}")
         self.name = str(name)
         self.batch_size = batch_size
         self.tokenizer = load_tokenizer(name)
-        self.model = load_model(name)
-        self._follows_past = follows_past(self.model)
+        numbers = None if dtype is None else getattr(torch, dtype)
+        self.model = load_model(name, dtype=numbers, device=device)
+        self._proven: dict[int, bool] = {}
 
     def __repr__(self) -> str:
         return f"TransformersBackend({self.name!r}, batch_size={self.batch_size})"
@@ -81,9 +98,11 @@ class TransformersBackend:
         stream = iter(requests)
         while window := list(islice(stream, self.batch_size * WINDOW_BATCHES)):
             prompts = {each.id: prompt_ids(self.tokenizer, each.messages) for each in window}
-            fitting = [each for each in window if self._fits(each, prompts[each.id])]
+            fitting = []
             for request in window:
-                if request not in fitting:
+                if self._fits(request, prompts[request.id]):
+                    fitting.append(request)
+                else:
                     yield self._too_long(request, prompts[request.id])
             for batch in _batches(fitting, prompts, self.batch_size):
                 yield from self._complete(batch, [prompts[each.id] for each in batch])
@@ -101,46 +120,34 @@ class TransformersBackend:
     def _complete(
         self, batch: Sequence[Request], prompts: Sequence[Sequence[int]]
     ) -> list[Completion]:
-        run = decode if self._follows_past else self._generate
-        written = run(self.model, prompts, batch[0].sampling, self._ends)
+        sampling = batch[0].sampling
+        run = self._way(max(map(len, prompts)) + sampling.max_new_tokens)
+        written = run(self.model, prompts, sampling, self._ends)
         return [
             self._read(request, len(prompt), ids)
             for request, prompt, ids in zip(batch, prompts, written, strict=True)
         ]
 
-    @torch.inference_mode()
-    def _generate(
-        self,
-        model: Any,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        ends: frozenset[int],
-    ) -> list[list[int]]:
-        """The slower way, for models with a past of another kind."""
-        width, pad = max(map(len, prompts)), self.tokenizer.pad_token_id
-        rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        sampled = bool(sampling.temperature)
-        torch.manual_seed(sampling.seed or 0)
-        output = model.generate(
-            input_ids=torch.tensor(rows, device=model.device),
-            attention_mask=torch.tensor(mask, device=model.device),
-            generation_config=GenerationConfig(
-                max_new_tokens=sampling.max_new_tokens,
-                do_sample=sampled,
-                temperature=sampling.temperature if sampled else None,
-                top_p=sampling.top_p if sampled else None,
-                top_k=0 if sampled else None,
-                eos_token_id=sorted(ends),
-                pad_token_id=pad,
-            ),
-        )
-        written: list[list[int]] = output[:, width:].tolist()
-        return written
+    def _way(self, longest: int) -> Callable[..., list[list[int]]]:
+        """How to continue prompts that reach so many tokens, the fastest that is proven right."""
+        window = reach(self.model.config)
+        beyond = window if window and longest > window else 0
+        if beyond not in self._proven:
+            self._proven[beyond] = follows_past(self.model, beyond)
+        if self._proven[beyond]:
+            return decode
+        pad = self.tokenizer.pad_token_id
+        return partial(generate_plainly, pad=pad, together=self._ignores_padding)
 
-    @property
+    @cached_property
+    def _ignores_padding(self) -> bool:
+        return ignores_padding(self.model, self.tokenizer.pad_token_id)
+
+    @cached_property
     def _ends(self) -> frozenset[int]:
-        return frozenset([self.tokenizer.eos_token_id, *end_tokens(self.model.generation_config)])
+        """Where a turn ends, by the tokenizer, its chat template and the model."""
+        stops = end_tokens(self.model.generation_config)
+        return frozenset([self.tokenizer.eos_token_id, end_of_turn(self.tokenizer), *stops])
 
     def _read(self, request: Request, prompt_tokens: int, ids: list[int]) -> Completion:
         end = next((place for place, token in enumerate(ids) if token in self._ends), None)

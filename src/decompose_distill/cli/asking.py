@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import decompose_distill as dd
 from decompose_distill.cli.call import Call
 from decompose_distill.cli.options import (
     Answering,
@@ -14,13 +15,13 @@ from decompose_distill.cli.options import (
     QuestionsFile,
     Reading,
     Servers,
+    read_prices,
     read_prompt,
 )
 from decompose_distill.cli.settings import Option
 from decompose_distill.errors import BackendError
 
 if TYPE_CHECKING:
-    from decompose_distill import Backend, Collected, Decomposer, Pipeline, Plan
     from decompose_distill.cost.estimates import Estimate
 
 TeacherName = Annotated[str, Option("Backend that decomposes, as openai:gpt-4.1-mini or hf:path.")]
@@ -42,17 +43,17 @@ def plan(
     money: Money,
 ) -> None:
     """Forecast what collect with the same options takes, and send nothing."""
-    import decompose_distill as dd
-
-    prices, loaded = money.read_prices(), reading.load(questions)
-    backends = servers.load_roles(teacher, solver or teacher, batches=output or questions)
+    prices, loaded = read_prices(money.prices), reading.load(questions)
+    backends = servers.load_roles(
+        teacher, solver or teacher, batches=output or questions, asked=False
+    )
     pipeline = _pipeline(*backends, answering, prompt)
     forecast = dd.plan(pipeline, loaded, output, **asdict(draws), prices=prices)
     verdict = _verdict(forecast, money.budget_usd)
     call.show(f"{forecast}\n{verdict}" if verdict else forecast, **_plan_fields(forecast))
 
 
-def _verdict(forecast: "Plan", budget_usd: Decimal | None) -> str:
+def _verdict(forecast: "dd.Plan", budget_usd: Decimal | None) -> str:
     from decompose_distill.cost.pricing import format_usd
 
     if budget_usd is None or forecast.usd is None:
@@ -66,7 +67,7 @@ def _verdict(forecast: "Plan", budget_usd: Decimal | None) -> str:
     return f"the budget of {format_usd(budget_usd)} {verdict}"
 
 
-def _plan_fields(forecast: "Plan") -> dict[str, Any]:
+def _plan_fields(forecast: "dd.Plan") -> dict[str, Any]:
     return {
         "missing": forecast.missing,
         "total": forecast.total,
@@ -101,9 +102,7 @@ def collect(
     money: Money,
 ) -> None:
     """Ask a teacher and keep its traces; run again to go on where it stopped."""
-    import decompose_distill as dd
-
-    prices, loaded = money.read_prices(), reading.load(questions)
+    prices, loaded = read_prices(money.prices), reading.load(questions)
     backends = servers.load_roles(teacher, solver or teacher, batches=output)
     pipeline = _pipeline(*backends, answering, prompt)
     with call.writing(output, kept="what was collected"):
@@ -115,7 +114,7 @@ def collect(
         raise BackendError(f"every question failed, the last one with: {_last_failure(output)}")
 
 
-def _collected_fields(done: "Collected") -> dict[str, Any]:
+def _collected_fields(done: "dd.Collected") -> dict[str, Any]:
     return {
         "output": str(done.path),
         "found": done.found,
@@ -128,25 +127,21 @@ def _collected_fields(done: "Collected") -> dict[str, Any]:
 
 
 def _last_failure(path: Path) -> str:
-    from decompose_distill.storage.traces import read_traces
-
-    failures = [trace.failure for trace in read_traces(path) if trace.failure]
+    failures = [trace.failure for trace in dd.read_traces(path) if trace.failure]
     return f"{failures[-1].stage}: {failures[-1].message}" if failures else "no answer"
 
 
 def _pipeline(
-    decomposing: "Backend", solving: "Backend", answering: Answering, prompt: Path | None
-) -> "Pipeline":
-    import decompose_distill as dd
-
+    decomposing: "dd.Backend", solving: "dd.Backend", answering: Answering, prompt: Path | None
+) -> "dd.Pipeline":
     solver = dd.Solver(solving, sampling=answering.sampling(solving))
     return dd.Pipeline(make_decomposer(decomposing, answering, prompt), solver)
 
 
-def make_decomposer(backend: "Backend", answering: Answering, prompt: Path | None) -> "Decomposer":
+def make_decomposer(
+    backend: "dd.Backend", answering: Answering, prompt: Path | None
+) -> "dd.Decomposer":
     """A decomposer over a backend, with the prompt of a file if there is one."""
-    import decompose_distill as dd
-
     given: Any = {"prompt": read_prompt(prompt)} if prompt else {}
     return dd.Decomposer(backend, sampling=answering.sampling(backend), **given)
 

@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from decompose_distill import filters, types
+import decompose_distill as dd
+from decompose_distill import types
 from decompose_distill.cli.call import Call
 from decompose_distill.cli.options import (
     KeptTraces,
@@ -18,7 +19,6 @@ from decompose_distill.cli.options import (
 from decompose_distill.cli.settings import Only, Option
 from decompose_distill.errors import CheckpointError, ConfigError
 from decompose_distill.keys import fingerprint
-from decompose_distill.training.config import DistillConfig
 
 if TYPE_CHECKING:
     from decompose_distill.training.data.preparation import Prepared, Task
@@ -35,7 +35,7 @@ def audit(
     target: SolverTarget = None,
     keep: KeptTraces = "complete",
     prompt: PromptFile = None,
-    config: Annotated[DistillConfig, Only(("max_duplicates",))],
+    config: Annotated[dd.DistillConfig, Only(("max_duplicates",))],
 ) -> None:
     """Look for faults in the training data, and show three rows with the trained tokens marked."""
     from decompose_distill.training.data.audit import show_rows
@@ -53,11 +53,10 @@ def audit(
 
 
 def _prepare(task: "Task", traces: Path, keep: str, validation: float, folder: str) -> "Prepared":
-    from decompose_distill.storage.traces import read_traces
     from decompose_distill.training.data.preparation import prepare
 
-    chosen = getattr(filters, keep)
-    return prepare(task, read_traces(traces), chosen, validation, Path(folder), progress=True)
+    chosen = getattr(dd.filters, keep)
+    return prepare(task, dd.read_traces(traces), chosen, validation, Path(folder), progress=True)
 
 
 def _prompt(path: Path | None) -> Any:
@@ -85,14 +84,13 @@ def distill(
     keep: KeptTraces = "complete",
     prompt: PromptFile = None,
     validation: Annotated[float, Option("Share of questions to hold out.")] = 0.0,
-    config: DistillConfig,
+    config: dd.DistillConfig,
     report_to: Annotated[
         Literal["tensorboard", "wandb", "trackio"] | None, Option("Log each step there.")
     ] = None,
     push_to_hub: Annotated[str | None, Option("Hub repository to upload to.")] = None,
 ) -> None:
     """Fine-tune a student on kept traces; run again to go on where it stopped."""
-    import decompose_distill as dd
     from decompose_distill.training.data.preparation import make_task
 
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
@@ -106,7 +104,7 @@ def distill(
             output_dir=output_dir,
             role=role,
             target=target,
-            keep=getattr(filters, keep),
+            keep=getattr(dd.filters, keep),
             prompt=task.prompt,
             validation=validation,
             config=config,
@@ -125,7 +123,7 @@ def _is_finished(
 
     try:
         manifest = load_manifest(output_dir, role=task.role)
-        config = DistillConfig(**manifest.config)
+        config = dd.DistillConfig(**manifest.config)
     except (CheckpointError, ConfigError, TypeError):
         return False
     trained = Task(manifest.base_model, manifest.role, manifest.target, manifest.prompt, config)
@@ -153,7 +151,10 @@ def demo(
     seed: Annotated[int, Option("Of the world and the training.")] = 0,
 ) -> None:
     """Run the whole path on a small controlled world, with a real student."""
-    from decompose_distill.demo.run import run_demo
+    from decompose_distill.demo.run import is_finished, run_demo
 
+    if is_finished(output_dir, student=student, seed=seed):
+        call.show(f"{output_dir}: finished before; results.json has its table")
+        return
     with call.writing(output_dir, folder=True, kept="what is finished"):
         run_demo(output_dir, student=student, seed=seed, say=call.say)

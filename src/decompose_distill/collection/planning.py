@@ -1,6 +1,6 @@
 """A forecast of what collecting takes: requests, tokens, money and time, with nothing sent."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -15,6 +15,7 @@ from decompose_distill.cost.forecast import Plan, RoleForecast
 from decompose_distill.cost.ledger import find_price, ledger_path
 from decompose_distill.cost.ledger_records import requests_per_second
 from decompose_distill.cost.pricing import Price
+from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.pipelines.dry_run import (
     Requests,
@@ -44,7 +45,7 @@ SECONDS_A_TOKEN, SECONDS_BEFORE = Estimate(0.005, 0.02, 0.05), Estimate(0.2, 0.5
 
 def plan(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path | None = None,
     *,
     samples: int = 1,
@@ -68,7 +69,8 @@ def plan(
         prices: Prices by model, before those of the table.
 
     Raises:
-        DataError: The file holds something else than traces.
+        DataError: The file holds something else than traces, or two different questions have
+            one id.
 
     Example:
         >>> from decompose_distill.backends.scripted import ScriptedBackend
@@ -77,7 +79,7 @@ def plan(
         >>> forecast.missing, forecast.usd.expected
         (3, 0.0)
     """
-    unique = {question.id: question for question in questions}
+    unique = {question.id: question for question in unique_questions(questions)}
     layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
     seen = {"decomposer": TokenStats(), "solver": TokenStats()}
     if path is not None and Path(path).exists():

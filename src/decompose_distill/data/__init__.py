@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from decompose_distill.data.gold_answers import marked_answer as marked_answer
     from decompose_distill.data.questions import HUB as HUB
     from decompose_distill.data.questions import load_questions as load_questions
+    from decompose_distill.data.questions import same_question as same_question
     from decompose_distill.data.questions import unique_questions as unique_questions
     from decompose_distill.data.readers import read_rows as read_rows
     from decompose_distill.data.readers import unwrapped as unwrapped
@@ -27,7 +28,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "gold_answers": ("after_marker", "marked_answer"),
-        "questions": ("HUB", "load_questions", "unique_questions"),
+        "questions": ("HUB", "load_questions", "same_question", "unique_questions"),
         "readers": ("read_rows", "unwrapped"),
     },
 )

@@ -3,10 +3,11 @@
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 from decompose_distill.errors import DataError
 
+T = TypeVar("T")
 Row = dict[str, Any]
 """Fields of a question by name."""
 MARKER = "####"
@@ -85,16 +86,12 @@ def with_golds(question: Row, golds: Iterable[Any], field: str) -> Row:
     return question | {"answer": [text for text in texts if text.strip()]}
 
 
-def of_kind(value: Any, kind: Any, field: str) -> Any:
+def of_kind(value: object, kind: type[T], field: str) -> T:
     """A value that must be of a type; `field` names it in an error.
 
     Raises:
         DataError: It is of another type.
     """
     if not isinstance(value, kind):
-        raise DataError(f"field {field!r} must be {_name(kind)}, not {type(value).__name__}")
+        raise DataError(f"field {field!r} must be {kind.__name__}, not {type(value).__name__}")
     return value
-
-
-def _name(kind: Any) -> str:
-    return kind.__name__ if isinstance(kind, type) else str(kind).replace(" | ", " or ")

@@ -43,17 +43,18 @@ def _each(value: Any, field: str) -> list[Any]:
         return value
     if not isinstance(value, dict):
         raise DataError(f"field {field!r} must be text or passages, not {type(value).__name__}")
-    inside = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
-    if inside is not None:
-        return inside
-    name, titles = _name_of_text(value, field), value.get("title")
-    if not isinstance(value[name], list) or isinstance(titles, str):
+    for name in _LISTS:
+        if isinstance(inside := value.get(name), list):
+            return inside
+    name = _name_of_text(value, field)
+    texts, titles = value[name], value.get("title")
+    if not isinstance(texts, list) or isinstance(titles, str):
         return [value]
     if not isinstance(titles, list):
-        return value[name]
-    if len(titles) != len(value[name]):
-        raise DataError(f"field {field!r}: {len(titles)} titles for {len(value[name])} passages")
-    return [{"title": title, name: text} for title, text in zip(titles, value[name], strict=True)]
+        return texts
+    if len(titles) != len(texts):
+        raise DataError(f"field {field!r}: {len(titles)} titles for {len(texts)} passages")
+    return [{"title": title, name: text} for title, text in zip(titles, texts, strict=True)]
 
 
 def _passage(value: Any, field: str) -> str:
@@ -65,9 +66,8 @@ def _passage(value: Any, field: str) -> str:
         case list():
             return _sentences(value, field)
         case dict():
-            text = value[_name_of_text(value, field)]
-            title = value.get("title")
-            return _titled(title if isinstance(title, str) else "", _passage(text, field))
+            said, head = value[_name_of_text(value, field)], value.get("title")
+            return _titled(head if isinstance(head, str) else "", _passage(said, field))
     raise DataError(f"field {field!r} must hold passages, not {type(value).__name__}")
 
 

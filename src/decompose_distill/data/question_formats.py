@@ -15,7 +15,10 @@ from decompose_distill.data.gold_answers import Row, of_kind
 from decompose_distill.data.passage_layouts import passages
 from decompose_distill.errors import DataError
 
-_OTHERWISE = 'of a file of your own, name the fields: fields={"question": ..., "answer": ...}'
+_OTHERWISE = (
+    'of a file of your own, name the fields: fields={"question": ..., "answer": ...}, '
+    "or on the command line --fields question=...,answer=..."
+)
 _SPELLINGS = {
     "question": ("question", "Question", "question_stem"),
     "answer": ("answer", "Answer"),
@@ -57,6 +60,10 @@ def normalize_row(row: Row, where: str) -> Row:
         >>> normalize_row(row, "questions.jsonl:1")
         {'question': 'Which is 3 times 4?\\nOptions:\\nA) 12\\nB) 15', 'answer': ['A', '12']}
     """
+    if _is_trace(row):
+        raise DataError(
+            f"{where}: this is a trace: read_traces reads it, or audit, distill and export"
+        )
     layout = layout_of(row)
     if layout is None:
         fields = ", ".join(map(str, row)) or "(none)"
@@ -100,9 +107,11 @@ def with_parts(row: Row, fields: Mapping[str, str] | None = None) -> Row:
     return plain | {"question": with_choices(row["question"], choices), "answer": golds}
 
 
+def _is_trace(row: Row) -> bool:
+    return {"schema", "key", "sample"} <= set(row)
+
+
 def _advice(row: Row) -> str:
-    if {"schema", "key", "sample"} <= set(row):
-        return "this is a trace: read_traces reads it"
     if {"messages", "conversations", "instruction", "completion"} & set(row):
         return "this is training data: import_traces reads it"
     return _OTHERWISE
@@ -143,7 +152,8 @@ def _accepted(plain: Row, answers: Any) -> list[Any]:
         answers = answers["text"]
     answers = of_kind(answers or [], list, "answers")
     texts = [each["text"] if isinstance(each, dict) else each for each in answers]
-    return [*(answer if isinstance(answer, list) else [answer]), *texts]
+    known = answer if isinstance(answer, list) else [answer]
+    return [gold for gold in (*known, *texts) if gold is not None]
 
 
 def _has(*names: str) -> Callable[[Row], bool]:
@@ -165,7 +175,8 @@ LAYOUTS = (
     Layout("BIG-bench", _has("inputs", "targets"), task_layouts.read_big_bench_hub),
     Layout("MATH", task_layouts.is_mathematics, task_layouts.read_mathematics),
     Layout("GPQA", task_layouts.has_correct_answer, task_layouts.read_correct_answer),
-    Layout("ARC", lambda row: isinstance(row.get("question"), dict), task_layouts.read_stem),
+    Layout("TruthfulQA", _has("question", "mc1_targets"), task_layouts.read_truthful),
+    Layout("ARC", task_layouts.has_stem, task_layouts.read_stem),
     Layout("StrategyQA", _is_strategy, task_layouts.read_strategy),
     Layout("own names", lambda row: any(map(row.__contains__, _SPELLINGS["question"])), _read_own),
 )

@@ -10,8 +10,8 @@ from typing import Any
 from decompose_distill.data.gold_answers import answer_text
 from decompose_distill.data.question_formats import layout_of, normalize_row, with_parts
 from decompose_distill.data.readers import read_rows, unwrapped
-from decompose_distill.errors import ConfigError, DataError, MissingExtraError
-from decompose_distill.types import Question
+from decompose_distill.errors import ConfigError, DataError, MissingExtraError, wrong_kind
+from decompose_distill.types import Question, as_question
 
 HUB = {
     "gsm8k": ("openai/gsm8k", "main", "test"),
@@ -21,6 +21,8 @@ HUB = {
     "musique": ("dgslibisey/MuSiQue", None, "validation"),
 }
 """By name: repository, configuration, and the split that figures are quoted on."""
+QuestionSource = str | Path | Iterable[Question | str]
+"""What is taken for questions: a file's path, a dataset's name, values or their texts."""
 KNOWN = ("question", "answer", "context", "aliases", "options", "id")
 """Our names of the fields of a question."""
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
@@ -72,29 +74,54 @@ def load_questions(
     return _decode(read_rows(path), fields or {}, name)
 
 
-def unique_questions(questions: Iterable[Question]) -> dict[str, Question]:
-    """Questions by id, one that stands there twice once.
+def as_questions(source: QuestionSource) -> Iterable[Question]:
+    """Questions as they come, or those of a file, or of a dataset by its name.
+
+    Raises:
+        ConfigError: They are something else; the message says what.
+        DataError: The file is missing or malformed.
+
+    Example:
+        >>> [question.text for question in as_questions(["Who is older?"])]
+        ['Who is older?']
+    """
+    if isinstance(source, str | Path):
+        return load_questions(source)
+    if not isinstance(source, Iterable):
+        raise wrong_kind("questions", source, "a path, or values as load_questions reads them")
+    return map(as_question, source)
+
+
+def unique_questions(questions: QuestionSource) -> tuple[Question, ...]:
+    """Each question once: of one id the last, with whatever gold it has.
 
     Raises:
         DataError: Two questions of one id differ in text or context, as those of two files do
             that both count from 1.
 
     Example:
-        >>> list(unique_questions([Question("Who?", id="1"), Question("Who?", id="1")]))
-        ['1']
+        >>> len(unique_questions([Question("Why?"), Question("Why?"), Question("Who?")]))
+        2
     """
     unique: dict[str, Question] = {}
-    for question in questions:
-        other = unique.setdefault(question.id, question)
-        if not _same(question, other):
+    for question in as_questions(questions):
+        first = unique.setdefault(question.id, question)
+        if not same_question(first, question):
             raise DataError(
-                f"two questions have the id {question.id!r}: {other.text[:60]!r} and "
-                f"{question.text[:60]!r}; give them other ids, or none"
+                f"two different questions have the id {question.id!r}, {first.text[:80]!r} and "
+                f"{question.text[:80]!r}: give each one of its own, or none"
             )
-    return unique
+        unique[question.id] = question
+    return tuple(unique.values())
 
 
-def _same(question: Question, other: Question) -> bool:
+def same_question(question: Question, other: Question) -> bool:
+    """Whether a model is asked the same; the id and the gold answers do not tell.
+
+    Example:
+        >>> same_question(Question("Why?", id="1"), Question("Why?", answer="so", id="2"))
+        True
+    """
     return (question.text, question.context) == (other.text, other.context)
 
 
@@ -107,7 +134,7 @@ def _decode(
         for where, row in unwrapped(outer, wrapper, partial(_is_question, fields=fields)):
             question = _question(row, fields, where)
             other, there = first.setdefault(question.id, (question, where))
-            if not _same(question, other):
+            if not same_question(question, other):
                 raise DataError(
                     f"{where}: field 'id': {question.id!r} is another question at {there}"
                 )

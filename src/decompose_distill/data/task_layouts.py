@@ -13,9 +13,9 @@ from decompose_distill.data.gold_answers import (
     with_golds,
 )
 
-_KEYS = ("answerKey", "correct", "answer_idx", "answer_index", "correct_option", "label")
+_KEYS = ("answerKey", "correct", "answer_idx", "answer_index", "correct_option", "label", "cop")
 """Fields that name an option by its label or number."""
-_WITH_UNIT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(\(.*\))?\s*")
+_WITH_UNIT = re.compile(r"\s*(-?\d[\d,]*(?:\.\d+)?)\s*(\(.*\))?\s*")
 
 
 def with_key(question: Row, row: Row) -> Row:
@@ -55,7 +55,8 @@ def _number_forms(answer: Any) -> list[Any]:
     match = _WITH_UNIT.fullmatch(answer) if isinstance(answer, str) else None
     if match is None:
         return [answer]
-    return [float(match[1]), answer] if match[2] else [float(match[1])]
+    number = float(match[1].replace(",", ""))
+    return [number, answer] if match[2] else [number]
 
 
 def read_mawps(row: Row) -> Row:
@@ -116,11 +117,15 @@ def read_big_bench(row: Row) -> Row:
     scores, target = row.get("target_scores"), row.get("target")
     if not scores:
         return with_golds(question, target if isinstance(target, list) else [target], "target")
-    points = of_kind(scores, dict, "target_scores").values()
-    most = max(of_kind(each, int | float, "target_scores") for each in points)
-    best = [option for option, score in scores.items() if score == most]
+    scores = of_kind(scores, dict, "target_scores")
+    points = {option: _points(score) for option, score in scores.items()}
+    best = [option for option, score in points.items() if score == max(points.values())]
     options = texts_of(scores, "target_scores")
     return with_golds(question | {"options": options}, best, "target_scores")
+
+
+def _points(score: object) -> float:
+    return float(score) if isinstance(score, int) else of_kind(score, float, "target_scores")
 
 
 def read_big_bench_hub(row: Row) -> Row:
@@ -131,7 +136,7 @@ def read_big_bench_hub(row: Row) -> Row:
         >>> read_big_bench_hub(row | {"multiple_choice_targets": ["yes", "no"]})["answer"]
         ['yes']
     """
-    question = {"question": of_kind(row["inputs"], str, "inputs")}
+    question: Row = {"question": of_kind(row["inputs"], str, "inputs")}
     options = of_kind(row.get("multiple_choice_targets") or [], list, "multiple_choice_targets")
     if not all(str(option) in question["question"] for option in options):
         question["options"] = texts_of(options, "multiple_choice_targets")
@@ -163,6 +168,28 @@ def read_correct_answer(row: Row) -> Row:
     if len(options) > 1:
         question["options"] = texts_of(options, "correct_answer")
     return question | {"answer": right}
+
+
+def read_truthful(row: Row) -> Row:
+    """TruthfulQA: options, of which those labelled 1 are right; the file has these first.
+
+    Example:
+        >>> targets = {"choices": ["Yes.", "No."], "labels": [1, 0]}
+        >>> read_truthful({"question": "Is 9 odd?", "mc1_targets": targets})["answer"]
+        ['Yes.']
+    """
+    targets = of_kind(row["mc1_targets"], dict, "mc1_targets")
+    choices, labels = (
+        of_kind(targets[name], list, "mc1_targets") for name in ("choices", "labels")
+    )
+    right = [choice for choice, label in zip(choices, labels, strict=True) if label == 1]
+    question = {"question": row["question"], "options": texts_of(choices, "mc1_targets")}
+    return with_golds(question, right, "mc1_targets")
+
+
+def has_stem(row: Row) -> bool:
+    """Whether the question is an object with its options."""
+    return isinstance(row.get("question"), dict) and "stem" in row["question"]
 
 
 def read_stem(row: Row) -> Row:

@@ -26,8 +26,8 @@ from decompose_distill.training.checkpoints.checkpoint import MANIFEST, check_ou
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.types import Sampling
 
-SETTINGS = "demo.json"
-"""What the files beside it were made with."""
+SETTINGS, RESULTS = "demo.json", "results.json"
+"""What the files beside them were made with, and what came of it."""
 PROMPT = prompts.Prompt("Split the question into simple subquestions.", "{question}")
 """Short: the student learns the task from the traces, not from the prompt."""
 SAMPLING = Sampling(max_new_tokens=56)
@@ -95,9 +95,29 @@ def run_demo(
         }
         rows |= reports
         say(_row(name, reports.values()))
-        _save(rows, place / "results.json")
+        _save(rows, place / RESULTS)
     say(_conclusion(rows, place, time.perf_counter() - began))
     return rows
+
+
+def is_finished(output_dir: str | Path, *, student: str = "auto", seed: int = 0) -> bool:
+    """Whether a demo with these settings has run to its end there.
+
+    Example:
+        >>> is_finished("runs/none")
+        False
+    """
+    place = Path(output_dir)
+    if not _is_of(place, student, seed) or not (place / RESULTS).is_file():
+        return False
+    rows = {row["name"] for row in json.loads((place / RESULTS).read_text(encoding="utf-8"))}
+    return VARIANTS.keys() <= rows
+
+
+def _is_of(place: Path, student: str, seed: int) -> bool:
+    file = place / SETTINGS
+    settings = {"student": student, "seed": seed}
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")) == settings
 
 
 def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
@@ -109,14 +129,13 @@ def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
         BackendError: The student cannot be loaded.
         ConfigError: The directory has other content.
     """
-    place, settings = Path(output_dir), {"student": student, "seed": seed}
-    file = place / SETTINGS
-    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != settings:
+    place = Path(output_dir)
+    if not _is_of(place, student, seed):
         check_output_dir(place)
     if student != "tiny":
         load_config(find_student(student))
     place.mkdir(parents=True, exist_ok=True)
-    write_text(file, json.dumps(settings))
+    write_text(place / SETTINGS, json.dumps({"student": student, "seed": seed}))
     return place
 
 
@@ -204,4 +223,4 @@ def _conclusion(rows: TokenDataset, place: Path, seconds: float) -> str:
 def _save(rows: TokenDataset, path: Path) -> None:
     """Write a row a report, again after each, so that an interrupted run keeps its figures."""
     figures = [{**report.to_json(), "split": split} for (_, split), report in rows.items()]
-    path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    write_text(path, json.dumps(figures, indent=2))

@@ -116,12 +116,13 @@ class Report:
         """Name and version of the score, as tables show them: `exact/2`."""
         return _label(self.score_name, self.score_version)
 
-    def rescore(self, score: scores.Score) -> "Report":
+    def rescore(self, score: scores.Score | scores.ScoreName) -> "Report":
         """The same answers by another score: strict and flexible side by side, asked once.
 
         Raises:
             ConfigError: The score gave something else than a number from 0 to 1 or `None`.
         """
+        score = scores.as_score(score)
         return score_traces(self.name, (each.trace for each in self.results), score, self.overlap)
 
     def to_json(self) -> dict[str, Any]:

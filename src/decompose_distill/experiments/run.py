@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from decompose_distill import scores
 from decompose_distill.cost.pricing import Price
+from decompose_distill.data.questions import QuestionSource
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.results import score_label
@@ -36,15 +37,14 @@ from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Grid, Study
 from decompose_distill.reporting.study_file import save_study
 from decompose_distill.reporting.tables import cell_line, grid_text, header
-from decompose_distill.types import Question
 
 Say = Callable[[str], None]
 
 
 def paper(
     pipeline: Pipeline,
-    train: Iterable[Question],
-    test: Iterable[Question],
+    train: QuestionSource,
+    test: QuestionSource,
     *,
     student: str | Path | Student,
     output_dir: str | Path,
@@ -52,11 +52,11 @@ def paper(
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     solvers: Mapping[str, Solving] | None = None,
-    transfer: Mapping[str, Iterable[Question]] | None = None,
+    transfer: Mapping[str, QuestionSource] | None = None,
     seeds: Sequence[int] | None = None,
     samples: int | None = None,
     solves: int | None = None,
-    score: scores.Score | None = None,
+    score: scores.Score | scores.ScoreName | None = None,
     budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
     usd_per_hour: Decimal | float | None = None,
@@ -145,7 +145,7 @@ def paper(
         output_dir=output_dir,
         solvers=solvers or {},
         transfer=transfer or {},
-        score=score or getattr(scores, config.score),
+        score=scores.as_score(score or config.score),
         prices=prices,
     )
     overlaps = find_overlaps(setup)

@@ -9,7 +9,9 @@ from decompose_distill.filters.leakage import no_leak
 from decompose_distill.filters.length import length_cap, subquestion_count
 from decompose_distill.filters.outcomes import (
     Filter,
+    FilterName,
     all_of,
+    as_filter,
     complete,
     correct,
     correct_by,
@@ -21,11 +23,13 @@ from decompose_distill.filters.solve_rates import Measured, Rates, Uplift, measu
 
 __all__ = [
     "Filter",
+    "FilterName",
     "Measured",
     "Rates",
     "Screened",
     "Uplift",
     "all_of",
+    "as_filter",
     "best_per_question",
     "complete",
     "correct",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+from decompose_distill.data import after_marker
 from decompose_distill.filters.outcomes import decomposed
 from decompose_distill.filters.word_tokens import words
 from decompose_distill.scores.numeric import as_number
@@ -50,7 +51,7 @@ def no_leak(trace: Trace) -> str | None:
 
 def _spans(golds: Iterable[str]) -> list[str]:
     """Accepted answers, each span of several by itself; of GSM8K's what follows `####`."""
-    finals = (gold.rpartition("####")[2] for gold in golds)
+    finals = map(after_marker, golds)
     return [span for final in finals for span in final.splitlines() if span.strip()]
 
 

@@ -1,11 +1,33 @@
 """Filters by what came of a trace, and their composition."""
 
 from collections.abc import Callable
+from typing import Literal, get_args
 
 from decompose_distill import scores
+from decompose_distill.errors import ConfigError
 from decompose_distill.types import Trace
 
 Filter = Callable[[Trace], str | None]
+FilterName = Literal["complete", "correct", "decomposed"]
+"""Filters that need no argument, by the names they have here."""
+
+
+def as_filter(keep: Filter | FilterName) -> Filter:
+    """A filter, also by its name.
+
+    Raises:
+        ConfigError: It is no function, and no known name.
+
+    Example:
+        >>> as_filter("correct") is correct
+        True
+    """
+    if isinstance(keep, str) and keep in get_args(FilterName):
+        return {"complete": complete, "correct": correct, "decomposed": decomposed}[keep]
+    if not callable(keep):
+        known = ", ".join(get_args(FilterName))
+        raise ConfigError(f"keep must be a filter or one of {known}, not {keep!r}")
+    return keep
 
 
 def complete(trace: Trace) -> str | None:
@@ -32,7 +54,7 @@ def correct(trace: Trace) -> str | None:
     return correct_by(scores.exact)(trace)
 
 
-def correct_by(score: scores.Score) -> Filter:
+def correct_by(score: scores.Score | scores.ScoreName) -> Filter:
     """Keep what led to a gold answer by another score.
 
     Example:
@@ -43,10 +65,12 @@ def correct_by(score: scores.Score) -> Filter:
         None
     """
 
+    judge = scores.as_score(score)
+
     def keep(trace: Trace) -> str | None:
         if trace.answer is None:
             return complete(trace)
-        points = score(trace.answer, trace.question.golds)
+        points = judge(trace.answer, trace.question.golds)
         if points is None:
             return "no gold answer"
         return None if points == 1 else "wrong answer"
@@ -65,7 +89,7 @@ def decomposed(trace: Trace) -> str | None:
     return complete(trace) if trace.decomposition is None else None
 
 
-def all_of(*keeps: Filter) -> Filter:
+def all_of(*keeps: Filter | FilterName) -> Filter:
     """Keep what every filter keeps; the first that drops a trace gives the reason.
 
     Example:
@@ -75,8 +99,10 @@ def all_of(*keeps: Filter) -> Filter:
         'solve: length'
     """
 
+    chosen = [as_filter(each) for each in keeps]
+
     def keep(trace: Trace) -> str | None:
-        reasons = (each(trace) for each in keeps)
+        reasons = (each(trace) for each in chosen)
         return next((reason for reason in reasons if reason is not None), None)
 
     return keep

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from decompose_distill.errors import ConfigError
-from decompose_distill.filters.outcomes import Filter
+from decompose_distill.filters.outcomes import Filter, FilterName, as_filter
+from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.types import Trace
 
 
@@ -35,11 +36,11 @@ def counts(kept: int, dropped: Counter[str]) -> str:
     return f"kept {kept} of {kept + dropped.total()} traces{told}"
 
 
-def screen(traces: Iterable[Trace], keep: Filter) -> Screened:
-    """Split traces by a filter; kept and dropped add up to the input.
+def screen(traces: TraceSource, keep: Filter | FilterName) -> Screened:
+    """Split traces, or those of a file, by a filter; kept and dropped add up to the input.
 
     Raises:
-        ConfigError: The filter returned something else than a reason or `None`.
+        ConfigError: The filter is none, or returned something else than a reason or `None`.
 
     Example:
         >>> from decompose_distill.filters import correct
@@ -47,7 +48,8 @@ def screen(traces: Iterable[Trace], keep: Filter) -> Screened:
         'kept 0 of 0 traces'
     """
     dropped: Counter[str] = Counter()
-    return Screened(tuple(sift(traces, keep, dropped)), dropped)
+    kept = sift(as_traces(traces), as_filter(keep), dropped)
+    return Screened(tuple(kept), dropped)
 
 
 def sift(traces: Iterable[Trace], keep: Filter, dropped: Counter[str]) -> Iterator[Trace]:

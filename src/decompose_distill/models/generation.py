@@ -3,19 +3,29 @@
 import inspect
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import torch
-from transformers import DynamicCache
+from transformers import AttentionInterface, DynamicCache, GenerationConfig
 
+from decompose_distill.models.attention import (
+    attending_by,
+    fused_attention,
+    product_attention,
+    window_of,
+)
 from decompose_distill.models.probing import attempt, logits_match, probe_ids
 from decompose_distill.types import Sampling
 
+NAME = "decompose_distill_cached"
 SHORTEST_SHARED = 8
 """Fewer shared tokens than this are not worth a pass of their own."""
 LEAVING = 8
 """Finished rows leave once they are more than one in so many, as leaving copies the rest."""
+PADDING = -1
 
 
 @torch.inference_mode()
@@ -24,30 +34,98 @@ def decode(
 ) -> list[list[int]]:
     """Continue each prompt until an end token, which is kept, or `max_new_tokens`.
 
-    A sample depends on the seed and its own prompt, not on the other rows.
+    A sample depends on the seed and its own prompt, not on the other rows. Each token of the
+    whole batch is read from the device once.
     """
     written: list[list[int]] = [[] for _ in prompts]
-    dice = [_die(prompt, sampling.seed or 0) for prompt in prompts]
     rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
-    prefix = common_prefix(prompts)
-    past = run_prefix(model, prompts[0][:prefix], len(prompts))
-    tokens, mask = _pad_left(model, prompts, prefix)
-    for _ in range(sampling.max_new_tokens):
-        logits = _step(model, tokens, mask, past)
-        chosen = _choose(logits, sampling, [dice[row] for row in rows])
-        for row, token in zip(rows, chosen, strict=True):
-            if not written[row] or written[row][-1] not in ends:
-                written[row].append(token)
-        going = [at for at, row in enumerate(rows) if written[row][-1] not in ends]
-        if not going:
-            break
-        tokens = torch.tensor(chosen, device=model.device).unsqueeze(1)
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
-        if (len(rows) - len(going)) * LEAVING > len(rows):
-            keep = torch.tensor(going, device=model.device)
-            past.batch_select_indices(keep)
-            tokens, mask, rows = tokens[keep], mask[keep], [rows[at] for at in going]
+    draws = _draw_ahead(prompts, sampling, model.device)
+    with attending_by(model, NAME):
+        past, tokens = _read_prompts(model, prompts, sampling.max_new_tokens)
+        for number in range(sampling.max_new_tokens):
+            chosen = _choose(past.next_logits(model, tokens), sampling, draws[:, number])
+            for row, token in zip(rows, chosen.tolist(), strict=True):
+                if not written[row] or written[row][-1] not in ends:
+                    written[row].append(token)
+            going = [at for at, row in enumerate(rows) if written[row][-1] not in ends]
+            if not going:
+                break
+            tokens = chosen.unsqueeze(1)
+            if (len(rows) - len(going)) * LEAVING > len(rows):
+                keep = torch.tensor(going, device=model.device)
+                past.keep(keep)
+                tokens, draws, rows = tokens[keep], draws[keep], [rows[at] for at in going]
     return written
+
+
+@torch.inference_mode()
+def generate_plainly(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    ends: frozenset[int],
+    *,
+    pad: int,
+    together: bool = True,
+) -> list[list[int]]:
+    """Continue each prompt by transformers' `generate`, for models with a past of another kind.
+
+    Args:
+        pad: Token id to pad with, left.
+        together: Whether the model ignores padding, so that prompts may share a batch.
+    """
+    if not together:
+        return [generate_plainly(model, [prompt], sampling, ends, pad=pad)[0] for prompt in prompts]
+    width = max(map(len, prompts))
+    sampled = bool(sampling.temperature)
+    torch.manual_seed(sampling.seed or 0)
+    output = model.generate(
+        **_padded_left(prompts, pad, model.device),
+        generation_config=GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens,
+            do_sample=sampled,
+            temperature=sampling.temperature if sampled else None,
+            top_p=sampling.top_p if sampled else None,
+            top_k=0 if sampled else None,
+            eos_token_id=sorted(ends),
+            pad_token_id=pad,
+        ),
+    )
+    written: list[list[int]] = output[:, width:].tolist()
+    return written
+
+
+def follows_past(model: Any, beyond: int = 0) -> bool:
+    """Whether a model goes on from a shared past as if it had read each prompt whole.
+
+    Args:
+        beyond: Tokens that the longer of the two prompts compared has at least.
+    """
+    if getattr(model.config.get_text_config(), "attention_chunk_size", None):
+        return False  # attention functions are not told of chunks
+    prompts = _two_prompts(model, beyond)
+
+    def batched() -> torch.Tensor:
+        with attending_by(model, NAME):
+            past, tokens = _read_prompts(model, prompts, 1)
+            return past.next_logits(model, tokens)
+
+    return logits_match(attempt(batched), _alone(model, prompts))
+
+
+def ignores_padding(model: Any, pad: int) -> bool:
+    """Whether a model that reads prompts padded left goes on as if it had read each alone."""
+    prompts = _two_prompts(model, 0)
+    inputs = _padded_left(prompts, pad, model.device)
+    once = GenerationConfig(
+        max_new_tokens=1,
+        do_sample=False,
+        output_logits=True,
+        return_dict_in_generate=True,
+        pad_token_id=pad,
+    )
+    padded = attempt(lambda: model.generate(**inputs, generation_config=once).logits[0])
+    return logits_match(padded, _alone(model, prompts))
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
@@ -58,78 +136,159 @@ def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
     return same if same >= SHORTEST_SHARED else 0
 
 
-def run_prefix(model: Any, prefix: Sequence[int], rows: int) -> DynamicCache:
-    """The past after a prefix, for so many rows; an empty one for no prefix."""
-    past = DynamicCache(config=model.config)
+@dataclass
+class _Past:
+    """What a batch has read: keys and values, and which token each place of them is."""
+
+    cache: DynamicCache
+    positions: torch.Tensor
+    """Position of each place in its own text (B, places), later ones too; `PADDING` for none."""
+    length: int = 0
+    """Places that are filled."""
+
+    def next_logits(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
+        """Logits (B, vocabulary) of what comes next; the past grows by the tokens (B, T)."""
+        begin, self.length = self.length, self.length + tokens.shape[1]
+        seen = self.positions[:, : self.length]
+        output = model(
+            input_ids=tokens,
+            position_ids=seen[:, begin:].clamp(min=0),
+            sight=_Sight(seen[:, begin:], seen),
+            use_cache=True,
+            logits_to_keep=1,
+            **_past_argument(model, self.cache),
+        )
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Forget all other rows."""
+        self.cache.batch_select_indices(rows)
+        self.positions = self.positions[rows]
+
+
+@dataclass
+class _Sight:
+    """Which keys queries see: none of later tokens, of padding, or beyond a layer's window."""
+
+    queries: torch.Tensor
+    """Positions (B, T)."""
+    keys: torch.Tensor
+    """Positions (B, places)."""
+    known: dict[int | None, torch.Tensor] = field(default_factory=dict)
+    """By window: layers of one window share it."""
+
+    def mask(self, window: int | None) -> torch.Tensor:
+        """What queries see (B, 1, T, places)."""
+        if window not in self.known:
+            back = self.queries[:, :, None] - self.keys[:, None, :]
+            seen = (back >= 0) & (self.keys >= 0)[:, None, :]
+            seen = seen if window is None else seen & (back < window)
+            padding = (self.queries < 0)[:, :, None]  # sees all, for a share to be a number
+            self.known[window] = (seen | padding)[:, None]
+        return self.known[window]
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    sight: _Sight,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: torch.Tensor | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Mix values (B, heads, T, D) as transformers' attention functions do: (B, T, heads, D)."""
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    seen = sight.mask(window_of(module, sliding_window))
+    if softcap is None and s_aux is None:
+        return fused_attention(query, key, value, scale, seen).transpose(1, 2), None
+    mask = torch.zeros_like(seen, dtype=query.dtype).masked_fill_(~seen, -torch.inf)
+    mixed = product_attention(query, key, value, scale, mask, softcap=softcap, sinks=s_aux)
+    return mixed.transpose(1, 2), None
+
+
+AttentionInterface.register(NAME, _attend)
+
+
+def _read_prompts(
+    model: Any, prompts: Sequence[Sequence[int]], new: int
+) -> tuple[_Past, torch.Tensor]:
+    """The past after what all prompts begin with, and what each has behind it, padded left."""
+    prefix, width = common_prefix(prompts), max(map(len, prompts))
+    rest, positions = [], []
+    for prompt in prompts:
+        padding = width - len(prompt)
+        rest.append([0] * padding + list(prompt[prefix:]))
+        behind = range(prefix, len(prompt) + new)
+        positions.append([*range(prefix), *[PADDING] * padding, *behind])
+    past = _Past(DynamicCache(), torch.tensor(positions, device=model.device))
     if prefix:
-        ids = torch.tensor([list(prefix)], device=model.device)
-        model.base_model(input_ids=ids, use_cache=True, **past_argument(model.base_model, past))
-        past.batch_repeat_interleave(rows)
-    return past
+        alone = _Past(past.cache, past.positions[:1])
+        ids = torch.tensor([list(prompts[0][:prefix])], device=model.device)
+        alone.next_logits(model, ids)
+        past.cache.batch_repeat_interleave(len(prompts))
+        past.length = prefix
+    return past, torch.tensor(rest, device=model.device)
 
 
-def past_argument(model: Any, past: DynamicCache) -> dict[str, DynamicCache]:
+def _past_argument(model: Any, past: DynamicCache) -> dict[str, DynamicCache]:
     """A past under the name this model takes it by: transformers 5.24 renamed it."""
     names = inspect.signature(model.forward).parameters
     return {"cache" if "cache" in names else "past_key_values": past}
 
 
-def follows_past(model: Any) -> bool:
-    """Whether a model goes on from a shared past as if it had read each prompt whole."""
-    ids = probe_ids(model, 24)
-    whole = [ids[:16], [*ids[:SHORTEST_SHARED], *ids[16:]][:15]]
-    prefix = common_prefix(whole)
-
-    def batched() -> torch.Tensor:
-        tokens, mask = _pad_left(model, whole, prefix)
-        return _step(model, tokens, mask, run_prefix(model, whole[0][:prefix], 2))
-
-    rows = [torch.tensor([ids], device=model.device) for ids in whole]
-    with torch.inference_mode():
-        wanted = torch.cat([model(input_ids=ids).logits[:, -1] for ids in rows])
-        return logits_match(attempt(batched), wanted)
-
-
-def _pad_left(
-    model: Any, prompts: Sequence[Sequence[int]], prefix: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What follows the prefix, (B, T), padded left, and the mask over prefix and it."""
+def _padded_left(
+    prompts: Sequence[Sequence[int]], pad: int, device: torch.device
+) -> dict[str, torch.Tensor]:
     width = max(map(len, prompts))
-    padding = [width - len(prompt) for prompt in prompts]
-    rest = [[0] * pad + list(prompt[prefix:]) for pad, prompt in zip(padding, prompts, strict=True)]
-    mask = torch.ones(len(prompts), width, dtype=torch.long, device=model.device)
-    for row, pad in enumerate(padding):
-        mask[row, prefix : prefix + pad] = 0
-    return torch.tensor(rest, device=model.device), mask
+    rows = [[pad] * (width - len(prompt)) + list(prompt) for prompt in prompts]
+    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    tensor = partial(torch.tensor, device=device)
+    return {"input_ids": tensor(rows), "attention_mask": tensor(mask)}
 
 
-def _step(model: Any, tokens: torch.Tensor, mask: torch.Tensor, past: DynamicCache) -> torch.Tensor:
-    """Logits (B, vocabulary) of what comes next; the past grows by the tokens (B, T)."""
-    places = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
-    output = model(
-        input_ids=tokens,
-        attention_mask=mask,
-        position_ids=places,
-        use_cache=True,
-        logits_to_keep=1,
-        **past_argument(model, past),
-    )
-    logits: torch.Tensor = output.logits[:, -1]
-    return logits
+def _two_prompts(model: Any, beyond: int) -> list[list[int]]:
+    """Prompts of unlike length with a common beginning."""
+    ids = probe_ids(model, 32 + beyond)
+    return [ids[: 24 + beyond], [*ids[:SHORTEST_SHARED], *ids[25 + beyond :]]]
 
 
-def _choose(logits: torch.Tensor, sampling: Sampling, dice: Sequence[random.Random]) -> list[int]:
-    """The next token of each row: the likeliest, or one drawn from the nucleus."""
+def _alone(model: Any, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Logits (B, vocabulary) of what comes next, each prompt read whole."""
+    with torch.inference_mode():
+        rows = [torch.tensor([list(prompt)], device=model.device) for prompt in prompts]
+        return torch.cat([model(input_ids=row, use_cache=False).logits[:, -1] for row in rows])
+
+
+def _draw_ahead(
+    prompts: Sequence[Sequence[int]], sampling: Sampling, device: torch.device
+) -> torch.Tensor:
+    """Numbers from 0 to 1 (B, new tokens) that decide the samples, of each prompt's own seed."""
+    count = sampling.max_new_tokens
     if not sampling.temperature:
-        return [int(token) for token in logits.argmax(dim=-1)]
+        return torch.zeros(len(prompts), count, device=device)
+    dice = [_die(prompt, sampling.seed or 0) for prompt in prompts]
+    return torch.tensor([[die.random() for _ in range(count)] for die in dice], device=device)
+
+
+def _choose(logits: torch.Tensor, sampling: Sampling, drawn: torch.Tensor) -> torch.Tensor:
+    """The next token of each row (B,): the likeliest, or the one drawn from the nucleus."""
+    if not sampling.temperature:
+        return logits.argmax(dim=-1)
     shares = torch.softmax(logits.float() / sampling.temperature, dim=-1)
     shares, order = shares.sort(dim=-1, descending=True)
     before = shares.cumsum(dim=-1) - shares
-    upto = (shares * (before < (sampling.top_p or 1.0))).cumsum(dim=-1)
-    drawn = torch.tensor([[die.random()] for die in dice], device=logits.device)
-    places = torch.searchsorted(upto, drawn * upto[:, -1:], right=True)
+    nucleus = 1.0 if sampling.top_p is None else sampling.top_p
+    upto = (shares * (before < nucleus)).cumsum(dim=-1)
+    places = torch.searchsorted(upto, drawn[:, None] * upto[:, -1:], right=True)
     places = places.clamp(max=logits.shape[-1] - 1)
-    return [int(token) for token in order.gather(1, places).squeeze(1)]
+    return order.gather(1, places).squeeze(1)
 
 
 def _die(prompt: Sequence[int], seed: int) -> random.Random:

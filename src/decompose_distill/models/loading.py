@@ -26,7 +26,12 @@ from transformers.quantizers import AutoQuantizationConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
-from decompose_distill.errors import BackendError, DecomposeDistillError, MissingExtraError
+from decompose_distill.errors import (
+    BackendError,
+    ConfigError,
+    DecomposeDistillError,
+    MissingExtraError,
+)
 from decompose_distill.models.chat_template import prepare_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -41,23 +46,29 @@ LONGEST = 400
 """Characters of another library's words in an error: transformers lists every model it knows."""
 
 
-def load_model(name: str | Path, *, dtype: torch.dtype | None = None) -> Any:
+def load_model(
+    name: str | Path, *, dtype: torch.dtype | None = None, device: str | None = None
+) -> Any:
     """Load a causal language model without running code from its repository.
 
     Args:
         name: Hub id, directory of safetensors, of a LoRA adapter, or path of a `.gguf` file.
         dtype: Of the weights; by default `best_dtype()`.
+        device: Where it is to run; by default `best_device()`.
 
     Raises:
         BackendError: There is no such model, the directory holds no weights, or not all of them.
+        ConfigError: There is no such device.
         MissingExtraError: A `.gguf` file or an adapter without the packages that read it.
     """
     if is_adapter(name):
-        return _load_adapter(Path(name), load_model, dtype).get_base_model()
-    return _load_whole(name, load_config(name), dtype)
+        return _load_adapter(Path(name), load_model, dtype, device).get_base_model()
+    return _load_whole(name, load_config(name), dtype, device)
 
 
-def load_student(name: str | Path, *, dtype: torch.dtype | None = None) -> Any:
+def load_student(
+    name: str | Path, *, dtype: torch.dtype | None = None, device: str | None = None
+) -> Any:
     """Load a model to train: an adapter is added to its base, and weights are plain numbers.
 
     Raises:
@@ -65,13 +76,13 @@ def load_student(name: str | Path, *, dtype: torch.dtype | None = None) -> Any:
         MissingExtraError: As for `load_model`.
     """
     if is_adapter(name):
-        merged = _load_adapter(Path(name), load_student, dtype).merge_and_unload()
+        merged = _load_adapter(Path(name), load_student, dtype, device).merge_and_unload()
         return merged.requires_grad_(True)
     config = load_config(name)
     check_trainable(name, config)
     if quantization := getattr(config, "quantization_config", None):
         quantization["dequantize"] = True
-    return _load_whole(name, config, dtype)
+    return _load_whole(name, config, dtype, device)
 
 
 def check_trainable(name: str | Path, config: Any) -> None:
@@ -108,9 +119,12 @@ def adapter_base(name: str | Path) -> str:
         return str(settings["base_model_name_or_path"])
 
 
-def _load_whole(name: str | Path, config: Any, dtype: torch.dtype | None) -> Any:
+def _load_whole(
+    name: str | Path, config: Any, dtype: torch.dtype | None, device: str | None
+) -> Any:
+    at = best_device() if device is None else named_device(device)
     place, options = _locate(name)
-    dtype = dtype or best_dtype()
+    dtype = dtype or best_dtype(at)
     with _loading(name):
         model, told = AutoModelForCausalLM.from_pretrained(
             place,
@@ -131,7 +145,7 @@ def _load_whole(name: str | Path, config: Any, dtype: torch.dtype | None) -> Any
         _forget_quantizer(model)
     if options:
         _cast(model, dtype)
-    return model.to(best_device()).eval()
+    return model.to(at).eval()
 
 
 def _cast(model: Any, dtype: torch.dtype) -> None:
@@ -216,12 +230,27 @@ def best_device() -> torch.device:
     return found or torch.device("cpu")
 
 
-def best_dtype() -> torch.dtype:
+def named_device(name: str) -> torch.device:
+    """The device of a name, such as `cpu` or `cuda:1`.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {name!r} cannot be used: {reason}") from error
+    return device
+
+
+def best_dtype(at: torch.device | None = None) -> torch.dtype:
     """bfloat16 where the hardware multiplies it natively, else float32.
 
     Processors and older cards without such instructions emulate them, at a fraction of the speed.
     """
-    device = best_device().type
+    device = (at or best_device()).type
     if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.float32
     if device != "cpu":
@@ -242,14 +271,16 @@ def end_tokens(config: Any) -> tuple[int, ...]:
     return tuple(ends if isinstance(ends, list | tuple) else [] if ends is None else [ends])
 
 
-def _load_adapter(place: Path, load: Callable[..., Any], dtype: torch.dtype | None) -> Any:
+def _load_adapter(
+    place: Path, load: Callable[..., Any], dtype: torch.dtype | None, device: str | None
+) -> Any:
     """A LoRA adapter in peft's wrapper, on its base model, which may have been one itself."""
     if not importlib.util.find_spec("peft"):
         raise MissingExtraError(f"{place} is a LoRA adapter: pip install 'decompose-distill[peft]'")
     from peft import PeftModel
 
     base = adapter_base(place)
-    model = (load_student if is_adapter(base) else load)(base, dtype=dtype)
+    model = (load_student if is_adapter(base) else load)(base, dtype=dtype, device=device)
     with _loading(place), quiet_peft(), warnings.catch_warnings():
         warnings.filterwarnings("error", "Found missing adapter keys")  # else they stay at random
         wrapper = PeftModel.from_pretrained(model, place).eval()

@@ -20,14 +20,17 @@ from decompose_distill.models.loading import (
     load_student,
     recompute_activations,
 )
+from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
     Manifest,
     check_output_dir,
+    check_student,
     publish,
     save_student,
     working_folder,
 )
+from decompose_distill.training.checkpoints.full_disk import telling_full_disk
 from decompose_distill.training.checkpoints.hub_upload import check_push, push
 from decompose_distill.training.checkpoints.model_card import base_licence, model_card
 from decompose_distill.training.checkpoints.reload_check import snapshot, verify_reload
@@ -56,13 +59,13 @@ from decompose_distill.types import Sampling, Trace
 
 
 def distill(
-    traces: Iterable[Trace],
+    traces: TraceSource,
     *,
     student: str | Path,
     output_dir: str | Path,
     role: Role = "decomposer",
     target: Target | None = None,
-    keep: filters.Filter = filters.complete,
+    keep: filters.Filter | filters.FilterName = filters.complete,
     prompt: prompts.Prompt | None = None,
     validation: float | Iterable[Trace] = 0.0,
     config: DistillConfig | None = None,
@@ -81,15 +84,15 @@ def distill(
     `Solver.from_pretrained`.
 
     Args:
-        traces: Such as `read_traces(path)`; read once, as a stream.
+        traces: Such as `read_traces(path)`, read once as a stream, or that path.
         student: Hub id, directory or `.gguf` file of the model to start from.
         output_dir: A new or empty directory. States go to `<output_dir>.partial` meanwhile.
         role: What the student learns to be.
         target: What a solver learns to write: the teacher's `rationale` (the default, the
             paper's S_E-T), a `gold_rationale` whose final answer is the gold one (S_E-A), or
             the gold `answer` alone. A decomposer always learns `subquestions`.
-        keep: Filter that chooses the traces: for a decomposer `filters.complete` gives the
-            paper's S_D-T, `filters.correct` its S_D-R; for a solver S_E-T and S_E-R.
+        keep: Filter that chooses the traces, or its name: for a decomposer `filters.complete`
+            gives the paper's S_D-T, `filters.correct` its S_D-R; for a solver S_E-T and S_E-R.
         prompt: The student's prompt, which may be shorter than the teacher's; by default that
             of the target.
         validation: Share of the questions to hold out, or traces of your own. The checkpoint
@@ -127,10 +130,13 @@ def distill(
     config = task.config
     output_dir = check_output_dir(output_dir)
     _check_extras(config, report_to, push_to_hub)
-    with working_folder(output_dir) as folder:
+    check_student(student)
+    with telling_full_disk(output_dir), working_folder(output_dir) as folder:
         place = folder / "rows"
         day = begun_on(folder)
-        prepared = prepare(task, traces, keep, validation, place, day=day, progress=progress)
+        prepared = prepare(
+            task, as_traces(traces), keep, validation, place, day=day, progress=progress
+        )
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
         settings = fingerprint(task) | {"data": prepared.sha256}
         # Runs that are under way on disk hold the examples also where there are none.
@@ -177,7 +183,7 @@ def _train(
 
 def _load(student: str, config: DistillConfig) -> Any:
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = load_student(student, dtype=dtype)
+    model = load_student(student, dtype=dtype, device=config.device)
     if config.gradient_checkpointing:
         recompute_activations(model)
     return model
@@ -221,8 +227,7 @@ def _states(
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
             state = TrainState(step.number, tuple(losses), checked, seconds)
             yield state
-            if stop():
-                raise KeyboardInterrupt
+            stop.check()
             if _stale(state, config):
                 return
 

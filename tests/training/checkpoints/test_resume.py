@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import random
 import resource
 import signal
@@ -23,6 +24,7 @@ from decompose_distill import (
     DistillConfig,
     Question,
     Trace,
+    TrainingError,
     distill,
 )
 from decompose_distill.training import recipe
@@ -63,7 +65,7 @@ def _distill(student: Path, place: Path, **options: Any) -> Path:
 def _in_child(student: Path, place: Path, most_bytes: int | None = None) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if most_bytes:  # a disk that is full looks alike: a write comes back short
+    if most_bytes is not None:  # a disk that is full looks alike: a write comes back short
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     _distill(student, place)
 
@@ -173,6 +175,46 @@ def test_a_state_that_cannot_be_written_says_where_the_run_goes_on(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not place.exists()
+
+
+def _told(student: Path, place: Path, most_bytes: int) -> None:
+    """Exits with 0 where the run was finished, with 3 for an error of ours."""
+    try:
+        _in_child(student, place, most_bytes)
+    except TrainingError:
+        os._exit(3)
+
+
+@pytest.mark.parametrize("most_bytes", [0, 700, 2_000, 9_000, 60_000, 400_000])
+def test_a_full_disk_is_an_error_of_ours_at_whatever_file(
+    most_bytes: int, tiny_dir: Path, tmp_path: Path
+) -> None:
+    process = FORKS.Process(target=_told, args=(tiny_dir, tmp_path / "student", most_bytes))
+    process.start()
+    process.join()
+
+    assert process.exitcode in (0, 3)
+    assert (process.exitcode == 0) == (tmp_path / "student" / MANIFEST).is_file()
+
+
+@pytest.mark.parametrize("damage", ["weights", "mark"])
+def test_a_state_of_which_a_bit_was_flipped_is_not_gone_on_from(
+    damage: str, tiny_dir: Path, tmp_path: Path
+) -> None:
+    place, folder = tmp_path / "student", tmp_path / "student.partial"
+    process = _start(tiny_dir, place)
+    while load_progress(folder).step < 2:
+        time.sleep(0.005)
+    process.kill()
+    process.join()
+    step = folder / f"step-{load_progress(folder).step:08d}"
+    path = step / ("state.safetensors" if damage == "weights" else "state.json")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 if damage == "weights" else 0] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match="is damaged"):
+        _distill(tiny_dir, place)
 
 
 def test_an_unfinished_run_is_not_mixed_with_other_settings(tiny_dir: Path, tmp_path: Path) -> None:

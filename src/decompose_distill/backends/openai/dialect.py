@@ -1,6 +1,7 @@
 """How one server wants to be asked: its provider's form, less what it has refused so far."""
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -79,9 +80,11 @@ class Dialect:
         self.urls = list(urls)
         self._extra = dict(extra_body or {})
         if ours := [name for name in _OURS if name in self._extra]:
-            raise ConfigError(
-                f"extra_body must not hold {ours[0]!r}, which is set for each request"
-            )
+            raise ConfigError(f"extra_body must not hold {ours[0]!r}, which requests set")
+        try:
+            json.dumps(self._extra, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"extra_body must be plain JSON: {error}") from None
         self._limit: str = provider.limit
         self._largest: int | None = None
         self._folds_system = False

@@ -132,7 +132,8 @@ def read_usage(counts: Any, request: Request, provider: Provider, spoke: bool) -
 def _finish(reason: Any) -> Literal["stop", "length", "again"] | None:
     if not isinstance(reason, str):
         return None
-    name = re.sub(r"[\s-]+", "_", reason.strip().lower()).removeprefix("finish_reason_")
+    name = re.sub(r"[\s-]+|(?<=[a-z])(?=[A-Z])", "_", reason.strip())
+    name = name.lower().removeprefix("finish_reason_")
     if name in STOP:
         return "stop"
     if name in LENGTH:

@@ -4,24 +4,24 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 
 from decompose_distill.errors import CheckpointError, ConfigError
 from decompose_distill.models.loading import save_model
 from decompose_distill.prompts import Prompt
 from decompose_distill.storage.atomic import sync, write_text
-from decompose_distill.training.checkpoints.resume import has_begun
+from decompose_distill.training.checkpoints.resume import has_begun, hash_file
 from decompose_distill.training.data.examples import TARGETS, Role, Target
 from decompose_distill.types import Sampling
 
 FORMAT = 1
 MANIFEST = "decompose_distill.json"
 LOSSES = "losses.json"
+CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Manifest:
     versions: Mapping[str, str]
     template: Mapping[str, Any] | None = None
     """What its chat template was made to say; `None` where that was not needed."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file that makes the student; none for one of an earlier version."""
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as plain data."""
@@ -57,6 +59,7 @@ class Manifest:
             "figures": self.figures,
             "versions": self.versions,
             "template": self.template,
+            "files": self.files,
         }
 
 
@@ -134,10 +137,13 @@ def save_student(
     shutil.rmtree(place, ignore_errors=True)
     try:
         save_model(model, tokenizer, place)
-        (place / "README.md").write_text(card, encoding="utf-8")
+        (place / CARD).unlink(missing_ok=True)  # peft writes one
+        files = {file.relative_to(place).as_posix(): hash_file(file) for file in _files(place)}
+        (place / CARD).write_text(card, encoding="utf-8")
         write_text(place / LOSSES, json.dumps(asdict(losses)))
+        manifest = replace(manifest, files=files)
         write_text(place / MANIFEST, json.dumps(manifest.to_json(), indent=2))
-    except (OSError, SafetensorError) as error:
+    except Exception as error:  # writers of weights and tokenizers raise all kinds
         shutil.rmtree(place, ignore_errors=True)
         raise CheckpointError(
             f"cannot write the student to {place}: {error}. Make room and call again: the "
@@ -145,11 +151,44 @@ def save_student(
         ) from error
 
 
+def check_files(checkpoint: str | Path, manifest: Manifest) -> None:
+    """Make sure that a student's files are those that were saved, to the last bit.
+
+    Raises:
+        CheckpointError: One is missing or differs; the message names it.
+    """
+    for name, digest in manifest.files.items():
+        file = Path(checkpoint) / name
+        if not file.is_file():
+            raise CheckpointError(f"{checkpoint} is incomplete: {name} is missing; copy it again")
+        if hash_file(file) != digest:
+            raise CheckpointError(
+                f"{file} is damaged or was changed: it is not what training saved. Copy it again; "
+                f"if you changed it on purpose, remove its line from 'files' in {MANIFEST}"
+            )
+
+
+def check_student(student: str | Path) -> None:
+    """The same for a model to start from, where `distill` wrote it.
+
+    Raises:
+        CheckpointError: A file of it is missing or differs.
+    """
+    if _is_finished(Path(student)):
+        check_files(student, _load(Path(student) / MANIFEST))
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(file for file in place.rglob("*") if file.is_file())
+
+
 def publish(place: Path, output_dir: Path) -> None:
     """Move a finished student to where it was asked for, in one step."""
     if output_dir.exists():
         output_dir.rmdir()  # empty, or it is not ours to remove
-    for file in place.iterdir():
+    rights = (place / MANIFEST).stat().st_mode & 0o777  # as the user's umask has it
+    for file in _files(place):
+        file.chmod(rights)  # weights are written for their owner alone
         sync(file)
     place.replace(output_dir)
     sync(output_dir.parent)
@@ -170,14 +209,14 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
         CheckpointError: It is missing, incomplete, of another format or for another role.
     """
     path = Path(checkpoint) / MANIFEST
+    if not Path(checkpoint).is_dir():
+        raise CheckpointError(f"{checkpoint}: no such folder of a student")
     if not path.is_file():
         raise CheckpointError(
-            f"{checkpoint} is no complete checkpoint of distill(): {MANIFEST} is missing"
+            f"{checkpoint} is not a complete distill() checkpoint: {MANIFEST} is missing; name a "
+            f"folder that distill wrote, or load a plain model as 'hf:{checkpoint}'"
         )
-    try:
-        manifest = _read(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged: {error!r}") from error
+    manifest = _load(path)
     if manifest.role != role:
         raise CheckpointError(
             f"{checkpoint} was trained as {manifest.role}, not as {role}: load it with "
@@ -186,24 +225,24 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
     return manifest
 
 
+def _load(path: Path) -> Manifest:
+    try:
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if row["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path} has format {row['format']}; this version reads format {FORMAT}: load it "
+                "with the version of decompose-distill that wrote it, or a newer one"
+            )
+        return _read(row)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error!r}") from error
+
+
 def _read(row: Mapping[str, Any]) -> Manifest:
-    if row["format"] != FORMAT:
-        raise ValueError(f"format {row['format']}; this version reads format {FORMAT}")
     if row["target"] not in TARGETS.get(row["role"], ()):
         raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
     prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
-    base_model, data, config, figures, versions = (
-        row[name] for name in ("base_model", "data", "config", "figures", "versions")
-    )
-    return Manifest(
-        row["role"],
-        row["target"],
-        prompt,
-        sampling,
-        base_model,
-        data,
-        config,
-        figures,
-        versions,
-        row.get("template"),
-    )
+    always = ("base_model", "data", "config", "figures", "versions")
+    rest: dict[str, Any] = {name: row[name] for name in always}
+    rest |= {name: row[name] for name in ("template", "files") if name in row}
+    return Manifest(row["role"], row["target"], prompt, sampling, **rest)

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from decompose_distill.storage.atomic import sync, write_text
 from decompose_distill.training.engine.optimizer import Optimizer
 
 _RUN = "run.json"
+_WEIGHTS = "state.safetensors"
 _MARK = "state.json"
 """Written last: a state without it is a torn one."""
 
@@ -87,9 +89,10 @@ def save_state(folder: Path, optimizer: Optimizer, progress: TrainState) -> None
     place = _place(folder, progress.step)
     try:
         place.mkdir(exist_ok=True)
-        save_file(optimizer.state(), place / "state.safetensors")
-        sync(place / "state.safetensors")
-        write_text(place / _MARK, json.dumps(asdict(progress)))
+        save_file(optimizer.state(), place / _WEIGHTS)
+        sync(place / _WEIGHTS)
+        mark = asdict(progress) | {"sha256": hash_file(place / _WEIGHTS)}
+        write_text(place / _MARK, json.dumps(mark))
     except (OSError, SafetensorError) as error:
         shutil.rmtree(place, ignore_errors=True)
         left = load_progress(folder).step
@@ -108,8 +111,14 @@ def load_progress(folder: Path) -> TrainState:
     if not whole:
         return TrainState()
     row = _read(whole[-1] / _MARK)
-    validation = tuple((step, loss) for step, loss in row["validation"])
-    return TrainState(row["step"], tuple(row["losses"]), validation, row["seconds"])
+    try:
+        validation = tuple((step, loss) for step, loss in row["validation"])
+        return TrainState(row["step"], tuple(row["losses"]), validation, row["seconds"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{whole[-1] / _MARK} is damaged: {error!r}; remove {whole[-1]} to go on from the "
+            "state before"
+        ) from error
 
 
 def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
@@ -118,13 +127,22 @@ def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
     Raises:
         CheckpointError: The state is damaged, or of another model.
     """
-    path = _place(folder, step) / "state.safetensors"
+    path = _place(folder, step) / _WEIGHTS
+    digest = _read(path.with_name(_MARK)).get("sha256")  # absent in states of earlier versions
     try:
+        if digest and hash_file(path) != digest:
+            raise OSError("its content is not what was written")
         optimizer.load(load_file(path), step)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} is damaged: {error}; remove {folder} to start anew"
         ) from error
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as opened:
+        return file_digest(opened, "sha256").hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

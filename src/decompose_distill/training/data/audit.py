@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+from decompose_distill.data import after_marker
 from decompose_distill.errors import TrainingError
 from decompose_distill.models.chat_template import (
     control_tokens,
@@ -112,7 +113,7 @@ def _letters(text: str) -> str:
 def _leak(example: Example) -> str | None:
     asked = "\n".join(each.content for each in example.messages if each.role == "user")
     for gold in example.golds:
-        answer = gold.rpartition("####")[2].strip()
+        answer = after_marker(gold)
         pattern = _ANSWER.format(gold=re.escape(answer))
         if answer and re.search(pattern, asked, re.IGNORECASE):
             return f"its prompt gives the answer {answer!r} away"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from decompose_distill.data import after_marker
 from decompose_distill.errors import ConfigError
 from decompose_distill.parsing import format_answer, format_subquestions, replace_answer
 from decompose_distill.prompts import DIRECT, JOINT, Prompt, decompose
@@ -92,7 +93,7 @@ def _completion(trace: Trace, target: Target) -> str:
         return format_subquestions(trace.decomposition.subquestions)
     if target == "rationale" and trace.solution:
         return trace.solution.text
-    gold = (trace.question.answer or "").rpartition("####")[2]  # GSM8K's mark of the final answer
+    gold = after_marker(trace.question.answer or "")
     if target == "gold_rationale" and trace.solution:
         return replace_answer(trace.solution.text, gold)
     return format_answer(gold)

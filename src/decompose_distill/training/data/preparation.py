@@ -94,7 +94,7 @@ class Prepared:
 def prepare(
     task: Task,
     traces: Iterable[Trace],
-    keep: filters.Filter,
+    keep: filters.Filter | filters.FilterName,
     validation: float | Iterable[Trace],
     folder: Path,
     *,

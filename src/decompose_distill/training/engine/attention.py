@@ -4,15 +4,13 @@ Registered with transformers under `NAME` without a mask function: no mask is bu
 is read back from the device.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from transformers import AttentionInterface
 
+from decompose_distill.models.attention import fused_attention, product_attention, window_of
 from decompose_distill.training.data.batching import Documents
 
 try:
@@ -51,7 +49,7 @@ def attend(
         softcap: Scores are bent to stay below it (Gemma 2).
         s_aux: A score per head that takes its share of attention and gives nothing (gpt-oss).
     """
-    window = sliding_window or getattr(module, "sliding_window", None)
+    window = window_of(module, sliding_window)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     plain = not dropout and softcap is None and s_aux is None
     if plain and varlen_attn and query.is_cuda and query.dtype != torch.float32:
@@ -66,28 +64,15 @@ def attend(
             k = torch.cat([key[:, :, :prefix], k], dim=2)
             v = torch.cat([value[:, :, :prefix], v], dim=2)
         if products and (k.shape[2] <= SHORT or not plain):
-            mixed.append(_products(q, k, v, scale, window, dropout, softcap, s_aux))
+            mask = _mask(q.shape[2], k.shape[2], window, q)
+            rest: dict[str, Any] = {"dropout": dropout, "softcap": softcap, "sinks": s_aux}
+            mixed.append(product_attention(q, k, v, scale, mask, **rest))
         else:
-            mixed.append(_fused(q, k, v, scale, window))
+            mixed.append(_one_row(q, k, v, scale, window))
     return torch.cat(mixed, dim=2).transpose(1, 2), None
 
 
 AttentionInterface.register(NAME, attend)
-
-
-@contextmanager
-def by_documents(model: torch.nn.Module) -> Iterator[None]:
-    """Let a model attend by documents, in a forward pass and the backward pass after it."""
-    parts: list[Any] = [part for part in model.modules() if hasattr(part, "config")]
-    configs = {id(part.config): part.config for part in parts}
-    before = [(config, config._attn_implementation) for config in configs.values()]
-    for config, _ in before:
-        config._attn_implementation = NAME
-    try:
-        yield
-    finally:
-        for config, implementation in before:
-            config._attn_implementation = implementation
 
 
 def _varlen(
@@ -122,44 +107,18 @@ def _varlen(
     return torch.cat([first, rest]).unsqueeze(0)
 
 
-def _fused(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, window: int | None
-) -> torch.Tensor:
-    """One row by torch's own attention."""
-    length, keys = q.shape[2], k.shape[2]
-    causal = length == keys and (window is None or keys <= window)
-    mask = None if causal else _mask(length, keys, window, q)
-    groups = q.shape[1] != k.shape[1]
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=groups
-    )
-
-
-def _products(
+def _one_row(
     q: torch.Tensor,
     k: torch.Tensor,
     v: torch.Tensor,
     scale: float,
     window: int | None,
-    dropout: float,
-    softcap: float | None,
-    sinks: torch.Tensor | None,
 ) -> torch.Tensor:
-    """One row by plain products: softmax(q · kᵀ · scale) · v, heads of a group as one product."""
-    (rows, heads, length, width), (groups, keys) = q.shape, k.shape[1:3]
-    grouped = (q * scale).reshape(rows, groups, heads // groups * length, width)
-    scores = torch.matmul(grouped, k.transpose(2, 3)).view(rows, heads, length, keys)
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    scores = scores + _mask(length, keys, window, q)
-    if sinks is None:
-        shares = scores.softmax(-1)
-    else:
-        aside = sinks.view(1, heads, 1, 1).expand(rows, heads, length, 1).to(scores.dtype)
-        shares = torch.cat([scores, aside], dim=-1).softmax(-1)[..., :-1]
-    shares = F.dropout(shares, dropout) if dropout else shares
-    mixed = torch.matmul(shares.reshape(rows, groups, heads // groups * length, keys), v)
-    return mixed.view(rows, heads, length, v.shape[-1])
+    """One row by torch's own attention."""
+    length, keys = q.shape[2], k.shape[2]
+    if length == keys and (window is None or keys <= window):
+        return fused_attention(q, k, v, scale, causal=True)
+    return fused_attention(q, k, v, scale, _mask(length, keys, window, q))
 
 
 def _mask(length: int, keys: int, window: int | None, like: torch.Tensor) -> torch.Tensor:

@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from decompose_distill.errors import ConfigError
+from decompose_distill.models.attention import attending_by
 from decompose_distill.models.generation import SHORTEST_SHARED
 from decompose_distill.models.probing import attempt, logits_match, probe_ids, reach
 from decompose_distill.training.data.batching import Batch, lay_end_to_end, pad_rows
 from decompose_distill.training.data.tokenization import TokenizedExample
-from decompose_distill.training.engine.attention import by_documents
+from decompose_distill.training.engine import attention
 from decompose_distill.training.engine.kernels import fused_kernels
 from decompose_distill.training.engine.loss import LinearHead, OwnHead
 
@@ -53,7 +54,7 @@ class EndToEnd:
     def applied(self, model: Any) -> Iterator[None]:
         """Prepare a model for forward and backward passes, and leave it as it was."""
         with ExitStack() as stack:
-            stack.enter_context(by_documents(model))
+            stack.enter_context(attending_by(model, attention.NAME))
             if self.fused:
                 stack.enter_context(fused_kernels(model))
             yield
