@@ -86,25 +86,31 @@ def _module(file: Path) -> str:
 FILES = {_module(file): file for file in SOURCE.rglob("*.py")}
 
 
-def _runs_at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when the module is imported, statements in `if` and `try` among it."""
+def _statements(node: ast.AST, *, functions: bool) -> Iterator[ast.AST]:
+    """All below a node but what only type checkers read; functions run later, or never."""
     for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not (
-            isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-        ):
+        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)
+        is_typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        if not is_typing and (functions or not is_function):
             yield child
-            yield from _runs_at_import(child)
+            yield from _statements(child, functions=functions)
+
+
+def _imported(module: str, *, functions: bool) -> set[str]:
+    """Files that a file imports, by the names it writes."""
+    names: set[str] = set()
+    tree = ast.parse(FILES[module].read_text(encoding="utf-8"))
+    for node in _statements(tree, functions=functions):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("decompose_distill"):
+            targets = (f"{node.module}.{alias.name}" for alias in node.names)
+            names |= {name if name in FILES else str(node.module) for name in targets}
+    return names - {module}
 
 
 @cache
 def _longest_chain(module: str) -> tuple[str, ...]:
-    """The longest chain of files, each importing the next by its name."""
-    imported: set[str] = set()
-    for node in _runs_at_import(ast.parse(FILES[module].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("decompose_distill"):
-            names = (f"{node.module}.{alias.name}" for alias in node.names)
-            imported |= {name if name in FILES else str(node.module) for name in names}
-    chains = (_longest_chain(name) for name in imported - {module})
+    """The longest chain of files, each importing the next."""
+    chains = map(_longest_chain, _imported(module, functions=False))
     return (module, *max(chains, key=len, default=()))
 
 
@@ -118,9 +124,10 @@ def test_the_house_stays_small() -> None:
     rooms = {room for row in ROOMS for room in row}
     arrows = {
         (room, target)
-        for module, file in FILES.items()
+        for module in FILES
+        for name in _imported(module, functions=True)
         for room in module.split(".")[1:2]
-        for target in _imports(ast.parse(file.read_text(encoding="utf-8")), top_level_only=False)
+        for target in name.split(".")[1:2]
         if room != target and {room, target} <= rooms
     }
 

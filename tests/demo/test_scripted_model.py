@@ -62,6 +62,7 @@ class _Reworded:
 
     def __init__(self, model: ScriptedModel, question: Question) -> None:
         self.model, self.chat = model, prompts.COT.render(question)
+        self.identity = f"reworded {model.identity}"
 
     def generate(self, requests: Iterator[Request]) -> Iterator[object]:
         yield from self.model.generate(replace(each, messages=self.chat) for each in requests)

@@ -244,7 +244,7 @@ def _duration(seconds: Estimate | None) -> str:
         for unit, name in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
         if seconds.expected >= unit or unit == 1
     )
-    low, expected, high = (each / unit for each in (seconds.low, seconds.expected, seconds.high))
+    low, expected, high = (bound / unit for bound in (seconds.low, seconds.expected, seconds.high))
     return f"{expected:.1f} {name} ({low:.1f}–{high:.1f})"
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from random import Random
 
 from decompose_distill import prompts
@@ -20,7 +21,7 @@ from decompose_distill.demo.solver import UNKNOWN, Records, Step, combine, read_
 from decompose_distill.demo.world import World, read_facts
 from decompose_distill.errors import ParseError
 from decompose_distill.parsing import format_answer, parse_subquestions
-from decompose_distill.types import Completion, Message, Question, Request, Usage
+from decompose_distill.types import Completion, Finish, Message, Question, Request, Usage
 
 Fault = Callable[[Composition], str]
 
@@ -117,7 +118,7 @@ Working = tuple[str, str]
 Work = Callable[[Step, Mapping[str, str]], Working]
 
 
-def right(step: Step, found: Mapping[str, str]) -> Working:
+def right(step: Step, values: Mapping[str, str]) -> Working:
     """Work a step out, from what is recorded of its entities.
 
     Example:
@@ -126,35 +127,38 @@ def right(step: Step, found: Mapping[str, str]) -> Working:
         >>> right(read_step("Who is older, Emma or Jack?"), {"Emma": "40", "Jack": "2"})
         ('Emma 40, Jack 2: Emma', 'Emma')
     """
-    answer = combine(step.operator, found)
+    answer = combine(step.operator, values)
     if step.operator == "lookup":
         return answer, answer
     if step.operator == "count":
-        members = dict.fromkeys(name for listed in found.values() for name in listed.split(", "))
+        members = dict.fromkeys(name for listed in values.values() for name in listed.split(", "))
         return f"{', '.join(members)}: {answer}", answer
     if step.operator == "sum":
-        return f"{' + '.join(found.values())} = {answer}", answer
+        return f"{' + '.join(values.values())} = {answer}", answer
     if step.operator == "difference":
-        return f"{max(found.values(), key=int)} - {min(found.values(), key=int)} = {answer}", answer
-    return f"{', '.join(f'{name} {number}' for name, number in found.items())}: {answer}", answer
+        return (
+            f"{max(values.values(), key=int)} - {min(values.values(), key=int)} = {answer}",
+            answer,
+        )
+    return f"{', '.join(f'{name} {number}' for name, number in values.items())}: {answer}", answer
 
 
-def shared_twice(step: Step, found: Mapping[str, str]) -> Working:
+def shared_twice(step: Step, values: Mapping[str, str]) -> Working:
     """Counts what two lists share twice."""
-    members = [name for listed in found.values() for name in listed.split(", ")]
+    members = [name for listed in values.values() for name in listed.split(", ")]
     return f"{', '.join(members)}: {len(members)}", str(len(members))
 
 
-def added(step: Step, found: Mapping[str, str]) -> Working:
+def added(step: Step, values: Mapping[str, str]) -> Working:
     """Adds where the difference is asked for."""
-    return right(Step("sum", step.record, step.words), found)
+    return right(Step("sum", step.record, step.words), values)
 
 
-def slip(step: Step, found: Mapping[str, str]) -> Working:
+def slip(step: Step, values: Mapping[str, str]) -> Working:
     """Says the wrong one of several, or a number that is one too large."""
-    said, answer = right(step, found)
-    wrong = str(int(answer) + 1) if answer.isdigit() else next(n for n in found if n != answer)
-    return f"{said.removesuffix(answer)}{wrong}", wrong
+    working, answer = right(step, values)
+    wrong = str(int(answer) + 1) if answer.isdigit() else next(n for n in values if n != answer)
+    return f"{working.removesuffix(answer)}{wrong}", wrong
 
 
 WORK_HABITS: Mapping[tuple[str, str], Work] = {
@@ -169,13 +173,13 @@ WORK_SLIP_RATE = 0.04
 def draw(rng: Random) -> Work:
     """The scripted solver's way to work: right but for its habits and slips."""
 
-    def work(step: Step, found: Mapping[str, str]) -> Working:
+    def work(step: Step, values: Mapping[str, str]) -> Working:
         if step.operator == "lookup":
-            return right(step, found)
+            return right(step, values)
         habit = WORK_HABITS.get((step.operator, step.record))
         if habit and rng.random() < WORK_HABIT_RATE:
-            return habit(step, found)
-        return (slip if rng.random() < WORK_SLIP_RATE and len(found) > 1 else right)(step, found)
+            return habit(step, values)
+        return (slip if rng.random() < WORK_SLIP_RATE and len(values) > 1 else right)(step, values)
 
     return work
 
@@ -189,14 +193,14 @@ def carry_out(steps: Sequence[str], records: Records, work: Work = right) -> lis
         [('Lucy', 'Lucy'), ('50', '50')]
         >>> carry_out(["How old is she?"], records)
     """
-    done: list[Working] = []
+    worked: list[Working] = []
     for text in steps:
         step = read_step(text)
-        found = step and records.find(step, [answer for _, answer in done])
-        if not step or not found:
+        values = step and records.find(step, [answer for _, answer in worked])
+        if not step or not values:
             return None
-        done.append(work(step, found))
-    return done
+        worked.append(work(step, values))
+    return worked
 
 
 RIGHT_PLAN = 0.6
@@ -244,29 +248,37 @@ class ScriptedModel:
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer each request in order; one about an unknown question comes back as an error."""
         for request in requests:
-            said = self._said(request)
-            asked = sum(len(message.content.split()) for message in request.messages)
-            if said is None:
+            text = self._answer(request)
+            read = sum(len(message.content.split()) for message in request.messages)
+            if text is None:
                 message = "the scripted model knows only the questions of its own world"
-                yield Completion(request.id, "", "error", Usage(asked, 0), message)
-            else:
-                yield _within_limit(request, said, asked)
+                yield Completion(request.id, "", "error", Usage(read, 0), message)
+                continue
+            kept = _first_words(text, request.sampling.max_new_tokens)
+            finish: Finish = "stop" if kept == text else "length"
+            yield Completion(request.id, kept, finish, Usage(read, len(kept.split())))
 
-    def _said(self, request: Request) -> str | None:
-        asked = _ASKED.fullmatch(request.messages[-1].content.strip())
-        composition = asked and self.world.compositions.get(asked["question"])
-        if not asked or not composition:
+    def _answer(self, request: Request) -> str | None:
+        match = _ASKED.fullmatch(request.messages[-1].content.strip())
+        composition = match and self.world.compositions.get(match["question"])
+        if not match or not composition:
             return None
         drawn = f" {request.sampling.seed}" if request.sampling.temperature else ""
-        rng = Random(f"{self.world.seed} {asked['question']}{drawn}")
+        rng = Random(f"{self.world.seed} {match['question']}{drawn}")
         if not _asks_for_answer(request.messages):
             return write_plan(composition, rng)
-        context = asked["context"]
+        context = match["context"]
         records = Records(read_facts(context)) if context else self._memory
-        given = _listed(asked["steps"] or "")
+        steps = _listed(match["steps"] or "")
         short = request.messages[0].content == prompts.DIRECT.system
         rng = Random(f"{self.world.seed} {short} {request.messages[-1].content}{drawn}")
-        return _solve(composition, given, records, short, rng)
+        return _solve(composition, steps, records, short, rng)
+
+
+def _first_words(text: str, count: int) -> str:
+    """A text up to its n-th word; a word is a token of this model."""
+    words = [*islice(re.finditer(r"\S+", text), count + 1)]
+    return text if len(words) <= count else text[: words[count - 1].end()]
 
 
 def _asks_for_answer(messages: Sequence[Message]) -> bool:
@@ -275,24 +287,24 @@ def _asks_for_answer(messages: Sequence[Message]) -> bool:
 
 def _listed(steps: str) -> list[str]:
     try:
-        return [each.text for each in parse_subquestions(steps)]
+        return [subquestion.text for subquestion in parse_subquestions(steps)]
     except ParseError:  # a student may write anything
         return []
 
 
 def _solve(
-    asked: Composition, given: Sequence[str], records: Records, short: bool, rng: Random
+    composition: Composition, steps: Sequence[str], records: Records, short: bool, rng: Random
 ) -> str:
-    """Answer the steps that were given, else those of a plan of its own."""
-    if given and (done := carry_out(given, records, draw(rng))):
-        return _written([said for said, _ in done], done[-1][1])
-    chance = (RIGHT_PLAN_UNWRITTEN if short else RIGHT_PLAN) ** asked.hops
-    plan = asked.plan() if rng.random() < chance else skip_hop(asked).plan()
-    done = carry_out(plan, records, draw(rng))
-    if not done:
+    """Answer the steps of the prompt, else those of a plan of its own."""
+    if steps and (worked := carry_out(steps, records, draw(rng))):
+        return _written([working for working, _ in worked], worked[-1][1])
+    chance = (RIGHT_PLAN_UNWRITTEN if short else RIGHT_PLAN) ** composition.hops
+    plan = composition.plan() if rng.random() < chance else skip_hop(composition).plan()
+    worked = carry_out(plan, records, draw(rng))
+    if not worked:
         return format_answer(UNKNOWN)
-    lines = [f"{step} {said}" for step, (said, _) in zip(plan, done, strict=True)]
-    return _written([] if short else lines, done[-1][1])
+    lines = [f"{step} {working}" for step, (working, _) in zip(plan, worked, strict=True)]
+    return _written([] if short else lines, worked[-1][1])
 
 
 def _written(lines: Sequence[str], answer: str) -> str:
@@ -310,13 +322,6 @@ def gold_rationale(world: World, question: Question) -> str:
     """
     plan = world.compositions[question.text].plan()
     facts = read_facts(question.context) if question.context else world.facts
-    done = carry_out(plan, Records(facts), right)
-    assert done  # a gold plan can be carried out on what a question needs
-    return _written([said for said, _ in done], done[-1][1])
-
-
-def _within_limit(request: Request, said: str, asked: int) -> Completion:
-    words, limit = said.split(), request.sampling.max_new_tokens
-    if len(words) <= limit:
-        return Completion(request.id, said, "stop", Usage(asked, len(words)))
-    return Completion(request.id, " ".join(words[:limit]), "length", Usage(asked, limit))
+    worked = carry_out(plan, Records(facts), right)
+    assert worked  # a gold plan can be carried out on what a question needs
+    return _written([working for working, _ in worked], worked[-1][1])

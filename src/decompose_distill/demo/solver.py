@@ -88,9 +88,9 @@ class Records:
         """What is recorded of each entity of a step; `None` where one has no such record."""
         known = {f"#{number}": answer for number, answer in enumerate(earlier, start=1)}
         entities = dict.fromkeys(known.get(word, word) for word in step.words)
-        found = {entity: self._record(step.record, entity) for entity in entities}
-        recorded = {entity: record for entity, record in found.items() if record}
-        return recorded if len(recorded) == len(found) else None
+        records = {entity: self._record(step.record, entity) for entity in entities}
+        recorded = {entity: record for entity, record in records.items() if record}
+        return recorded if len(recorded) == len(records) else None
 
     def _record(self, name: str, entity: str) -> str | None:
         return self._facts.get((name, self._names.get(entity.lower(), entity)))
@@ -173,8 +173,8 @@ class DatabaseSolver:
             'Emma'
         """
         step = read_step(subquestion)
-        found = step and self._records.find(step, list(earlier))
-        return combine(step.operator, found) if step and found else UNKNOWN
+        records = step and self._records.find(step, list(earlier))
+        return combine(step.operator, records) if step and records else UNKNOWN
 
 
 def _failure(decomposition: Decomposition, message: str) -> Failure:

@@ -305,9 +305,10 @@ def open_book(world: World) -> World:
 
 
 def _context(world: World, question: Question) -> str:
-    asked, rng = world.compositions[question.text], Random(f"{world.seed} book {question.text}")
-    facts = needed(asked, world.facts)
-    others = _distractors(asked, facts, world.facts, rng)
+    composition = world.compositions[question.text]
+    rng = Random(f"{world.seed} book {question.text}")
+    facts = needed(composition, world.facts)
+    others = _distractors(composition, facts, world.facts, rng)
     facts |= {record: world.facts[record] for record in islice(others, SENTENCES - len(facts))}
     sentences = [state(record, value) for record, value in facts.items()]
     return " ".join(rng.sample(sentences, len(sentences)))

@@ -90,7 +90,8 @@ class Report:
     @property
     def failed(self) -> int:
         """Number of questions that count as wrong because the model gave no answer."""
-        return sum(bool(each.trace.failure) and each.score is not None for each in self.results)
+        scored = (result.trace for result in self.results if result.score is not None)
+        return sum(trace.failure is not None for trace in scored)
 
     @property
     def usage(self) -> Usage:
@@ -123,7 +124,8 @@ class Report:
             ConfigError: The score gave something else than a number from 0 to 1 or `None`.
         """
         score = scores.as_score(score)
-        return score_traces(self.name, (each.trace for each in self.results), score, self.overlap)
+        traces = (result.trace for result in self.results)
+        return score_traces(self.name, traces, score, self.overlap)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain data; without a scored question, the accuracy is `None`."""
@@ -160,8 +162,9 @@ class Report:
         return html_table([head, row])
 
     def _first_error(self) -> str:
-        failed = (result.trace.failure for result in self.results)
-        return next((f"; the first failure: {each.message}" for each in failed if each), "")
+        failures = (result.trace.failure for result in self.results)
+        messages = (failure.message for failure in failures if failure)
+        return next((f"; the first failure: {message}" for message in messages), "")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -106,8 +106,8 @@ def _model_usd(
     if model not in roles or _is_local(roles[model]):
         return _machine_usd(setup, seconds)
     prices = setup.budget.prices or {}
-    found = (find_price(model, each, prices, budgeted=False) for each in _priced(roles[model]))
-    price = dearest(list(found))
+    backends = _priced(roles[model])
+    price = dearest([find_price(model, one, prices, budgeted=False) for one in backends])
     return None if price is None else price.usd(usage)
 
 
@@ -117,7 +117,7 @@ def _priced(role: object) -> Sequence[object]:
 
 
 def _is_local(role: object) -> bool:
-    return all(identity(each).startswith(LOCAL) for each in _priced(role))
+    return all(identity(backend).startswith(LOCAL) for backend in _priced(role))
 
 
 def _machine_usd(setup: ExperimentSetup, seconds: float | None) -> Decimal | None:

@@ -150,7 +150,7 @@ def _cost_rows(study: Study) -> list[dict[str, Any]]:
 
 def _paid(cell: Cell) -> dict[str, Any]:
     cost = cell.cost
-    each = cost.usd_per_question if cost else None
+    price = cost.usd_per_question if cost else None
     tokens = {
         role: " + ".join(
             f"{expense.usage.input_tokens:,} in, {expense.usage.output_tokens:,} out"
@@ -159,9 +159,9 @@ def _paid(cell: Cell) -> dict[str, Any]:
         )
         for role in ("decomposer", "solver")
     }
-    per_thousand = None if each is None else 1000 * each
+    per_thousand = None if price is None else 1000 * price
     paid = {"per_thousand": per_thousand, "training": cost.training_usd if cost else None}
-    return paid | {role: told or "–" for role, told in tokens.items()}
+    return paid | {role: text or "–" for role, text in tokens.items()}
 
 
 def _environment(*, html: bool) -> Environment:

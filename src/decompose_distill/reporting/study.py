@@ -160,10 +160,10 @@ class Flow:
     """Number by reason."""
 
     def __post_init__(self) -> None:
-        found = self.kept + sum(self.dropped.values())
-        if found != self.given:
+        total = self.kept + sum(self.dropped.values())
+        if total != self.given:
             raise DataError(
-                f"flow {self.name!r}: {self.given} traces came in, kept and dropped are {found}"
+                f"flow {self.name!r}: {self.given} traces came in, kept and dropped are {total}"
             )
 
 

@@ -23,18 +23,18 @@ def study_figures(study: Study, tests: Sequence[TestedComparison], answer: str) 
     figures |= {"warnings": list(study.warnings), "settings": dict(study.settings)}
     figures["cells"] = [_cell(cell, front) for cell in study.cells]
     figures["transfers"] = [
-        {"name": each.name, "cells": [_cell(cell, frozenset()) for cell in each.cells]}
-        for each in study.transfers
+        {"name": part.name, "cells": [_cell(cell, frozenset()) for cell in part.cells]}
+        for part in study.transfers
     ]
     figures["comparisons"] = [_comparison(test) for test in tests]
     figures["break_even"] = _break_even(study)
     figures["flows"] = [
-        {"name": each.name, "given": each.given, "kept": each.kept, "dropped": dict(each.dropped)}
-        for each in study.flows
+        {"name": part.name, "given": part.given, "kept": part.kept, "dropped": dict(part.dropped)}
+        for part in study.flows
     ]
     figures["losses"] = [
-        {"name": each.name, "train": _loss(each.train), "validation": _loss(each.validation)}
-        for each in study.losses
+        {"name": part.name, "train": _loss(part.train), "validation": _loss(part.validation)}
+        for part in study.losses
     ]
     figures["questions"] = [*_questions(study)]
     return figures
@@ -105,12 +105,12 @@ def _cost(cost: Cost | None) -> dict[str, Any] | None:
         return None
     roles = [
         {
-            "role": each.role,
-            "input_tokens": each.usage.input_tokens,
-            "output_tokens": each.usage.output_tokens,
-            "usd": _number(each.usd),
+            "role": part.role,
+            "input_tokens": part.usage.input_tokens,
+            "output_tokens": part.usage.output_tokens,
+            "usd": _number(part.usd),
         }
-        for each in cost.expenses
+        for part in cost.expenses
     ]
     figures: dict[str, Any] = {"questions": cost.questions, "roles": roles}
     for name in ("usd", "usd_per_question", "training_usd", "total_usd"):
