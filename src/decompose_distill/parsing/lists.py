@@ -24,8 +24,10 @@ from decompose_distill.parsing.remarks import (
 )
 
 _SECTION = re.compile(
-    r"\W*(?:the |my |your |short |brief |final |step[- ]by[- ]step )?(?:(?:sub-?)?answers?|solutions?"
-    r"|explanations?|reasoning|rationale|analysis|notes?|thoughts?|thinking|thought process|approach"
+    r"\W*(?:the |my |your |short |brief |final |step[- ]by[- ]step )?(?:(?:sub-?)?answers?"
+    r"|solutions?"
+    r"|explanations?|reasoning|rationale|analysis|notes?|thoughts?|thinking|thought process"
+    r"|approach"
     r"|why(?: this works)?|given|known(?: facts)?|facts|context|summary|conclusion|justification"
     r"|(?:(?:original|main|complex) )?question|分析|解答|答案|推理|思路|原问题)\W*",
     re.IGNORECASE,
@@ -41,7 +43,8 @@ _HEADING = re.compile(
 _LABEL = re.compile(r"(?:sub[- ]?question|question|q)\s*[:：]\s*(?=\S)", re.IGNORECASE)
 _QUESTION_END = re.compile(rf"[{QUESTION_END}](?P<quotes>[\"'”’»」』)）\]*_]*)[{QUESTION_END}]*")
 _ASKING = re.compile(
-    r"(?:how|what|who|whom|whose|which|when|where|why|is|are|was|were|do|does|did|can|could|has|have|had)\s",
+    r"(?:how|what|who|whom|whose|which|when|where|why|is|are|was|were|do|does|did|can|could|has"
+    r"|have|had)\s",
     re.IGNORECASE,
 )
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "「": "」", "『": "』", "'": "'"}

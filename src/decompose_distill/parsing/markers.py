@@ -95,7 +95,8 @@ _WEAK = re.compile(
 _NESTED = re.compile(r"(?P<value>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s+\S)")
 _GLUED = re.compile(r"(?P<value>\d{1,2})[.:](?=\d+[^\W\da-zA-Z_])")  # "2.14名" counts 2
 _BARE = re.compile(
-    r"(?P<value>\d{1,2})(?:\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)|(?=\s+(?:[^\W\da-z_]|how\b|wh(?:at|o|ich|en|ere|y)\b)|$))"
+    r"(?P<value>\d{1,2})(?:\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)|(?=\s+(?:[^\W\da-z_]|how\b|wh(?:at|o"
+    r"|ich|en|ere|y)\b)|$))"
 )
 _ORDINAL = re.compile(
     rf"{_EMPHASIS}(?:the\s)?(?P<value>{'|'.join(_ORDINALS)}|\d{{1,2}}(?:st|nd|rd|th)"
