@@ -61,6 +61,8 @@ class Reading:
     """What stands between and behind the items."""
     marked: bool = True
     """Whether something other than a question mark tells the items from other text."""
+    declined: bool = False
+    """Whether a structure says that there are no items."""
 
     @property
     def leftover(self) -> str:

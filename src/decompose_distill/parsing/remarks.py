@@ -120,7 +120,7 @@ _SPLIT = (
 )
 _PARTS = rf"(?:decomposition|{_SUB}|break-?down|splitting)"
 _DECLINES = re.compile(
-    rf"\bno (?:further |more |additional |other )?(?:question )?{_PARTS}"
+    rf"\bno[ _-](?:further |more |additional |other )?(?:question )?{_PARTS}"
     rf"(?:\W*$|\s*[,:;–—(-]|\W*(?:(?:is|are|was|were|seems?|appears?) )?(?:really |strictly "
     rf"|to be )?{_NEEDED}\b"
     r"|\s+(?:here|for (?:this|that|it|such)|at all|to (?:be )?\w+|as|because|since|can|could"
@@ -129,7 +129,8 @@ _DECLINES = re.compile(
     rf"|not required) to (?:be )?"
     rf"(?:further )?(?:{_SPLITTING}|{_SPLIT})"
     rf"|\bno need (?:for|of) (?:any |a |further )?{_PARTS}"
-    rf"|(?:not|n['’]t|cannot|never) (?:\w+ ){{0,3}}?be (?:\w+ )?{_SPLIT}\b"
+    rf"|(?:not|n['’]t|cannot|never) (?:\w+ ){{0,5}}?be (?:\w+ )?{_SPLIT}\b|\bnot decomposable"
+    rf"|\b(?:i|we|one) (?:would|will|do|should|can|need)(?: ?not|n['’]t) (?:\w+ )?{_SPLITTING}"
     rf"|\b(?:not|n['’]t|without) (?:\w+ )?(?:need|require|have|call for)\w* (?:any |further "
     rf"|to be )*(?:{_PARTS}|{_SPLIT})"
     rf"|\b{_PARTS}\W+(?:(?:is|are|was|seems) )?(?:not |un)(?:really |strictly )?{_NEEDED}"
