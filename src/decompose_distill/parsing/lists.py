@@ -119,7 +119,7 @@ def clean_item(text: str) -> str:
         >>> clean_item('"Q: How old is Ada?",'), clean_item("“Is #1 > 9?”")
         ('How old is Ada?', 'Is #1 > 9?')
     """
-    text = text.strip().lstrip(",;、").rstrip(";").strip()
+    text = re.sub(rf"(?<=[{SENTENCE_END}]);\Z", "", text.strip().lstrip(",;、").strip())
     if text[:1] in _QUOTES and text.rstrip(",")[-1:] == _QUOTES[text[0]]:
         inner = text.rstrip(",")[1:-1]
         first = inner.find(_QUOTES[text[0]])  # a quote that closes before the end is not around
@@ -256,7 +256,7 @@ def _unmarked(lines: Sequence[Line]) -> Reading:
     )
     for sentence in sentences:
         questions, rest = _questions(sentence)
-        if not questions and bare and _asks_bare(sentence):
+        if bare and _asks_bare(sentence) and not is_question(sentence):
             questions, rest = [clean_item(sentence)], ""
         items += questions
         if rest:
