@@ -14,24 +14,28 @@ from decompose_distill.parsing.remarks import is_to_reader
 from decompose_distill.parsing.thinking import split_thinking
 from decompose_distill.scores.latex import without_latex
 
-_SIGNS = r"[\s*_#>`•]"
+_SIGNS = r"[ \t*_#>`•]"
 _BRACKET = r"(?:\s*(?:\([^()\n]{1,60}\)|\[[^\[\]\n]{1,60}\]))?"
 _STOP = rf"[*_ ]*(?:[:：=](?!=)|→|->|=>|[-–—](?=\s)){_SIGNS}*"
 _IS = r"(?:is|was|are|equals|(?:would|should|must|will) be)\b"
 _PHRASE = re.compile(
-    rf"(?P<named>(?<![^\W_])(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|short|overall)\s+)*answer"
+    rf"(?P<named>(?<![^\W_])(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|short"
+    rf"|overall)\s+)*answer"
     rf"(?:\s+(?:to|for|of)\s+[^\n:.?!]{{1,80}}?)?{_BRACKET}"
     rf"(?:{_STOP}|[*_ ]*{_IS}(?P<bare>)(?:{_STOP})?))"
     rf"|(?P<headed>(?:^|\n){_SIGNS}*(?:(?:the|my|final|correct)\s+)*answer{_BRACKET}[*_ ]*"
     r"(?=\n|\Z|[\d$\"“\\(]|[-−]\d|(?-i:[A-Z])|(?:yes|no|true|false)\b)"
     r"|\bfinal\s+answer[*_ ]*(?=\n|\Z|[\d$\"“\\*]|[-−]\d))"
     rf"|(?P<short>(?:^|\n){_SIGNS}*ans(?:wer)?\.?\s*[:：]\s*)"
-    r"|(?P<foreign>(?:最终|最后|正确|所以)?的?答案(?:应该|就)?[是为為：:]|(?:^|(?<=\n))\s*答[：:]|答え[はが：:]"
+    r"|(?P<foreign>(?:最终|最后|正确|所以)?的?答案(?:应该|就)?[是为為：:]|(?:^"
+    r"|(?<=\n))\s*答[：:]|答え[はが：:]"
     r"|(?:최종\s?)?(?:정답|답)[은는이:]"
-    r"|(?:\bla\s+)?\b(?:respuesta|réponse|risposta|resposta)(?:\s+(?:finale?|correct[ae]|corretta|correta))?"
+    r"|(?:\bla\s+)?\b(?:respuesta|réponse|risposta|resposta)(?:\s+(?:finale?|correct[ae]"
+    r"|corretta|correta))?"
     rf"\s*(?:\b(?:es|est|è|é)(?!\w)|{_STOP})(?:{_STOP})?"
     rf"|(?:\bdie\s+)?(?:\b\w{{1,20}}e\s+)?\bantwort\s*(?:\b(?:ist|lautet)\b|{_STOP})(?:{_STOP})?"
-    rf"|(?:\bокончательный\s+|\bитоговый\s+|\bправильный\s+)?\bответ\s*(?:\b(?:это|равен)\b|{_STOP})"
+    rf"|(?:\bокончательный\s+|\bитоговый\s+|\bправильный\s+)?\bответ\s*(?:\b(?:это|равен)\b"
+    rf"|{_STOP})"
     r"|(?:الجواب|الإجابة)(?:\s+(?:النهائي|النهائية|الصحيح|الصحيحة))?\s*(?:هو|هي|[:：])[:：]?"
     rf"|उत्तर\s*(?:है\s*)?[:：]|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\bcevap\s*{_STOP}"
     rf"|\b(?:đáp án|câu trả lời)\s*(?:là|{_STOP})(?:{_STOP})?|\bodpowiedź\s*(?:\bto\b|{_STOP})"
@@ -40,18 +44,23 @@ _PHRASE = re.compile(
     r"|(?P<field>\"(?:final_?)?answer\"\s?:\s?)",
     re.IGNORECASE,
 )
-_TAG = re.compile(r"<(?P<name>(?:final_?)?answer|ans|final)>|\[(?P<box>ANSWER)\]", re.IGNORECASE)
+_TAG = re.compile(
+    r"(?:<(?P<close>/)?(?:(?:final_?)?answer|ans|final)>|\[(?P<shut>/)?ANSWER\])", re.IGNORECASE
+)
 _TAG_LINE = re.compile(r"</?[\w:-]{1,40}>|\[/?ANSWER\]", re.IGNORECASE)
 _CLOSING_TAG = re.compile(r"</\w{1,40}>|\[/ANSWER\]", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s?\{")
 _MATH_FENCE = re.compile(r"\\[\[\]()]|\$\$")
 _JSON_VALUE = re.compile(r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|(?P<bare>[^,}\n\"]+)")
+_OPENING = re.compile(r"(?:\\[\[(]|\${1,2}|<\w{1,20}>|\[ANSWER\])\Z")
+_SIGNED = re.compile(r"[-+−–]?\$?\d")
 _STEP = re.compile(r"(?:step|part|sub-?question|question)\b|\d{1,2}[.)]\s+[^\W\d]", re.IGNORECASE)
 _BULLET = re.compile(r"[-*•–]\s+(?=\S)")
 _BLANK = " \t\n.:：*_`。$…"
 # What "the answer is" says about an answer instead of giving it.
 _ABOUT = re.compile(
-    r"\s*(?:not\b|n['’]t\b|rounded|correct\b|right\b|wrong\b|incorrect|based\b|given\b|obtained|found\b|because"
+    r"\s*(?:not\b|n['’]t\b|rounded|correct\b|right\b|wrong\b|incorrect|based\b|given\b|obtained"
+    r"|found\b|because"
     r"|that\b|clear\b|as follows|below|above|unique|consistent|reasonable|verified|expressed"
     r"|in (?:the|terms)\b"
     r"|an? (?:integer|whole number|positive|exact)|exact\b|supported|derived|independent)",
@@ -68,20 +77,22 @@ _NEXT_SENTENCE = re.compile(
     r"|that\b|these\b|therefore"
     r"|thus\b|hence\b|so\b|note\b|because|since\b|let me|we\b|it is\b|it['’]s|please|if\b"
     r"|feel free|in other|you\b"
-    r"|here\b|explanation|(?:to )?(?:check|verif)|however|the (?:answer|calculation|total"
-    r"|reason|final|other)\b"
+    r"|here\b|explanation|(?:to )?(?:check|verif)|however|the (?:answer|calculation|total|reason"
+    r"|final|other)\b"
     r"|both\b|all\b|each\b|there\b|他|她|它|这|因此|所以|希望))",
     re.IGNORECASE,
 )
 _WHOLE = re.compile(
-    r"(?:\$[^$\n]+\$|\\\([^\n]+?\\\)|[-+−–]?[$€£]?\d[\d,]*(?:\.\d+)?\s?%?|\([A-Za-z]\)|yes|no|true|false)"
+    r"(?:\$[^$\n]+\$|\\\([^\n]+?\\\)|[-+−–]?[$€£]?\d[\d,]*(?:\.\d+)?\s?%?|\([A-Za-z]\)|yes|no"
+    r"|true|false)"
     r"[.!。]\s+(?=[^\W\d_]\S*\s+\S+\s+\S)",
     re.IGNORECASE,
 )
 _NUMBER_REMARK = re.compile(
     r"(?P<said>[-+−–]?[$€£]?\d[^()\n]*[^()\n\s=+*/×x-])\s*"
     r"\((?:since|because|as|from|given|assuming|after|i\.e\.|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z"
-    r"|(?P<digit>[-+−–]?[$€£]?\d)\s*\((?:since|because|as|from|given|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z",
+    r"|(?P<digit>[-+−–]?[$€£]?\d)\s*\((?:since|because|as|from|given"
+    r"|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z",
     re.IGNORECASE,
 )
 _COPULA = re.compile(r"(?:です|でした|である|입니다|이다|है|である)[.。।]?\Z")
@@ -133,9 +144,11 @@ def replace_answer(text: str, answer: str) -> str:
     text = split_thinking(text).rest
     marks = _marks(text)
     mark = _chosen(marks)
-    before = text[: _first_of_row(text, marks, mark)] if mark else text
-    before = re.sub(r"(?:\\[\[(]|\$+|<\w+>|\[ANSWER\])\s*\Z", "", before)
-    return f"{before.strip().rstrip('*_`#>').rstrip()}\n{format_answer(answer)}".strip()
+    before = text[: _start_of_row(marks, mark)] if mark else text
+    before = before.rstrip()
+    if opening := _OPENING.search(before, max(len(before) - 24, 0)):
+        before = before[: opening.start()]
+    return f"{before.rstrip().rstrip('*_`#>').strip()}\n{format_answer(answer)}".strip()
 
 
 def format_answer(answer: str) -> str:
@@ -166,22 +179,21 @@ def _marks(text: str) -> list[_Mark]:
 
 
 def _phrases(text: str) -> Iterator[_Mark]:
+    last = len(text.rstrip())
     for match in _PHRASE.finditer(text):
+        content, end = _line(text, match.end())
         if match["field"]:
             value = _JSON_VALUE.match(text, match.end())
-            content, end = (value["text"] or value["bare"] or "", value.end()) if value else ("", 0)
-            yield _Mark(match.start(), content, end)
+            content = (value["text"] or value["bare"] or "") if value else ""
+        elif match["hashes"] and not _is_final(content, end >= last):
             continue
-        content, end = _line(text, match.end())
-        if match["hashes"]:
-            if content[:1].isdigit() or (not _STEP.match(content) and not text[end:].strip()):
-                if not _STEP.match(content):
-                    yield _Mark(match.start(), content, end)
-            elif re.match(r"[-+−–]?\$?\d", content) and not _STEP.match(content):
-                yield _Mark(match.start(), content, end)
-            continue
-        weak = match["bare"] is not None and bool(_ABOUT.match(content))
-        yield _Mark(match.start(), content, end, weak)
+        about = match["bare"] is not None and bool(_ABOUT.match(content))
+        yield _Mark(match.start(), content, end, weak=about)
+
+
+def _is_final(content: str, is_last: bool) -> bool:
+    """Whether `####` marks an answer, as in GSM8K, rather than a heading of Markdown."""
+    return not _STEP.match(content) and (is_last or bool(_SIGNED.match(content)))
 
 
 def _line(text: str, start: int) -> tuple[str, int]:
@@ -201,9 +213,12 @@ def _line_end(text: str, start: int) -> int:
 
 
 def _tags(text: str) -> Iterator[_Mark]:
-    for tag in _TAG.finditer(text):
-        close = _CLOSING_TAG.search(text, tag.end())
-        end = close.start() if close else _line_end(text, tag.end())
+    tags = list(_TAG.finditer(text))
+    ends = [tag.start() for tag in tags[1:]]
+    ends += [_line_end(text, tag.end()) for tag in tags[-1:]]
+    for tag, end in zip(tags, ends, strict=True):
+        if tag["close"] or tag["shut"]:
+            continue
         lines = [line for line in text[tag.end() : end].splitlines() if line.strip(_BLANK)]
         yield _Mark(tag.start(), lines[-1] if lines else "", end)
 
@@ -224,14 +239,14 @@ def _boxes(text: str) -> Iterator[_Mark]:
             yield _Mark(box.start(), text[box.end() : end], end + 1)
 
 
-def _first_of_row(text: str, marks: Sequence[_Mark], mark: _Mark) -> int:
-    """Where the marks begin that lead up to one another, as in "Final Answer: The answer is"."""
+def _start_of_row(marks: Sequence[_Mark], mark: _Mark) -> int:
+    """Where the marks begin that hold this one, as in "Final Answer: The answer is 42"."""
     start = mark.start
     for before in reversed(marks):
-        if before.start < start and not text[before.start : start].strip().count("\n"):
-            between = before.content.strip(_BLANK)
-            if not between or text.find(before.content, before.start) <= start < before.end:
-                start = before.start
+        if before.start < start <= before.end:
+            start = before.start
+        elif before.start < start:
+            break
     return start
 
 

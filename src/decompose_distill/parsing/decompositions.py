@@ -22,7 +22,7 @@ LEAST_REPEATS = 2
 _ITEM = r"\s*(?:\d|[-*•(\n]|\w{1,12} ?\d|\Z)"
 _BREAK_TAG = re.compile(rf"(?:(?<=[{SENTENCE_END}])|(?=<br ?/?>{_ITEM}))<br ?/?>", re.IGNORECASE)
 _ESCAPED_BREAK = re.compile(rf"(?:(?<=[{SENTENCE_END}:])|(?=\\n{_ITEM}))(?:\\n)+(?![a-z])")
-_OPENING_DECLINE = re.compile(r"\W*no\s+(?:further\s+)?decomposition\b", re.IGNORECASE)
+_OPENING_DECLINE = re.compile(r"\W*no[\s_-]+(?:further\s+)?decomposition\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,8 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
 
 def _declined(reading: Reading, lines: Sequence[Line]) -> bool:
     """Whether a text says that the question needs no decomposition, rather than give one."""
+    if reading.declined:
+        return True
     if any(_OPENING_DECLINE.match(item) and declines(item) for item in reading.items):
         return True
     before = "\n".join(reading.before)

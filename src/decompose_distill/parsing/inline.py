@@ -69,7 +69,7 @@ def _begins_item(line: str, mark: re.Match[str], row: Sequence[re.Match[str]]) -
     if not after.strip() or not (mark["close"] or mark["label"] or kind == "sign"):
         return False
     if before.endswith(_PAUSES):
-        return bool(mark["close"]) or not after.lstrip()[:1].islower()
+        return bool(mark["close"]) or kind == "sign" or not after.lstrip()[:1].islower()
     starts_line = bool(row) and row[0].start() == 0
     if kind == "sign":
         return starts_line

@@ -11,7 +11,8 @@ _RULE = re.compile(r"([-*_=~])\s?\1\s?(?:\1\s?)+\Z|\\(?:begin|end)\{[a-z*]+\}\Z"
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u202a\u202b\u202c"
 _QUOTED = re.compile(r"(?:>\s?)+(?=\S)")
 _WRAPPERS = (
-    r"subquestions|sub_questions|sub-questions|questions|decomposition|output|response|answer|result"
+    r"subquestions|sub_questions|sub-questions|questions|decomposition|output|response|answer"
+    r"|result"
     r"|results|steps|list|final|plan|solution|reply"
 )
 _WRAPPER = re.compile(rf"</?(?:{_WRAPPERS})>", re.IGNORECASE)

@@ -43,7 +43,8 @@ _HEADING = re.compile(
 _LABEL = re.compile(r"(?:sub[- ]?question|question|q)\s*[:：]\s*(?=\S)", re.IGNORECASE)
 _QUESTION_END = re.compile(rf"[{QUESTION_END}](?P<quotes>[\"'”’»」』)）\]*_]*)[{QUESTION_END}]*")
 _ASKING = re.compile(
-    r"(?:how|what|who|whom|whose|which|when|where|why|is|are|was|were|do|does|did|can|could|has|have|had)\s",
+    r"(?:how|what|who|whom|whose|which|when|where|why|is|are|was|were|do|does|did|can|could|has"
+    r"|have|had)\s",
     re.IGNORECASE,
 )
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "「": "」", "『": "』", "'": "'"}
@@ -60,6 +61,8 @@ class Reading:
     """What stands between and behind the items."""
     marked: bool = True
     """Whether something other than a question mark tells the items from other text."""
+    declined: bool = False
+    """Whether a structure says that there are no items."""
 
     @property
     def leftover(self) -> str:
@@ -80,6 +83,8 @@ class _Item:
     open: bool = True
     """Whether the next line may go on with it."""
     kept: bool = True
+    explains: bool = False
+    """Whether it only says something about the item above it."""
 
     @property
     def asks(self) -> bool:
@@ -116,7 +121,7 @@ def clean_item(text: str) -> str:
         >>> clean_item('"Q: How old is Ada?",'), clean_item("“Is #1 > 9?”")
         ('How old is Ada?', 'Is #1 > 9?')
     """
-    text = text.strip().lstrip(",;、").rstrip(";").strip()
+    text = re.sub(rf"(?<=[{SENTENCE_END}]);\Z", "", text.strip().lstrip(",;、").strip())
     if text[:1] in _QUOTES and text.rstrip(",")[-1:] == _QUOTES[text[0]]:
         inner = text.rstrip(",")[1:-1]
         first = inner.find(_QUOTES[text[0]])  # a quote that closes before the end is not around
@@ -194,14 +199,14 @@ def _goes_on(item: _Item, line: Line) -> bool:
 def _finished(lines: _Lines) -> Reading:
     _nest(lines.items)
     _keep(lines.items)
-    dropped = (" ".join(item.parts) for item in lines.items if not item.kept)
+    explanations = (" ".join(item.parts) for item in lines.items if item.explains)
     items = (clean_item(" ".join(item.parts)) for item in lines.items if item.kept)
     asked = [
         item
         for item in items
         if item and not _HEADING.match(item) and not _MAIN_QUESTION.match(item)
     ]
-    return Reading(tuple(asked), tuple(lines.before), (*dropped, *lines.after))
+    return Reading(tuple(asked), tuple(lines.before), (*explanations, *lines.after))
 
 
 def _nest(items: Iterable[_Item]) -> None:
@@ -233,9 +238,9 @@ def _keep(items: Iterable[_Item]) -> None:
         parent = above[-1] if above else None
         above.append(item)
         if parent:
-            explains = not item.asks and (parent.asks or item.marker.family == "bullet")
-            item.kept = not explains
-            parent.kept = parent.kept and (explains or parent.asks)
+            item.explains = not item.asks and (parent.asks or item.marker.family == "bullet")
+            item.kept = not item.explains
+            parent.kept = parent.kept and (item.explains or parent.asks)
 
 
 def _unmarked(lines: Sequence[Line]) -> Reading:
@@ -253,7 +258,7 @@ def _unmarked(lines: Sequence[Line]) -> Reading:
     )
     for sentence in sentences:
         questions, rest = _questions(sentence)
-        if not questions and bare and _asks_bare(sentence):
+        if bare and _asks_bare(sentence) and not is_question(sentence):
             questions, rest = [clean_item(sentence)], ""
         items += questions
         if rest:

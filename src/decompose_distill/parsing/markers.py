@@ -65,7 +65,7 @@ _DASH = r"[-–—|/](?=\s|(?-i:[^\W\da-z]))|\s(?:[-–—|/]|->|=>|→|⇒)(?=\
 # "Question 1 How" but not "Question 1 is": without a sign behind it, a sentence must follow.
 _SENTENCE = r"(?=\s+(?:(?-i:[^\W\da-z_])|[\"“'‘¿]|how\b|wh(?:at|o|ich|en|ere|y)\b|$)|\s*$)"
 _REMARK = r"(?:\s*(?:of|/)\s*\d{1,2}|\s*\([^()\n]{1,60}\))?"
-_NUMBER = r"\d{1,3}(?:[.\-]\d{1,3}){0,3}(?:\.?[a-z](?!\w))?"
+_NUMBER = r"\d{1,3}(?:[.\-]\d{1,3}){0,3}(?:\.?[a-z](?!\w)|\([a-z]\))?"
 _NUMERAL = (
     rf"{_NUMBER}(?!\w)|\d{{1,3}}(?=[^\W\d_a-zA-Z])|[{_CHINESE}]{{1,3}}|[{ANY_SIGN}]"
     rf"|(?<![^\W\d_])(?:{'|'.join(_WORDS)}|[ivx]{{1,5}}|[{_ANY_LETTER}])(?!\w)"
@@ -77,7 +77,7 @@ _LABELLED = re.compile(
 )
 _NUMBERED = re.compile(
     rf"{_EMPHASIS}(?:#(?=\d{{1,3}}[.:)])|no\.?\s?|№\s?)?{_OPEN}?\s?(?P<value>{_NUMBER}){_EMPHASIS}"
-    rf"(?:{_CLOSE}|[-–—/](?=\s|(?-i:[^\W\da-z]))){_EMPHASIS}",
+    rf"(?:{_CLOSE}|(?<=[a-z]\))(?=\s)|[-–—/](?=\s|(?-i:[^\W\da-z]))){_EMPHASIS}",
     re.IGNORECASE,
 )
 _CJK = re.compile(
@@ -95,7 +95,8 @@ _WEAK = re.compile(
 _NESTED = re.compile(r"(?P<value>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s+\S)")
 _GLUED = re.compile(r"(?P<value>\d{1,2})[.:](?=\d+[^\W\da-zA-Z_])")  # "2.14名" counts 2
 _BARE = re.compile(
-    r"(?P<value>\d{1,2})(?:\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)|(?=\s+(?:[^\W\da-z_]|how\b|wh(?:at|o|ich|en|ere|y)\b)|$))"
+    r"(?P<value>\d{1,2})(?:\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)|(?=\s+(?:[^\W\da-z_]|how\b|wh(?:at|o"
+    r"|ich|en|ere|y)\b)|$))"
 )
 _ORDINAL = re.compile(
     rf"{_EMPHASIS}(?:the\s)?(?P<value>{'|'.join(_ORDINALS)}|\d{{1,2}}(?:st|nd|rd|th)"
@@ -111,6 +112,7 @@ _BULLET = re.compile(
     r"|[•‣⁃◦●○■□▪▫◆◇►▶▸▹➤➢➔→⇒·∙※★☆✓✔✅❖❓❔🔹🔸🔷🔶👉☐☑☒⬜📌](?:\ufe0f)?\s*"
 )
 _CHECKBOX = re.compile(r"\[[ xX✓✔]?\]\s*(?=\S)")
+_SECOND = re.compile(r"(?:[-–•]\s+(?=\D))?(?:\[[ xX✓✔]?\]\s*(?=\S))?")
 _HEADING = re.compile(r"(?:>\s*)*#{1,6}\s+|#{2,6}|(?:>\s*)+(?=\S)")
 
 
@@ -150,7 +152,7 @@ def read_markers(line: str) -> tuple[Marker, ...]:
         markers = (*kept, Marker("bullet", 0, end=inner))
     elif line.startswith("#"):
         markers = tuple(replace(marker, strong=marker.value > 0) for marker in markers)
-    return tuple(replace(marker, end=_skip_spaces(line, marker.end)) for marker in markers)
+    return tuple(replace(marker, end=_second(line, marker.end)) for marker in markers)
 
 
 def without_marker(text: str, value: int | None = None) -> str:
@@ -192,9 +194,13 @@ def _counted(lines: Sequence[tuple[Marker, ...]]) -> Iterator[Marker | None]:
         going_on = [marker for marker in markers if _goes_on(marker, last)]
         # "i." after "h." is a letter, else a numeral.
         going_on.sort(key=lambda marker: not marker.strong and marker.value == 1)
-        if going_on:
-            last[going_on[0].family, going_on[0].parent] = going_on[0].value
-        yield going_on[0] if going_on else None
+        marker = going_on[0] if going_on else None
+        if marker:
+            key = (marker.family, marker.parent)
+            last[key] = marker.value or last.get(key, 0) + 1
+            below = marker.family == "nested" and marker.parent == str(last.get(("number", ""), ""))
+            marker = replace(marker, strong=marker.strong or below)
+        yield marker
 
 
 def _goes_on(marker: Marker, last: dict[tuple[str, str], int]) -> bool:
@@ -230,7 +236,8 @@ def _matches(pattern: re.Pattern[str], line: str, start: int) -> list[re.Match[s
 
 def _numbered(match: re.Match[str], *, strong: bool = True) -> Marker:
     text = match["value"] or match["ordinal"]
-    parent, _, last = re.sub(r"(?<=\d)(?=[a-z]$)", ".", text.replace("-", ".")).rpartition(".")
+    text = re.sub(r"(?<=\d)(?=[a-z]$)|[-(]", ".", text.rstrip(")"), flags=re.IGNORECASE)
+    parent, _, last = text.rpartition(".")
     return Marker("nested" if parent else "number", count_value(last), parent, match.end(), strong)
 
 
@@ -269,6 +276,13 @@ def _prefix(line: str, start: int) -> int:
         if match := pattern.match(line, start):
             start = match.end()
     return _skip_spaces(line, start)
+
+
+def _second(line: str, start: int) -> int:
+    """Where the text begins behind a bullet or a box that follows the mark, if there is one."""
+    start = _skip_spaces(line, start)
+    match = _SECOND.match(line, start)
+    return match.end() if match else start
 
 
 def _skip_spaces(line: str, start: int) -> int:

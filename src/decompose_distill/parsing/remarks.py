@@ -8,16 +8,16 @@ _QUOTES = "\"'”’»」』)）]"
 _SUB = r"sub[- ]?(?:questions?|problems?|tasks?|steps?)"
 
 _OPENING = re.compile(
-    r"\W*(?:sure\b|certainly|of course|absolutely|definitely|ok(?:ay)?\b|all ?right|great"
-    r"|good\b|yes\b"
+    r"\W*(?:sure\b|certainly|of course|absolutely|definitely|ok(?:ay)?\b|all ?right|great|good\b"
+    r"|yes\b"
     r"|no problem|gladly|happy to|thanks?\b|here\b|here['’]s|below|(?:the )?following|these\b"
     r"|this\b"
     r"|(?:in order )?to \w+|let['’]?s\b|let (?:us|me)|we (?:can|need|could|should|must|have"
     r"|first|will)"
-    r"|we['’]ll|i (?:would|will|can|could|need|have|am)\b|i['’](?:d|ll|m|ve)\b|you (?:asked"
-    r"|want|need|can)"
-    r"|first\b|for this|for the|as requested|break\w*|split\w*|decompos\w+|one (?:way|could"
-    r"|can)|my\b"
+    r"|we['’]ll|i (?:would|will|can|could|need|have|am)\b|i['’](?:d|ll|m|ve)\b|you (?:asked|want"
+    r"|need|can)"
+    r"|first\b|for this|for the|as requested|break\w*|split\w*|decompos\w+|one (?:way|could|can)"
+    r"|my\b"
     rf"|(?:the )?(?:original |main |given |complex )?(?:question|{_SUB}|decomposition|breakdown"
     rf"|steps|list)"
     r"|好的|当然|以下|下面|这里|這裡|让我们|首先|可以|はい|もちろん|以下|次の|물론|다음|네[,.]"
@@ -52,7 +52,8 @@ _LEAD_PHRASE = re.compile(
     rf"|would be|to \w+|for \w+"
     r"|needed|below|could be)\b.*)?|first|next|then|finally|ask|step by step|output|answer"
     r"|.*(?:问题|问|以下|下面|質問"
-    r"|질문|preguntas|domande|questions|fragen|teilfragen|perguntas|вопросы|أسئلة|प्रश्न).{0,12})\s*[:：]\s*",
+    r"|질문|preguntas|domande|questions|fragen|teilfragen|perguntas|вопросы|أسئلة"
+    r"|प्रश्न).{0,12})\s*[:：]\s*",
     re.IGNORECASE | re.DOTALL,
 )
 _ASKS_READER = re.compile(
@@ -67,8 +68,8 @@ _ASKS_READER = re.compile(
     r"|all right)"
     r"|is there anything|anything else|need (?:any )?(?:more|further) help|any (?:other "
     r"|further )?questions"
-    r"|what do you think|how (?:does|do) (?:this|that|these) (?:sound|look)|ready to (?:go"
-    r"|start|solve)"
+    r"|what do you think|how (?:does|do) (?:this|that|these) (?:sound|look)|ready to (?:go|start"
+    r"|solve)"
     r"|需要我|是否需要我|お手伝い|도와드릴|¿?(?:quieres|quiere|te gustaría|le gustaría|desea) que"
     r"|(?:souhait|voul)ez-vous que|veux-tu que|möchte(?:n sie|st du),? dass|soll ich\b|vuoi che"
     r"|quer que"
@@ -86,22 +87,23 @@ _TELLS_READER = re.compile(
     r"|list|way)\b"
     r"|answering (?:these|them|those|each|all)|by answering|together,? (?:these|they|the answers)"
     r"|once (?:you|we|these|those|they|all)|with (?:these|those) (?:answers|questions|steps)"
-    r"|that['’]s (?:all|it)\b|that is all|no further|if you (?:would|want|need|like|have"
-    r"|prefer)|if you['’]d"
+    r"|that['’]s (?:all|it)\b|that is all|no further|if you (?:would|want|need|like|have|prefer)"
+    r"|if you['’]d"
     r"|should you (?:need|want|have)|希望(?:这|对|能)|如果(?:你|您)(?:需要|想|愿意|还)|请告诉我"
     r"|お役に|必要であれば"
-    r"|도움이|필요하시면|espero que|avísame|j['’]espère|n['’]hésite|ich hoffe"
-    r"|sag(?:en sie)? mir|spero"
+    r"|도움이|필요하시면|espero que|avísame|j['’]espère|n['’]hésite|ich hoffe|sag(?:en sie)? mir"
+    r"|spero"
     r"|fammi sapere|надеюсь|дайте знать|آمل)",
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
-    r"\W*(?:this|that|these|those|they|together|answering|combin\w+|using|once|with|after|now|then|finally"
+    r"\W*(?:this|that|these|those|they|together|answering|combin\w+|using|once|with|after|now"
+    r"|then|finally"
     r"|lastly|so|thus|therefore|hence|note|in (?:summary|short|total|this|conclusion)|each|all|both"
     r"|the (?:answers?|final|results?|last|original|main|sub)|(?:final )?answer|no\b|we\b|i\b"
     r"|you\b|if\b"
-    r"|here\b|by\b|to (?:answer|solve|find|get|determine)|good luck|solving|from\b|since"
-    r"|because|it\b"
+    r"|here\b|by\b|to (?:answer|solve|find|get|determine)|good luck|solving|from\b|since|because"
+    r"|it\b"
     r"|这|以上|通过|最后|因此|所以|これ|以上|이|estas|con |esto|ces |avec |diese|damit|mit |queste|"
     r"essas|эти|так|هذه|بهذ)",
     re.IGNORECASE,
@@ -118,7 +120,7 @@ _SPLIT = (
 )
 _PARTS = rf"(?:decomposition|{_SUB}|break-?down|splitting)"
 _DECLINES = re.compile(
-    rf"\bno (?:further |more |additional |other )?(?:question )?{_PARTS}"
+    rf"\bno[ _-](?:further |more |additional |other )?(?:question )?{_PARTS}"
     rf"(?:\W*$|\s*[,:;–—(-]|\W*(?:(?:is|are|was|were|seems?|appears?) )?(?:really |strictly "
     rf"|to be )?{_NEEDED}\b"
     r"|\s+(?:here|for (?:this|that|it|such)|at all|to (?:be )?\w+|as|because|since|can|could"
@@ -127,12 +129,14 @@ _DECLINES = re.compile(
     rf"|not required) to (?:be )?"
     rf"(?:further )?(?:{_SPLITTING}|{_SPLIT})"
     rf"|\bno need (?:for|of) (?:any |a |further )?{_PARTS}"
-    rf"|(?:not|n['’]t|cannot|never) (?:\w+ ){{0,3}}?be (?:\w+ )?{_SPLIT}\b"
+    rf"|(?:not|n['’]t|cannot|never) (?:\w+ ){{0,5}}?be (?:\w+ )?{_SPLIT}\b|\bnot decomposable"
+    rf"|\b(?:i|we|one) (?:would|will|do|should|can|need)(?: ?not|n['’]t) (?:\w+ )?{_SPLITTING}"
     rf"|\b(?:not|n['’]t|without) (?:\w+ )?(?:need|require|have|call for)\w* (?:any |further "
     rf"|to be )*(?:{_PARTS}|{_SPLIT})"
     rf"|\b{_PARTS}\W+(?:(?:is|are|was|seems) )?(?:not |un)(?:really |strictly )?{_NEEDED}"
     rf"|\b{_PARTS}(?: needed| required)?\W+(?:none|no|n/a|not applicable|false|null|nothing)\W*$"
-    r"|无需(?:进一步)?(?:分解|拆分)|不(?:需要|必|用)(?:进一步)?(?:分解|拆分)|没有必要(?:分解|拆分)|分解(?:不要|は不要)|分解する必要は"
+    r"|无需(?:进一步)?(?:分解|拆分)|不(?:需要|必|用)(?:进一步)?(?:分解|拆分)|没有必要(?:分解"
+    r"|拆分)|分解(?:不要|は不要)|分解する必要は"
     r"|분해(?:가)? ?(?:필요 ?없|불필요)|keine (?:weitere )?(?:zerlegung|aufteilung)"
     r"|(?:aucune|pas de) (?:décomposition|sous-question)|sin descomposición"
     r"|no (?:se )?(?:necesita|requiere|hace falta)\w* (?:\w+ )?descomp\w+"

@@ -59,11 +59,13 @@ def _read_json(text: str) -> Reading | None:
         if count == _MAX_STARTS or _lists_before(text[: start.start()]):
             return None
         values, end = _decoded(text, start.start("json"))
-        items = _texts(values) if values else None
+        items = _texts(values)
         if not values:
             items, end = _broken(text, start.start("json"))
-        if items is not None and (items or _is_empty(values)):
+        if items:
             return _reading(items, text[: start.start("json")], text[end:])
+        if _is_empty(values):
+            return Reading((), declined=True)
     return _quoted(text)
 
 

@@ -44,7 +44,8 @@ _BARE_SWITCH = "assistantfinal"
 
 _TOKEN = (
     r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</?s>|<(?:bos|eos|pad|unk|eod|sep)>|<(?:start|end)_of_turn>"
-    r"|<end_of_utterance>|<turn\||<\|turn>|\[/?INST\]|\[EOS\]|\[\|[a-z_]{1,20}\|\]|<extra_id_\d{1,3}>"
+    r"|<end_of_utterance>|<turn\||<\|turn>|\[/?INST\]|\[EOS\]|\[\|[a-z_]{1,20}\|\]"
+    r"|<extra_id_\d{1,3}>"
 )
 _TURN_START = re.compile(rf"\A(?:\s*(?:{_TOKEN})(?:assistant\b|model\b)?)+", re.IGNORECASE)
 # A token that stands like a word inside a sentence is spoken of.

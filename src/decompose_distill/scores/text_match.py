@@ -18,7 +18,8 @@ _VULGAR = re.compile("[¼-¾⅐-⅞]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # Signs that make another thing of a word stay: C++, C#, A-, the minus and the point of "-0.5 °C".
 _PUNCTUATION = re.compile(
-    r"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)|[^\w\s+#.-]"
+    r"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)"
+    r"|[^\w\s+#.-]"
 )
 _VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
