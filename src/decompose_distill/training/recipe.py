@@ -18,6 +18,7 @@ from decompose_distill.models.loading import (
     context_window,
     end_tokens,
     load_student,
+    named_device,
     recompute_activations,
 )
 from decompose_distill.training.checkpoints.checkpoint import (
@@ -151,6 +152,8 @@ def distill(
 
 def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: str | None) -> None:
     check_report_to(report_to)
+    if config.device is not None:
+        named_device(config.device)
     if config.lora_rank:
         check_peft()
     if repo_id:

@@ -4,8 +4,9 @@ from typing import Any
 
 import torch
 
-PROCESSOR_TOKENS = 1024
-"""More at once are no faster on a processor, and activations are most of the memory."""
+PROCESSOR_TOKENS = 2048
+"""A step in one pass needs no more memory than in two halves: while the activations of one pass go,
+its gradients come, and those of two would stand beside the second half's activations."""
 LEAST, MOST = 1024, 32768
 """Bounds on a card; more tokens than the upper one do not make its products faster."""
 SHARE = 0.7
