@@ -11,8 +11,8 @@ LEAST, MOST = 1024, 32768
 """Bounds on a card; more tokens than the upper one do not make its products faster."""
 SHARE = 0.7
 """Of the free memory: the rest is for the logits of a chunk and what an allocator cannot use."""
-OPTIMIZER_BYTES = 12
-"""Per trained weight, at most: a gradient and two moments in float32."""
+OPTIMIZER_BYTES = 16
+"""Per trained weight, at most: a copy, a gradient and two moments in float32."""
 
 
 def tokens_that_fit(model: Any) -> int:
