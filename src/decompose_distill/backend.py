@@ -1,12 +1,15 @@
 """The one seam to a model: a `Backend` turns a stream of requests into completions."""
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from decimal import Decimal
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, get_args, runtime_checkable
 
-from decompose_distill.errors import BackendError, ConfigError
+from decompose_distill.errors import BackendError, ConfigError, wrong_kind
 from decompose_distill.keys import fingerprint_line
-from decompose_distill.types import Completion, Request, Sampling
+from decompose_distill.types import Completion, Finish, Request, Sampling, Usage
 
 if TYPE_CHECKING:
     from decompose_distill.cost.pricing import Price
@@ -116,7 +119,11 @@ def _is_text(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return _is_number(value) and value != 0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 _FITS: dict[str, Callable[[Any], bool]] = {
@@ -175,6 +182,102 @@ def sampling_key(sampling: Sampling, own_limit: int) -> str:
     return fingerprint_line("Sampling", sampling)
 
 
+def check_kinds(backend: object, sampling: object) -> None:
+    """Refuse what is no backend or no sampling, before it fails inside.
+
+    Raises:
+        ConfigError: One is of another type; the message names it.
+    """
+    if isinstance(backend, type) or not isinstance(backend, Backend):
+        advice = "an object with the method generate, as load_backend('scheme:model') gives it"
+        raise wrong_kind("backend", backend, advice)
+    if not isinstance(sampling, Sampling):
+        raise wrong_kind("sampling", sampling, "a Sampling, as Sampling(temperature=0.7)")
+
+
+FINISHES = get_args(Finish)
+
+
+class ContractError(BackendError):
+    """A backend answered, and not as its contract says."""
+
+
+def completions(backend: Backend, requests: Iterable[Request]) -> Iterator[Completion]:
+    """What a backend answers, refused where it breaks the contract before anybody uses it.
+
+    Raises:
+        ContractError: Something else than an iterator of completions came, or a field of one has
+            a value that it must not have; the message names backend and field.
+    """
+    answers = backend.generate(requests)
+    if fault := fault_of_answers(answers):
+        raise _breach(backend, fault)
+    for completion in answers:
+        if fault := fault_of(completion):
+            raise _breach(backend, fault)
+        yield completion
+
+
+def fault_of_answers(answers: object) -> str:
+    """What is wrong with the result of `generate` as a whole; empty if nothing is."""
+    if isinstance(answers, Iterable):
+        return ""
+    if inspect.iscoroutine(answers):
+        answers.close()  # or Python warns that nobody awaited it
+    what = "async" if inspect.iscoroutine(answers) or inspect.isasyncgen(answers) else ""
+    return f"generate must be a generator of completions, not {what or _kind(answers)}"
+
+
+def fault_of(completion: object) -> str:
+    """The field of a completion with a value that it must not have; empty if there is none.
+
+    Example:
+        >>> fault_of(Completion("7", None))
+        "text of the completion of request '7' must be a text, not None"
+    """
+    if not isinstance(completion, Completion):
+        return f"generate must yield Completion, not {_kind(completion)}"
+    for name, (is_right, wanted) in _CONTRACT.items():
+        value = getattr(completion, name)
+        if not is_right(value):
+            where = f"{name} of the completion of request {completion.id!r}"
+            return f"{where} must be {wanted}, not {value!r:.100}"
+    return ""
+
+
+def _is_usage(value: object) -> bool:
+    return isinstance(value, Usage) and all(map(_is_number, _COUNTS(value)))
+
+
+_COUNTS = attrgetter(*(part.name for part in fields(Usage)))
+
+
+def _is_bill(value: object) -> bool:
+    is_amount = isinstance(value, Decimal) and value.is_finite() and value >= 0
+    return value is None or is_amount
+
+
+_CONTRACT: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "id": (_is_text, "a text"),
+    "text": (_is_text, "a text"),
+    "reasoning": (_is_text, "a text"),
+    "error": (_is_text, "a text"),
+    "finish": (lambda value: value in FINISHES, f"one of {', '.join(FINISHES)}"),
+    "usage": (_is_usage, "a Usage of whole numbers"),
+    "unanswered": (_is_number, "a whole number"),
+    "billed_usd": (_is_bill, "a Decimal of 0 or more, or None"),
+}
+
+
+def _breach(backend: Backend, fault: str) -> ContractError:
+    checked_by = "decompose_distill.testing.check_backend checks it"
+    return ContractError(f"{identity(backend)}: {fault}; {checked_by}")
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
 def complete(
     backend: Backend, items: Iterable[Item], request: Callable[[str, Item], Request]
 ) -> Iterator[tuple[Item, Completion]]:
@@ -183,7 +286,8 @@ def complete(
     Roles name their requests `stage/question id/sample/number`, the number given to `request`.
 
     Raises:
-        BackendError: The backend answered an unknown id, or left a request unanswered.
+        BackendError: The backend answered an unknown id, left a request unanswered, or broke the
+            contract.
     """
     waiting: dict[str, Item] = {}
 
@@ -193,7 +297,7 @@ def complete(
             waiting[made.id] = item
             yield made
 
-    for completion in backend.generate(requests()):
+    for completion in completions(backend, requests()):
         if completion.id not in waiting:
             raise BackendError(f"{identity(backend)} answered an unknown id {completion.id!r}")
         yield waiting.pop(completion.id), completion

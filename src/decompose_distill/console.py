@@ -1,15 +1,24 @@
-"""The terminal during long work: progress bars, plain messages, deferred Ctrl-C."""
+"""The terminal during long work: progress bars, plain messages, deferred Ctrl-C and SIGTERM."""
 
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Never, Self
+from typing import Any, Never, Self
 
 from tqdm import tqdm
+
+_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, the cursor, the screen
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # titles, links
+    r"|\x1b[ -/]*[0-~]?"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_HALF = re.compile(r"[\ud800-\udfff]")
 
 LINE_SECONDS = 30.0
 """Time between plain lines; shorter work prints none."""
@@ -67,36 +76,98 @@ def progress_bar(
     return tqdm(desc=name, total=total, initial=done, unit=unit, disable=not show)
 
 
+def printable(text: str) -> str:
+    """A foreign text without what a terminal would obey: escape sequences and control characters.
+
+    Line ends and tabs stay; half of a surrogate pair, which cannot be written, becomes U+FFFD.
+
+    Example:
+        >>> printable("\x1b[2J\x1b]0;title\x07overloaded\x9b1m!")
+        'overloaded!'
+    """
+    return _HALF.sub("\ufffd", _CONTROL.sub("", _SEQUENCE.sub("", text)))
+
+
 def say(message: str, *, show: bool = True) -> None:
     """Print a line to stderr without tearing a bar."""
     if show:
-        tqdm.write(message, file=sys.stderr)
+        tqdm.write(printable(message), file=sys.stderr)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came, as from a scheduler that ends a job: a run stops as after Ctrl-C."""
+
+
+def exit_code(interrupt: KeyboardInterrupt) -> int:
+    """Of a command that was stopped, as shells have it: 128 and the number of the signal.
+
+    Example:
+        >>> exit_code(KeyboardInterrupt()), exit_code(Terminated())
+        (130, 143)
+    """
+    return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+
+
+class Stop:
+    """Whether Ctrl-C was pressed or SIGTERM came; true when called, once it was."""
+
+    def __init__(self) -> None:
+        self._interrupt: type[KeyboardInterrupt] | None = None
+
+    def __call__(self) -> bool:
+        return self._interrupt is not None
+
+    def note(self, number: int) -> None:
+        """Take in a signal."""
+        self._interrupt = _interrupt(number)
+
+    def check(self) -> None:
+        """Raise what the signal would have raised at once."""
+        if self._interrupt is not None:
+            raise self._interrupt
 
 
 @contextmanager
-def deferred_interrupt(
-    first: str = "finishing and saving this step",
-) -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether Ctrl-C was pressed; pressed twice, it stops at once.
+def deferred_interrupt(first: str = "finishing and saving this step") -> Iterator[Stop]:
+    """Put off Ctrl-C and SIGTERM, and tell whether one came; the second one stops at once.
 
     Outside the main thread, and in a background job that ignores it, nothing is changed.
 
     Args:
         first: What is done first, for the message.
     """
-    asked: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
+    stop, before = Stop(), _handlers()
+
+    def at_once(number: int, frame: FrameType | None) -> None:
+        raise _interrupt(number)
 
     def note(number: int, frame: FrameType | None) -> None:
-        say(f"{first}; Ctrl-C again stops at once")
-        asked.append(number)
-        signal.signal(signal.SIGINT, before)
+        say(f"{first}; {'SIGTERM' if number == signal.SIGTERM else 'Ctrl-C'} again stops at once")
+        stop.note(number)
+        for each, handler in before.items():
+            signal.signal(each, at_once if each == signal.SIGTERM else handler)
 
-    ours = threading.current_thread() is threading.main_thread() and callable(before)
-    if ours:
-        signal.signal(signal.SIGINT, note)
+    for number in before:
+        signal.signal(number, note)
     try:
-        yield lambda: bool(asked)
+        yield stop
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int) -> type[KeyboardInterrupt]:
+    return Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+
+def _handlers() -> dict[int, Any]:
+    """Those in place of the signals that can be put off here."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ends = {signal.SIGINT: (), signal.SIGTERM: (signal.SIG_DFL,)}
+    return {
+        number: handler
+        for number, handler in found.items()
+        if callable(handler) or handler in ends[number]
+    }

@@ -27,6 +27,17 @@ class ConfigError(DecomposeDistillError, ValueError):
     """An argument is wrong; the message names it and says what would be right."""
 
 
+def wrong_kind(argument: str, value: object, wanted: str) -> ConfigError:
+    """An argument of another type: what it must be, and what it is, without its content.
+
+    Example:
+        >>> str(wrong_kind("sampling", {}, "a Sampling, as Sampling(temperature=0.7)"))
+        'sampling must be a Sampling, as Sampling(temperature=0.7), not dict'
+    """
+    kind = value.__name__ if isinstance(value, type) else type(value).__name__
+    return ConfigError(f"{argument} must be {wanted}, not {kind}")
+
+
 class MissingExtraError(DecomposeDistillError, ImportError):
     """An optional package is missing; the message holds the pip command that adds it."""
 

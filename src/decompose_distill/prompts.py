@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from decompose_distill.errors import ConfigError
+from decompose_distill.errors import ConfigError, wrong_kind
 from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import NO_DECOMPOSITION, format_subquestions
 from decompose_distill.types import Message, Question, Subquestion
@@ -154,6 +154,16 @@ class Prompt:
             raise ConfigError("field 'examples' of a prompt must hold pairs of question and answer")
         examples = tuple((str(asked), str(answered)) for asked, answered in turns)
         return cls(str(data["system"]), str(data["user"]), examples)
+
+
+def check_prompt(prompt: object) -> None:
+    """Refuse what is no prompt, before it fails inside.
+
+    Raises:
+        ConfigError: It is of another type.
+    """
+    if not isinstance(prompt, Prompt | None):
+        raise wrong_kind("prompt", prompt, "a Prompt, as prompts.Prompt('Split the question.')")
 
 
 def decompose(max_subquestions: int = 3) -> Prompt:

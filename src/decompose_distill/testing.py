@@ -7,11 +7,16 @@ that it runs under any test runner; `check_backend` runs them all.
 import threading
 from collections.abc import Callable, Generator, Iterator
 from itertools import islice
+from typing import TypeVar
 
-from decompose_distill.backend import Backend
+from decompose_distill.backend import Backend, fault_of, fault_of_answers, own_identity
+from decompose_distill.errors import DecomposeDistillError
 from decompose_distill.types import Completion, Message, Request, Sampling, Usage
 
+Result = TypeVar("Result")
+
 _SHORT = Sampling(max_new_tokens=8)
+_OWN = "info = BackendInfo(identity=...)"
 
 
 def check_backend(
@@ -32,17 +37,38 @@ def check_backend(
 
     Example:
         >>> class Echo:
+        ...     info = BackendInfo(identity="echo 1")
         ...     def generate(self, requests):
         ...         for request in requests:
         ...             yield Completion(request.id, "Hi!", usage=Usage(1, 1))
         >>> check_backend(Echo)
     """
+    _demand(callable(make), f"make must build the backend, as in lambda: {_kind(make)}(...)")
+    assert_has_an_identity(make(), make())
     assert_answers_each_request_once(make())
     assert_answers_nothing_to_nothing(make())
     assert_works_ahead_within_bounds(make(), most_ahead)
     assert_closes_early(make(), most_ahead)
     if failing is not None:
         assert_a_failed_request_is_a_value(make(), failing)
+
+
+def assert_has_an_identity(backend: Backend, again: Backend) -> None:
+    """Check what keys, budgets and forecasts are told of a backend.
+
+    Args:
+        backend: What was built.
+        again: The same, built a second time.
+
+    Raises:
+        AssertionError: The backend has no identity, or another one each time it is built, so that
+            finished work would not be found again.
+    """
+    _demand(isinstance(backend, Backend), f"{_kind(backend)} must have a method generate")
+    name, second = own_identity(backend), own_identity(again)
+    _demand(bool(name), f"{_kind(backend)} must have an identity: give it {_OWN}")
+    stable = f"identity must be the same whenever the backend is built: {name!r}, then {second!r}"
+    _demand(name == second, stable)
 
 
 def assert_answers_each_request_once(backend: Backend) -> None:
@@ -52,7 +78,7 @@ def assert_answers_each_request_once(backend: Backend) -> None:
         AssertionError: A request was not answered exactly once, or a completion is malformed.
     """
     requests = [_request(name) for name in ("0", "0 ", "é", "last")]
-    completions = list(backend.generate(iter(requests)))
+    completions = list(_generated(backend, iter(requests)))
     sent, answered = [each.id for each in requests], [each.id for each in completions]
     _demand(
         sorted(sent) == sorted(answered),
@@ -68,7 +94,7 @@ def assert_answers_nothing_to_nothing(backend: Backend) -> None:
     Raises:
         AssertionError: Something came out of nothing.
     """
-    answered = list(backend.generate(iter(())))
+    answered = list(_generated(backend, iter(())))
     _demand(not answered, f"no request must give no completion, not {answered}")
 
 
@@ -80,7 +106,7 @@ def assert_works_ahead_within_bounds(backend: Backend, most_ahead: int = 256) ->
             they were taken in another thread.
     """
     stream = _Endless(most_ahead)
-    completions = iter(backend.generate(stream))
+    completions = _generated(backend, stream)
     for _ in islice(completions, 3):
         stream.answered += 1
     _close(completions)
@@ -95,7 +121,7 @@ def assert_closes_early(backend: Backend, most_ahead: int = 256) -> None:
         AssertionError: Requests were taken after closing, or the backend does not go on.
     """
     stream = _Endless(most_ahead)
-    completions = iter(backend.generate(stream))
+    completions = _generated(backend, stream)
     _demand(next(completions, None) is not None, "an endless stream got no completion")
     _close(completions)
     taken = stream.taken
@@ -110,17 +136,54 @@ def assert_a_failed_request_is_a_value(backend: Backend, failing: Request) -> No
         AssertionError: The request did not come back as an error, or another one did.
     """
     requests = [failing, _request(f"not {failing.id}")]
-    failed, good = sorted(backend.generate(requests), key=lambda each: each.id != failing.id)
+    failed, good = sorted(
+        _generated(backend, iter(requests)), key=lambda each: each.id != failing.id
+    )
     _demand(failed.finish == "error", f'a failed request must have finish="error": {failed}')
     _demand(good.finish != "error", f"a failed request must not stop others: {good}")
     _check_completion(failed)
 
 
+def _generated(backend: Backend, requests: Iterator[Request]) -> Iterator[Completion]:
+    """What a backend answers, each a completion that keeps the contract."""
+    answers = _working(lambda: backend.generate(requests))
+    fault = fault_of_answers(answers)
+    _demand(not fault, fault)
+    _demand(isinstance(answers, Iterator), f"generate must be a generator, not {_kind(answers)}")
+    try:
+        while (completion := _working(lambda: next(answers, None))) is not None:
+            fault = fault_of(completion)
+            _demand(not fault, fault)
+            yield completion
+    finally:
+        _close(answers)
+
+
+def _working(call: Callable[[], Result]) -> Result:
+    """The result of a call, where errors that are neither the kit's nor ours name the rule."""
+    try:
+        return call()
+    except (AssertionError, DecomposeDistillError):
+        raise
+    except Exception as error:
+        raise AssertionError(
+            "generate must take an iterator of requests and yield a Completion for each; it "
+            f"raised {_kind(error)}: {error}"
+        ) from error
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__
+
+
 def _check_completion(found: Completion) -> None:
-    _demand(found.finish in ("stop", "length", "error"), f"finish is out of its values: {found}")
     failed = found.finish == "error"
     _demand(failed == bool(found.error), f'error must be given with finish="error" only: {found}')
     _demand(failed or found.usage != Usage(), f"usage must count the tokens spent: {found}")
+    written, limit = found.usage.output_tokens, _SHORT.max_new_tokens
+    longest = max(written, len(found.text.split()))  # a word is a token at least
+    rule = f"at most max_new_tokens={limit} may be written, not {longest}: {found}"
+    _demand(failed or longest <= limit, rule)
 
 
 def _demand(kept: bool, rule: str) -> None:
@@ -129,7 +192,7 @@ def _demand(kept: bool, rule: str) -> None:
 
 
 def _request(name: str) -> Request:
-    return Request(name, (Message("user", "Say hello."),), _SHORT)
+    return Request(name, (Message("user", "Say hello a hundred times."),), _SHORT)
 
 
 def _close(completions: Iterator[Completion]) -> None:

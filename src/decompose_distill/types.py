@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import ClassVar, Literal
 
-from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.errors import ConfigError, DataError, wrong_kind
 
 Finish = Literal["stop", "length", "error"]
 Stage = Literal["decompose", "solve"]
@@ -53,6 +53,24 @@ class Question:
     def golds(self) -> tuple[str, ...]:
         """Every accepted answer; empty where none is known."""
         return () if self.answer is None else (self.answer, *self.aliases)
+
+
+def as_question(question: object) -> Question:
+    """A question, also one that is given as its text.
+
+    Raises:
+        ConfigError: It is of another type.
+
+    Example:
+        >>> as_question("Who is older?").text
+        'Who is older?'
+    """
+    if isinstance(question, str):
+        return Question(question)
+    if not isinstance(question, Question):
+        advice = "Question values or texts, as load_questions reads them from a file"
+        raise wrong_kind("questions", question, advice)
+    return question
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,9 @@ from decompose_distill import (
     Trace,
     Usage,
 )
-from decompose_distill.backends.metering import MeteredBackend, at_worst, most_tokens
+from decompose_distill.backends.metering import MeteredBackend, at_worst
 from decompose_distill.backends.openai import OpenAIBackend
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.cost.ledger import Ledger
 from decompose_distill.cost.ledger_records import read_accounts
 from decompose_distill.models.chat_template import prompt_ids
@@ -107,6 +108,20 @@ def test_a_budget_holds_at_every_moment_and_no_room_is_left_unused(
         assert [each.id for each in done] == provider.answered
         assert max(billed, default=0) <= budget
         assert ledger.spent_usd == provider.billed
+
+
+def test_a_budget_that_runs_short_is_logged_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level("INFO", logger="decompose_distill"),
+        Ledger(tmp_path / "ledger", budget_usd=0.005, prices=PRICES) as ledger,
+        suppress(BudgetExceeded),
+    ):
+        list(MeteredBackend(Provider(4), ledger, "solver").generate(_requests(60)))
+
+    assert [record.name for record in caplog.records] == ["decompose_distill.backends.metering"]
+    assert "the budget has no room for the next request of the solver" in caplog.text
 
 
 def test_a_budget_that_is_reached_is_gone_on_with_under_a_larger_one(tmp_path: Path) -> None:

@@ -11,18 +11,20 @@ import pytest
 from decompose_distill import (
     Completion,
     Decomposer,
+    Decomposition,
     Pipeline,
     Plan,
     Price,
     Question,
     Request,
     Sampling,
+    Solution,
     Solver,
     Usage,
     collect,
     plan,
 )
-from decompose_distill.cost.estimates import Estimate
+from decompose_distill.cost.forecast import Estimate
 from decompose_distill.cost.pricing import add_usd
 
 PRICES = {"m": Price(Decimal(1), Decimal(4))}
@@ -176,7 +178,10 @@ def test_a_stage_without_a_backend_has_no_forecast() -> None:
     class Calculator:
         """Answers without a model."""
 
-    pipeline = Pipeline(None, Calculator())  # type: ignore[arg-type]
+        def solve(self, decompositions: Iterable[Decomposition]) -> Iterator[Solution]:
+            return (Solution(each, "42") for each in decompositions)
+
+    pipeline = Pipeline(None, Calculator())
 
     assert plan(pipeline, FEW).roles == ()
     assert "time: unknown" in str(plan(pipeline, FEW))

@@ -280,6 +280,16 @@ CHOICES: dict[str, tuple[str, Any, Wanted]] = {
         | {"distractor1": "moss", "distractor2": "amber", "distractor3": "resin"},
         ([ROCK, *ROCKS, "Slate is a rock."], ["slate"]),
     ),
+    "truthfulqa": (
+        "a.jsonl",
+        {"question": ROCK, "mc1_targets": {"choices": ["slate", "moss"], "labels": [1, 0]}},
+        (["- moss\n- slate"], ["slate"]),
+    ),
+    "medmcqa": (
+        "a.jsonl",
+        {"question": ROCK, "opa": "moss", "opb": "slate", "opc": "amber", "opd": "resin", "cop": 1},
+        ([ROCK, *ROCKS], ["B", "slate"]),
+    ),
     "a test file": (
         "a.jsonl",
         {"question": ROCK, "choices": HUB, "answerKey": ""},
@@ -289,6 +299,21 @@ CHOICES: dict[str, tuple[str, Any, Wanted]] = {
         "a.jsonl",
         {"question": ROCK, "choices": ROCKS, "answer": -1},
         ([ROCK, *ROCKS], []),
+    ),
+    "numbers that look like labels": (
+        "a.jsonl",
+        {"question": "How long?", "choices": ["1.5", "2.5", "3.5"], "answer": 1},
+        (["A) 1.5", "B) 2.5", "C) 3.5"], ["B", "2.5"]),
+    ),
+    "numbers as options": (
+        "a.jsonl",
+        {"question": "How many?", "choices": [4, 2, 0, 6], "answer": "2"},
+        (["A) 4", "D) 6"], ["2", "B"]),
+    ),
+    "yes and no as options": (
+        "a.jsonl",
+        {"question": "Is 9 odd?", "choices": ["no", "yes"], "answer": True},
+        (["A) no"], ["yes", "B"]),
     ),
     "no options after all": (
         "a.jsonl",

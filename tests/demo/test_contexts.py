@@ -4,12 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decompose_distill.demo import names
-from decompose_distill.demo.atomic_steps import Records
-from decompose_distill.demo.contexts import FORMS, needed, open_book, read_facts, state
+from decompose_distill.demo import facts as names
 from decompose_distill.demo.facts import COLLECTIONS, DECOYS, MEASURES, RELATIONS
-from decompose_distill.demo.worked_steps import carry_out
-from decompose_distill.demo.world import World, build_world
+from decompose_distill.demo.scripted_model import carry_out
+from decompose_distill.demo.solver import Records
+from decompose_distill.demo.world import (
+    FORMS,
+    World,
+    build_world,
+    needed,
+    open_book,
+    read_facts,
+    state,
+)
 from decompose_distill.types import Question
 
 EVERY_NAME = (*names.WOMEN, *names.MEN, *names.PLACES, *names.WORKS)

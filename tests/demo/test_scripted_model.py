@@ -6,12 +6,17 @@ from dataclasses import replace
 import pytest
 
 from decompose_distill import prompts
-from decompose_distill.demo.atomic_steps import read_step
-from decompose_distill.demo.contexts import needed, open_book, state
-from decompose_distill.demo.scripted_model import ScriptedModel, gold_rationale
-from decompose_distill.demo.teacher import scripted_teacher, skip_hop
-from decompose_distill.demo.worked_steps import HABITS, right, slip
-from decompose_distill.demo.world import World, build_world
+from decompose_distill.demo.scripted_model import (
+    WORK_HABITS,
+    ScriptedModel,
+    gold_rationale,
+    right,
+    scripted_teacher,
+    skip_hop,
+    slip,
+)
+from decompose_distill.demo.solver import read_step
+from decompose_distill.demo.world import World, build_world, needed, open_book, state
 from decompose_distill.evaluation.harness import evaluate
 from decompose_distill.parsing import parse_answer
 from decompose_distill.pipelines.decomposer import Decomposer
@@ -53,8 +58,11 @@ def test_it_keeps_the_rules_of_a_backend(world: World) -> None:
 class _Reworded:
     """The model, asked one of its own questions in place of what the kit asks."""
 
+    identity = "scripted model, reworded"
+
     def __init__(self, model: ScriptedModel, question: Question) -> None:
         self.model, self.chat = model, prompts.COT.render(question)
+        self.identity = f"reworded {model.identity}"
 
     def generate(self, requests: Iterator[Request]) -> Iterator[object]:
         yield from self.model.generate(replace(each, messages=self.chat) for each in requests)
@@ -86,7 +94,7 @@ def test_given_the_gold_plan_it_is_mostly_right_and_errs_by_habit(world: World) 
         habitual[(asked.operator, asked.kind) in kinds].append(right)
     assert sum(habitual[False]) / len(habitual[False]) > 0.9
     assert sum(habitual[True]) / len(habitual[True]) < 0.7
-    assert len(HABITS) == 2
+    assert len(WORK_HABITS) == 2
 
 
 def test_two_stages_beat_one_call_and_working_beats_none(world: World) -> None:

@@ -5,9 +5,9 @@ from collections import defaultdict
 
 import pytest
 
-from decompose_distill.demo import teacher as script
+from decompose_distill.demo import scripted_model as script
+from decompose_distill.demo.scripted_model import PLAN_HABITS, numbered, scripted_teacher
 from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import HABITS, numbered, scripted_teacher
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.types import Decomposition, Question, Solution, Subquestion
 
@@ -40,14 +40,14 @@ def test_it_is_mostly_wrong_on_its_habits_and_mostly_right_elsewhere(world: Worl
         right[asked.operator, asked.kind].append(outcome)
     for kind, outcomes in right.items():
         share = sum(outcomes) / len(outcomes)
-        assert share < 0.5 if kind in HABITS else share > 0.8
+        assert share < 0.5 if kind in PLAN_HABITS else share > 0.8
 
 
 def test_a_habit_is_the_same_mistake_every_time(world: World) -> None:
     write = scripted_teacher(world)
     for question in world.train:
         asked = world.compositions[question.text]
-        habit = HABITS.get((asked.operator, asked.kind))
+        habit = PLAN_HABITS.get((asked.operator, asked.kind))
         if habit:
             assert write(question.text) in (numbered(asked.plan()), habit(asked))
 
@@ -58,9 +58,9 @@ def test_it_answers_the_same_question_the_same_way(world: World) -> None:
     assert [first(text) for text in texts] == [again(text) for text in reversed(texts)][::-1]
 
 
-@pytest.mark.parametrize("habit", HABITS.values())
+@pytest.mark.parametrize("habit", PLAN_HABITS.values())
 def test_a_wrong_plan_is_hardly_ever_right_by_chance(world: World, habit: script.Fault) -> None:
-    kinds = {kind for kind, fault in HABITS.items() if fault is habit}
+    kinds = {kind for kind, fault in PLAN_HABITS.items() if fault is habit}
     asked = [
         question
         for question in world.train

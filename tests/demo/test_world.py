@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from decompose_distill.demo import names
+from decompose_distill.demo import facts as names
 from decompose_distill.demo.grammar import HELDOUT_WORDINGS, OPERATORS, WORDINGS, Operand
 from decompose_distill.demo.solver import DatabaseSolver
 from decompose_distill.demo.world import World, build_world

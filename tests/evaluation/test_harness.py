@@ -22,7 +22,7 @@ from decompose_distill import (
     load_questions,
     scores,
 )
-from decompose_distill.evaluation.results import Report, to_table
+from decompose_distill.evaluation.results import Report
 from decompose_distill.evaluation.statistics import (
     mcnemar,
     sign_flip,
@@ -127,10 +127,10 @@ def test_reports_on_other_questions_cannot_be_compared() -> None:
         _report({"a": "1"}).compare(_report({"b": "1"}))
 
 
-def test_a_table_has_a_row_a_report_and_json_the_same_figures() -> None:
+def test_a_report_prints_short_and_its_json_has_the_same_figures() -> None:
     report = _report({"a": "1", "b": "0"})
 
-    assert "mine  exact/4  50.0 %    [9.5, 90.5]    2  0" in to_table([report])
+    assert repr(report) == "<Report mine: exact 50.0 % [9.5, 90.5] (n = 2)>"
     assert json.loads(json.dumps(report.to_json()))["accuracy"] == 0.5
 
 

@@ -18,8 +18,8 @@ from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.cost.pricing import Price
 from decompose_distill.demo.run import PROMPT as DEMO_PROMPT
 from decompose_distill.demo.scripted_model import ScriptedModel
+from decompose_distill.demo.scripted_model import scripted_teacher as demo_teacher
 from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import scripted_teacher as demo_teacher
 from decompose_distill.demo.world import build_world
 from decompose_distill.experiments.values import digest, hash_questions
 from decompose_distill.keys import fingerprint_line

@@ -46,8 +46,7 @@ def student(tiny_dir: Path) -> tuple[Any, Any]:
 def test_sft_trains_on_our_tokens_and_on_the_completion_only(
     student: tuple[Any, Any], learned: Sequence[Trace], tmp_path: Path
 ) -> None:
-    from decompose_distill.training.data.examples import make_examples
-    from decompose_distill.training.data.tokenization import tokenize
+    from decompose_distill.training.data.examples import make_examples, tokenize
 
     export_traces(learned, tmp_path / "sft.jsonl", format="trl", prompt=PROMPT)
     model, tokenizer = student

@@ -10,13 +10,13 @@ import transformers
 from decompose_distill import Message, Request, Sampling
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.models import generation
+from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
     decode,
     follows_past,
     generate_plainly,
     ignores_padding,
 )
-from decompose_distill.models.probing import reach
 
 SHAPE = {
     "vocab_size": 96,

@@ -1,18 +1,49 @@
-"""Parsing is tolerant of layouts and total over all text."""
+"""Decompositions are read from every form in which models write them, or not at all."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decompose_distill import ParseError, Subquestion
+from decompose_distill import (
+    Completion,
+    Decomposer,
+    Failure,
+    ParseError,
+    Question,
+    Request,
+    Subquestion,
+)
+from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.parsing import (
     LEAST_REPEATS,
     format_subquestions,
-    parse_answer,
     parse_circle,
     parse_subquestions,
-    replace_answer,
+    read_decomposition,
 )
+from tests.parsing import forms
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parents[1] / "cases" / "parsing.jsonl")
+    .read_text(encoding="utf-8")
+    .strip()
+    .split("\n")
+]
+KINDS = sorted({case["kind"] for case in CASES} - {"message"})
+QUESTIONS_IN_FORMS = {
+    "plain": ["How much does one ferry ticket cost?", "How many tickets do 14 scouts need?"],
+    "numbers": [
+        "How many points is question 1 worth?",
+        "Did Ada solve both question 1 and question 2?",
+        "Which takes longer, step 1 or step 2 of it?",
+    ],
+    "references": ["Who wrote Emma?", "When was #1 born?", "Is #2 before 1800?"],
+}
 
 TWO = ["How old is Ada?", "Is #1 above 9?"]
 
@@ -98,14 +129,6 @@ def test_emphasis_goes_and_arithmetic_and_blanks_stay(text: str, read: str) -> N
     assert [each.text for each in parse_subquestions(text)] == [read]
 
 
-@pytest.mark.parametrize("marked", ["**Answer:** 71", "### Answer: 71", "_Answer_: 71"])
-def test_an_answer_that_is_replaced_leaves_nothing_of_the_other(marked: str) -> None:
-    text = f"48 + 24 = 71\n{marked}"
-
-    assert replace_answer(text, "72") == "48 + 24 = 71\nThe answer is: 72"
-    assert parse_answer(text) == "71"
-
-
 def test_references_name_the_earlier_steps() -> None:
     assert Subquestion("Is #1 older than #12, or # 3?").references == (1, 12)
 
@@ -165,63 +188,151 @@ def test_a_text_cut_off_while_it_says_something_new_is_in_no_circle(steps: list[
     assert parse_circle(format_subquestions([Subquestion(step) for step in steps])) == ()
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("So 48 / 2 = 24.\nThe answer is: 72", "72"),
-        ("The answer is 5. Wait.\nThe answer is: 6.", "6"),
-        ("the final answer is **Paris**.", "Paris"),
-        ("Final answer: 18", "18"),
-        ("Answer: yes", "yes"),
-        ("42", "42"),
-        ("some working\n\n3.5", "3.5"),
-        ("The answer is:\n7", "7"),
-    ],
-)
-def test_the_final_answer_is_read(text: str, answer: str) -> None:
-    assert parse_answer(text) == answer
+def _read(text: str) -> list[str]:
+    return [subquestion.text for subquestion in parse_subquestions(text)]
+
+
+def _decomposed(text: str) -> list[str] | str:
+    """What a `Decomposer` makes of a text."""
+    [outcome] = Decomposer(ScriptedBackend(lambda _: text)).decompose([Question("Why?")])
+    if isinstance(outcome, Failure):
+        return "failure"
+    return [subquestion.text for subquestion in outcome.subquestions]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_decomposer_reads_the_cases_of_a_kind(kind: str) -> None:
+    faults = [
+        (case["name"], decomposed)
+        for case in CASES
+        if case["kind"] == kind
+        and (decomposed := _decomposed(case["text"])) != case["right"]
+        and decomposed not in case.get("any", [])
+    ]
+
+    assert not faults
+
+
+def test_reasoning_in_a_field_of_its_own_is_no_part_of_the_text() -> None:
+    [case] = [case for case in CASES if case["name"] == "reasoning-field"]
+
+    assert _decomposed(case["message"]["content"]) == case["right"]
+
+
+def test_a_text_cut_off_before_it_said_anything_is_a_failure_of_its_length() -> None:
+    class Cut:
+        def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            return (Completion(request.id, "", "length") for request in requests)
+
+    [outcome] = Decomposer(Cut()).decompose([Question("Why?")])
+
+    assert isinstance(outcome, Failure)
+    assert outcome.reason == "length"
+
+
+@pytest.mark.parametrize("questions", QUESTIONS_IN_FORMS)
+@pytest.mark.parametrize("form", forms.FORMS)
+def test_questions_are_read_from_every_form(form: str, questions: str) -> None:
+    items = QUESTIONS_IN_FORMS[questions]
+
+    assert _read(forms.FORMS[form](items)) == items
+
+
+@pytest.mark.parametrize("form", forms.STATEMENT_FORMS)
+def test_tasks_are_read_from_every_form_that_marks_them(form: str) -> None:
+    items = ["Find the price of a ticket.", "Multiply #1 by 14."]
+
+    assert _read(forms.FORMS[form](items)) == items
+
+
+MARKED = ("{i}. {x}", "- {x}", "Q{i}: {x}", "## Subquestion {i}\n{x}\n", "({c}) {x}")
+
+
+@pytest.mark.parametrize("form", [*MARKED, "{x}"])
+@pytest.mark.parametrize("opening", forms.OPENINGS)
+def test_an_opening_is_no_subquestion(opening: str, form: str) -> None:
+    items = QUESTIONS_IN_FORMS["plain"]
+    decomposition = read_decomposition(opening + forms.FORMS[form](items))
+
+    assert [subquestion.text for subquestion in decomposition.subquestions] == items
+    assert not decomposition.leftover
+
+
+@pytest.mark.parametrize("form", [*MARKED, "{x}"])
+@pytest.mark.parametrize("closing", forms.CLOSINGS)
+def test_a_closing_is_no_subquestion(closing: str, form: str) -> None:
+    items = QUESTIONS_IN_FORMS["plain"]
+    decomposition = read_decomposition(forms.FORMS[form](items) + closing)
+
+    assert [subquestion.text for subquestion in decomposition.subquestions] == items
+    assert not decomposition.leftover
+
+
+@pytest.mark.parametrize("form", MARKED[:3])
+@pytest.mark.parametrize("before", forms.BEFORE_LISTS)
+def test_another_list_before_is_none_of_subquestions(before: str, form: str) -> None:
+    assert (
+        _read(before + forms.FORMS[form](QUESTIONS_IN_FORMS["plain"]))
+        == (QUESTIONS_IN_FORMS["plain"])
+    )
+
+
+@pytest.mark.parametrize("form", MARKED[:3])
+@pytest.mark.parametrize("after", forms.AFTER_LISTS)
+def test_another_list_behind_is_none_of_subquestions(after: str, form: str) -> None:
+    assert (
+        _read(forms.FORMS[form](QUESTIONS_IN_FORMS["plain"]) + after)
+        == (QUESTIONS_IN_FORMS["plain"])
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"),
+    ("text", "leftover"),
     [
-        ("So the answer is:\n\\[\n\\boxed{72}\n\\]", "72"),
-        ("Thus\n\\[\n\\boxed{72}\n\\]", "72"),
-        ("We get \\boxed{72} apples.", "72"),
-        ("The answer is $\\boxed{\\$1{,}000}$.", "$1,000"),
-        ("\\boxed{\\text{Paris}}", "Paris"),
-        ("The answer is \\(\\frac{1}{2}\\).", "1/2"),
-        ("The answer is $5 and $6", "$5 and $6"),
-        ("\\boxed{5} and then\nThe answer is: 6", "6"),
-        ("\\boxed{", "\\boxed{"),
+        ("Sure:\n1. How old is Ada?\n2. How old is Bob?\n\nLet me know!", ""),
+        ("1. How old is Ada?\n   - Ada is the captain.\n2. How old is Bob?", "Ada is the captain."),
+        ("Ships are old.\n\n1. How old is Ada?", "Ships are old."),
+        ("1. How old is Ada?\n\nFerries run daily.", "Ferries run daily."),
+        ("1. How old is Ada?\nAda is 9.\n2. Is Bob?", "Ada is 9."),
+        ('["How old is Ada?"]\n\nFerries run daily.', "Ferries run daily."),
+        ("<q>How old is Ada?</q>\nFerries run daily.", "Ferries run daily."),
+        ("1. Ages\n   1.1 How old is Ada?\n   1.2 How old is Bob?", ""),
+        ("How old is Ada?\nFerries run daily.", "Ferries run daily."),
     ],
 )
-def test_an_answer_in_latex_is_read_without_it(text: str, answer: str) -> None:
-    assert parse_answer(text) == answer
+def test_what_is_left_over_is_told(text: str, leftover: str) -> None:
+    assert read_decomposition(text).leftover == leftover
 
 
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("My final answer is 72.", "72"),
-        ("The correct answer is 72.", "72"),
-        ("Answers:\n1. 5\nSo she has 72.", "So she has 72"),
-        ("Answering the first: 5\n72", "72"),
-    ],
+def test_a_decomposition_keeps_the_reasoning_apart() -> None:
+    decomposition = read_decomposition("<think>1. Ada? 2. Bob?</think>\n1. How old is Ada?")
+
+    assert decomposition.reasoning == "1. Ada? 2. Bob?"
+    assert decomposition.subquestions == (Subquestion("How old is Ada?"),)
+    assert not decomposition.declined
+
+
+PHRASES = [
+    "question 1",
+    "Step 2",
+    "Q3",
+    "2.5",
+    "1,000",
+    "Ada",
+    "(a)",
+    "no. 4",
+    "a list",
+    "#1",
+    "14",
+]
+ASKED = st.lists(st.sampled_from(PHRASES), min_size=1, max_size=5).map(
+    lambda words: f"How is {' and '.join(words)} made?"
 )
-def test_only_words_that_announce_the_answer_mark_it(text: str, answer: str) -> None:
-    assert parse_answer(text) == answer
 
 
-def test_a_boxed_answer_is_replaced_too() -> None:
-    assert replace_answer("Thus\n\\[\n\\boxed{71}\n\\]", "72") == "Thus\nThe answer is: 72"
-
-
-@given(st.text())
-def test_any_text_but_an_empty_one_gives_an_answer(text: str) -> None:
-    try:
-        answer = parse_answer(text)
-    except ParseError as error:
-        answer = str(error)
-
-    assert answer.strip()
+@given(
+    st.sampled_from(sorted(forms.FORMS)),
+    st.lists(ASKED, min_size=2, max_size=6, unique=True),
+)
+def test_what_is_rendered_in_any_form_is_read_back(form: str, items: Sequence[str]) -> None:
+    assert _read(forms.FORMS[form](items)) == items

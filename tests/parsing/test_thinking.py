@@ -154,4 +154,6 @@ SAYINGS = st.text(alphabet="ab ?\n1.", min_size=1).filter(str.strip)
 def test_what_is_rendered_as_thinking_is_read_as_thinking(
     thought: str, answer: str, form: str
 ) -> None:
-    assert split_thinking(form.format(thought, answer)) == (thought.strip(), answer.strip(), True)
+    reasoning, rest, closed = split_thinking(form.format(thought, answer))
+
+    assert (reasoning, rest.strip(), closed) == (thought.strip(), answer.strip(), True)

@@ -22,8 +22,8 @@ from decompose_distill import (
     collect,
     read_traces,
 )
-from decompose_distill.backends.metering import most_tokens
 from decompose_distill.backends.openai.batch.backend import OpenAIBatchBackend
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.cost.ledger import ledger_path
 from decompose_distill.cost.ledger_records import read_accounts
 from tests.support.fake_batch_server import KEY, FakeBatchServer, chat_body

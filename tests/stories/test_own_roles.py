@@ -33,7 +33,8 @@ from decompose_distill import (
     read_traces,
 )
 from decompose_distill.backend import complete
-from decompose_distill.backends.metering import most_tokens
+from decompose_distill.cost.forecast import most_tokens
+from decompose_distill.reporting import Study
 
 PRICE = Price(Decimal(1), Decimal(4))
 SHORT = Sampling(max_new_tokens=20)
@@ -128,13 +129,13 @@ class Stepwise:
         return ((solve, self._solve(decomposition, solve)) for decomposition, solve in solves)
 
     def _solve(self, decomposition: Decomposition, solve: int) -> Solution:
-        said = "nothing"
+        said, used = "nothing", Usage()
         for step in decomposition.subquestions:
             chat = (Message("user", f"{decomposition.question.text} {said} {step.text}"),)
             request = Request("step", chat, SHORT, decomposition.sample, solve)
             [done] = self.backend.generate([request])
-            said = done.text
-        return Solution(decomposition, said)
+            said, used = done.text, used + done.usage
+        return Solution(decomposition, said, usage=used)
 
 
 SPLIT = "1. How old is Ada?\n2. How old is the other?"
@@ -307,3 +308,39 @@ def test_solves_that_would_be_the_same_request_are_refused(tmp_path: Path) -> No
     pipeline = Pipeline(None, Plain(Provider("7")))
     with pytest.raises(ConfigError, match=r"solves=2 needs a solver .* the method draw\(solves\)"):
         collect(pipeline, QUESTIONS, tmp_path / "t.jsonl", solves=2, progress=False)
+
+
+def test_a_matrix_of_roles_of_ones_own_is_forecast_priced_and_kept(tmp_path: Path) -> None:
+    from decompose_distill import paper
+
+    pipeline, providers = _own()
+    lines: list[str] = []
+    golds = [replace(question, answer="7") for question in QUESTIONS]
+
+    def measure(pipeline: Pipeline) -> Study:
+        return paper(
+            pipeline,
+            golds[20:],
+            golds[:20],
+            student="unused",
+            output_dir=tmp_path / "paper",
+            rows=("none", "teacher"),
+            columns=("solver",),
+            budget_usd=10,
+            say=lines.append,
+            progress=False,
+        )
+
+    study = measure(pipeline)
+    asked = sum(len(each.asked) for each in providers)
+    pipeline, again = _own()
+    measure(pipeline)
+    costs = {cell.row: cell.cost for cell in study.cells}
+
+    assert "ask solver: 40 requests" in lines[0]
+    assert "unknown" not in lines[0]
+    assert asked == 20 * 2 + 20 * 2  # without a decomposition a step-by-step solver asks nothing
+    assert not any(each.asked for each in again)
+    assert costs["teacher"] is not None
+    [_, decomposer, solver] = providers  # what the judge used stands in the ledger alone
+    assert costs["teacher"].usd == decomposer.billed + solver.billed

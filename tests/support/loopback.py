@@ -9,13 +9,15 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Reply:
-    """What to answer; `body` is JSON unless it is bytes, and `None` drops the connection."""
+    """What to answer; `body` is JSON unless it is bytes."""
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     """How long to think before answering."""
+    raw: bytes = b""
+    """All of the answer as it goes over the wire, in place of the rest."""
 
 
 DROP = Reply(status=0)
@@ -63,6 +65,10 @@ def _handler(server: Loopback) -> type[BaseHTTPRequestHandler]:
             headers = {name.lower(): value for name, value in self.headers.items()}
             reply = server.handle(self.command, self.path, headers, body)
             if reply is DROP:
+                self.close_connection = True
+                return
+            if reply.raw:
+                self.wfile.write(reply.raw)
                 self.close_connection = True
                 return
             data = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.backend import FIRST_LIMIT, Backend, info_of, sampling_key
+from decompose_distill.backend import FIRST_LIMIT, Backend, completions, info_of, sampling_key
 from decompose_distill.errors import BackendError, DataError
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, typed
 from decompose_distill.types import Completion, Request, Usage
@@ -125,7 +125,7 @@ class CachingBackend:
                 yield found
                 continue
             asking = _Round(self)
-            for completion in self.backend.generate(asking.missing(chain([request], stream))):
+            for completion in completions(self.backend, asking.missing(chain([request], stream))):
                 yield from asking.found()
                 yield from asking.answered(completion)
             yield from asking.found()

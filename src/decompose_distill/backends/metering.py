@@ -1,12 +1,14 @@
 """A backend whose every request is in a ledger before it is sent, so that a budget holds."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from decompose_distill.backend import Backend, info_of
+from decompose_distill.backend import Backend, ContractError, completions, info_of
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.cost.ledger import Ledger
 from decompose_distill.cost.pricing import format_usd
 from decompose_distill.errors import (
@@ -17,25 +19,7 @@ from decompose_distill.errors import (
 )
 from decompose_distill.types import Completion, Request, Usage
 
-MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
-"""More than chat templates are known to add to each message, and to a chat."""
-
-
-def most_tokens(request: Request) -> Usage:
-    """The most that one attempt may use, without knowing the model's tokenizer.
-
-    A token stands for at least one byte of the text: so it is with byte-level vocabularies and
-    with those that fall back to bytes, which is what models have today. The answer is bounded by
-    `max_new_tokens`, thinking included where the server counts it in, as the official one does.
-
-    Example:
-        >>> from decompose_distill.types import Message
-        >>> most_tokens(Request("0", (Message("user", "Hi"),)))
-        Usage(input_tokens=146, output_tokens=512, ...)
-    """
-    texts = (each.content.encode("utf-8", "surrogatepass") for each in request.messages)
-    read = sum(len(text) + MESSAGE_TOKENS for text in texts) + TEMPLATE_TOKENS
-    return Usage(read, request.sampling.max_new_tokens)
+logger = logging.getLogger(__name__)
 
 
 def at_worst(completion: Completion, most: Usage) -> Usage:
@@ -49,6 +33,8 @@ def at_worst(completion: Completion, most: Usage) -> Usage:
         512
     """
     usage = completion.usage
+    if usage.input_tokens and usage.output_tokens:
+        return usage
     written = completion.finish != "error" or completion.text or completion.reasoning
     output = usage.output_tokens or (most.output_tokens if written else 0)
     read = usage.input_tokens or (most.input_tokens if output else 0)
@@ -86,7 +72,7 @@ class MeteredBackend:
         self.ledger = ledger
         self.role = role
         self.info = info_of(backend)
-        self._answered = False
+        self._answered = self._paused = False
         ledger.open_account(role, backend)
 
     def __repr__(self) -> str:
@@ -102,12 +88,15 @@ class MeteredBackend:
         under_way: dict[str, Reservation] = {}
         try:
             while True:
-                for completion in self.backend.generate(self._affordable(supply, under_way)):
+                for completion in completions(self.backend, self._affordable(supply, under_way)):
                     self._settle(completion, under_way.pop(completion.id, None))
                     yield completion
                 if not supply.held:
                     break
+                self._note_pause()
                 self._make_room(supply)
+        except ContractError:
+            raise  # it has answered, and who knows what
         except BackendError as error:
             if not self._answered and not self.info.batch:  # a batch goes on without us
                 self._release(under_way, error)
@@ -117,6 +106,16 @@ class MeteredBackend:
                 self.ledger.lose(made)
         if supply.error is not None:
             raise supply.error
+
+    def _note_pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            logger.info(
+                "%s: the budget has no room for the next request of the %s until what is under way "
+                "comes back; from here on fewer run at once",
+                self.ledger.path,
+                self.role,
+            )
 
     def _affordable(
         self, supply: "_Supply", under_way: dict[str, Reservation]

@@ -25,6 +25,7 @@ def load_backend(
     max_in_flight: int | None = None,
     batches: str | Path | None = None,
     api_key_env: str | None = None,
+    needs_key: bool = True,
     provider: str | None = None,
     extra_headers: Mapping[str, str] | None = None,
     extra_body: Mapping[str, object] | None = None,
@@ -44,6 +45,8 @@ def load_backend(
         batches: File of what was submitted, such as `traces.jsonl.batches`; with it an `openai:`
             server is used through its batch interface.
         api_key_env: Environment variable with the key of an `openai:` server.
+        needs_key: Whether a missing key is an error at once; `False` for a forecast, which sends
+            nothing.
         provider: Whose form the requests of an `openai:` server have, such as `vllm`; by default
             it is known by the host.
         extra_headers: Sent with every request to an `openai:` server.
@@ -69,6 +72,7 @@ def load_backend(
         "max_in_flight": max_in_flight,
         "batches": batches,
         "api_key_env": api_key_env,
+        "needs_key": None if needs_key else False,
         "provider": provider,
         "extra_headers": extra_headers,
         "extra_body": extra_body,

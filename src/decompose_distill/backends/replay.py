@@ -56,6 +56,8 @@ class ReplayBackend:
             trace = self._traces.get((stage, name, request.sample, request.solve))
             if trace is None:
                 yield _missing(request, f"{self.path} holds no trace of question {name!r}")
+            elif trace.question.text not in request.messages[-1].content:
+                yield _missing(request, f"question {name!r} had another text in {self.path}")
             else:
                 yield (
                     _decomposed(request, trace) if stage == "decompose" else _solved(request, trace)

@@ -11,6 +11,7 @@ import torch
 
 from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import ConfigError
+from decompose_distill.models.attention import reach
 from decompose_distill.models.chat_template import end_of_turn, prompt_ids
 from decompose_distill.models.generation import (
     decode,
@@ -19,7 +20,6 @@ from decompose_distill.models.generation import (
     ignores_padding,
 )
 from decompose_distill.models.loading import context_window, end_tokens, load_model, load_tokenizer
-from decompose_distill.models.probing import reach
 from decompose_distill.types import Completion, Finish, Request, Usage
 
 HASHED = 4096

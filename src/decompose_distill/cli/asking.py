@@ -1,10 +1,12 @@
 """The commands `plan` and `collect`, a few lines over the functions."""
 
+import warnings
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import decompose_distill as dd
 from decompose_distill.cli.call import Call
 from decompose_distill.cli.options import (
     Answering,
@@ -14,14 +16,14 @@ from decompose_distill.cli.options import (
     QuestionsFile,
     Reading,
     Servers,
+    read_prices,
     read_prompt,
 )
 from decompose_distill.cli.settings import Option
 from decompose_distill.errors import BackendError
 
 if TYPE_CHECKING:
-    from decompose_distill import Backend, Collected, Decomposer, Pipeline, Plan
-    from decompose_distill.cost.estimates import Estimate
+    from decompose_distill.cost.forecast import Estimate
 
 TeacherName = Annotated[str, Option("Backend that decomposes, as openai:gpt-4.1-mini or hf:path.")]
 SolverName = Annotated[str | None, Option("Backend that solves; by default the teacher.")]
@@ -42,17 +44,17 @@ def plan(
     money: Money,
 ) -> None:
     """Forecast what collect with the same options takes, and send nothing."""
-    import decompose_distill as dd
-
-    prices, loaded = money.read_prices(), reading.load(questions)
-    backends = servers.load_roles(teacher, solver or teacher, batches=output or questions)
+    prices, loaded = read_prices(money.prices), reading.load(questions)
+    backends = servers.load_roles(
+        teacher, solver or teacher, batches=output or questions, asked=False
+    )
     pipeline = _pipeline(*backends, answering, prompt)
     forecast = dd.plan(pipeline, loaded, output, **asdict(draws), prices=prices)
     verdict = _verdict(forecast, money.budget_usd)
     call.show(f"{forecast}\n{verdict}" if verdict else forecast, **_plan_fields(forecast))
 
 
-def _verdict(forecast: "Plan", budget_usd: Decimal | None) -> str:
+def _verdict(forecast: "dd.Plan", budget_usd: Decimal | None) -> str:
     from decompose_distill.cost.pricing import format_usd
 
     if budget_usd is None or forecast.usd is None:
@@ -66,7 +68,7 @@ def _verdict(forecast: "Plan", budget_usd: Decimal | None) -> str:
     return f"the budget of {format_usd(budget_usd)} {verdict}"
 
 
-def _plan_fields(forecast: "Plan") -> dict[str, Any]:
+def _plan_fields(forecast: "dd.Plan") -> dict[str, Any]:
     return {
         "missing": forecast.missing,
         "total": forecast.total,
@@ -101,11 +103,10 @@ def collect(
     money: Money,
 ) -> None:
     """Ask a teacher and keep its traces; run again to go on where it stopped."""
-    import decompose_distill as dd
-
-    prices, loaded = money.read_prices(), reading.load(questions)
+    prices, loaded = read_prices(money.prices), reading.load(questions)
     backends = servers.load_roles(teacher, solver or teacher, batches=output)
     pipeline = _pipeline(*backends, answering, prompt)
+    _warn_of_repeats(answering, draws)
     with call.writing(output, kept="what was collected"):
         done = dd.collect(
             pipeline, loaded, output, **asdict(draws), budget_usd=money.budget_usd, prices=prices
@@ -115,7 +116,18 @@ def collect(
         raise BackendError(f"every question failed, the last one with: {_last_failure(output)}")
 
 
-def _collected_fields(done: "Collected") -> dict[str, Any]:
+def _warn_of_repeats(answering: Answering, draws: Draws) -> None:
+    """Say that greedy samples are all alike, before they are paid for."""
+    for option, count in asdict(draws).items():
+        if count > 1 and answering.temperature == 0:
+            advice = "give --temperature, such as 0.7"
+            warnings.warn(
+                f"--{option} {count} at temperature 0 asks for the same {count} times: {advice}",
+                stacklevel=2,
+            )
+
+
+def _collected_fields(done: "dd.Collected") -> dict[str, Any]:
     return {
         "output": str(done.path),
         "found": done.found,
@@ -128,25 +140,21 @@ def _collected_fields(done: "Collected") -> dict[str, Any]:
 
 
 def _last_failure(path: Path) -> str:
-    from decompose_distill.storage.traces import read_traces
-
-    failures = [trace.failure for trace in read_traces(path) if trace.failure]
+    failures = [trace.failure for trace in dd.read_traces(path) if trace.failure]
     return f"{failures[-1].stage}: {failures[-1].message}" if failures else "no answer"
 
 
 def _pipeline(
-    decomposing: "Backend", solving: "Backend", answering: Answering, prompt: Path | None
-) -> "Pipeline":
-    import decompose_distill as dd
-
+    decomposing: "dd.Backend", solving: "dd.Backend", answering: Answering, prompt: Path | None
+) -> "dd.Pipeline":
     solver = dd.Solver(solving, sampling=answering.sampling(solving))
     return dd.Pipeline(make_decomposer(decomposing, answering, prompt), solver)
 
 
-def make_decomposer(backend: "Backend", answering: Answering, prompt: Path | None) -> "Decomposer":
+def make_decomposer(
+    backend: "dd.Backend", answering: Answering, prompt: Path | None
+) -> "dd.Decomposer":
     """A decomposer over a backend, with the prompt of a file if there is one."""
-    import decompose_distill as dd
-
     given: Any = {"prompt": read_prompt(prompt)} if prompt else {}
     return dd.Decomposer(backend, sampling=answering.sampling(backend), **given)
 

@@ -1,9 +1,10 @@
 """One call of a command: what it prints, where it writes, and how it ends."""
 
+import errno
+import glob
 import inspect
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,11 +18,14 @@ from decompose_distill.cli.config_file import read_settings, to_toml
 from decompose_distill.cli.logs import shown_on_stderr
 from decompose_distill.cli.settings import REQUIRED, Setting, arguments_of, settings_of
 from decompose_distill.cli.values import choices, is_list
-from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.console import exit_code, printable
+from decompose_distill.errors import ConfigError, DataError, DecomposeDistillError
 from decompose_distill.storage.atomic import write_text
 
 SCHEMA = 1
 """Version of what `--json` prints."""
+SETTINGS = ".config.toml"
+"""What is added to the name of an output for the settings it was made with."""
 
 Config = Annotated[
     Path | None,
@@ -43,7 +47,7 @@ class Call:
 
     def say(self, line: object) -> None:
         """Print a line for people, beside the result of `--json`."""
-        print(line, file=sys.stderr if self.as_json else sys.stdout, flush=True)
+        print(printable(str(line)), file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
     def show(self, result: object, **fields: Any) -> None:
         """Print the result: as it reads, or as JSON of the fields."""
@@ -68,26 +72,36 @@ class Call:
         """
         _check_kind(output, folder=folder)
         beside = output.absolute()
-        path = beside.with_name(f"{beside.name}.config.toml")
+        path = beside.with_name(f"{beside.name}{SETTINGS}")
         before = path.read_bytes() if path.is_file() else None
+        self._keep_settings(path, output)
+        try:
+            yield
+        except DecomposeDistillError as error:
+            if isinstance(error, ConfigError | DataError) or not _has_begun(beside):
+                path.unlink() if before is None else path.write_bytes(before)
+            raise
+        except KeyboardInterrupt as stop:
+            words = f"{output} keeps {kept}; the same command goes on from there" if kept else ""
+            raise type(stop)(words) from None
+
+    def _keep_settings(self, path: Path, output: Path) -> None:
         head = f"# decompose-distill {self.command} --config {path.name}\n"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, head + to_toml(self.values))
             if output.exists() and not os.access(output, os.W_OK):
-                raise PermissionError(0, "it may not be changed")
+                raise PermissionError(errno.EACCES, "it may not be changed")
         except OSError as error:
             raise ConfigError(
                 f"{output}: cannot write: {error.strerror}; name another place or set its rights"
             ) from error
-        try:
-            yield
-        except (ConfigError, DataError):
-            path.unlink() if before is None else path.write_bytes(before)
-            raise
-        except KeyboardInterrupt:
-            words = f"{output} keeps {kept}; the same command goes on from there" if kept else ""
-            raise KeyboardInterrupt(words) from None
+
+
+def _has_begun(output: Path) -> bool:
+    """Whether anything of the work is there, or beside it."""
+    beside = output.parent.glob(f"{glob.escape(output.name)}.*")
+    return output.exists() or any(not path.name.endswith(SETTINGS) for path in beside)
 
 
 def _check_kind(output: Path, *, folder: bool) -> None:
@@ -181,4 +195,4 @@ def _stopping() -> Iterator[None]:
     except KeyboardInterrupt as stop:
         words = f"; {stop}" if str(stop) else ""
         print(f"stopped{words}", file=sys.stderr, flush=True)
-        raise typer.Exit(128 + signal.SIGINT) from None
+        raise typer.Exit(exit_code(stop)) from None

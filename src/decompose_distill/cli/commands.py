@@ -19,6 +19,7 @@ import typer
 
 from decompose_distill.cli import asking, evaluating, experiments, installed, interop, training
 from decompose_distill.cli.call import as_command
+from decompose_distill.console import Terminated, exit_code, printable
 from decompose_distill.errors import (
     BudgetExceeded,
     ConfigError,
@@ -79,20 +80,20 @@ for name, function in COMMANDS.items():
 
 def main() -> None:
     """Run the command line: an error is one line on stderr, with `--debug` after its traceback."""
-    with _ended_by_sigterm() as terminated:
+    with _ended_by_sigterm():
         code = _run()
-    sys.exit(128 + signal.SIGTERM if terminated else code)
+    sys.exit(code)
 
 
 def _run() -> int:
     try:
         return int(app(prog_name=NAME, standalone_mode=False) or 0)
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    except KeyboardInterrupt as stop:
+        return exit_code(stop)
     except Exception as error:
         if "--debug" in sys.argv:
             traceback.print_exception(error)
-        print(f"error: {_words(error)}", file=sys.stderr)
+        print(printable(f"error: {_words(error)}"), file=sys.stderr)
         return _exit_code(error)
 
 
@@ -127,21 +128,17 @@ def _system_error(error: BaseException | None) -> OSError | None:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[list[int]]:
-    """End on SIGTERM as on Ctrl-C; the list is not empty if it came."""
-    terminated: list[int] = []
+def _ended_by_sigterm() -> Iterator[None]:
+    """End on SIGTERM as on Ctrl-C."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        terminated.append(number)
-        if not callable(signal.getsignal(signal.SIGINT)):  # a background job ignores Ctrl-C
-            raise KeyboardInterrupt
-        signal.raise_signal(signal.SIGINT)
+        raise Terminated
 
     if threading.current_thread() is not threading.main_thread():
-        yield terminated
+        yield
         return
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield terminated
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)

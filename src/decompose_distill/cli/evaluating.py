@@ -1,11 +1,11 @@
 """The commands that measure: `evaluate` asks and scores, `compare` tests two results in pairs."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import decompose_distill as dd
 from decompose_distill.cli.asking import make_decomposer
 from decompose_distill.cli.call import SCHEMA, Call
 from decompose_distill.cli.options import (
@@ -15,14 +15,11 @@ from decompose_distill.cli.options import (
     QuestionsFile,
     Reading,
     Servers,
+    read_prices,
 )
 from decompose_distill.cli.settings import Argument, Option
 from decompose_distill.errors import BackendError, ConfigError, DataError
-from decompose_distill.scores import ScoreName
 from decompose_distill.storage.atomic import write_text
-
-if TYPE_CHECKING:
-    from decompose_distill import Comparison, Pipeline, Question, Report
 
 
 def evaluate(
@@ -31,7 +28,7 @@ def evaluate(
     decomposer: Annotated[str, Option("Folder of a student, or a backend.")],
     solver: Annotated[str, Option("Backend that solves, as openai:gpt-4.1-mini.")],
     *,
-    score: Annotated[ScoreName, Option("How answers are scored.")] = "exact",
+    score: Annotated[dd.scores.ScoreName, Option("How answers are scored.")] = "exact",
     output: Annotated[Path | None, Option("JSON file for the figures.")] = None,
     prompt: PromptFile = None,
     reading: Reading,
@@ -44,8 +41,6 @@ def evaluate(
     With --output, what was answered stays beside it, in OUTPUT.traces.jsonl: the same command
     goes on from there.
     """
-    import decompose_distill as dd
-
     loaded = reading.load(questions)
     if not any(question.golds for question in loaded):
         raise DataError(f"{questions}: no question has an answer to compare with: add 'answer'")
@@ -56,8 +51,9 @@ def evaluate(
     if output is None:
         report = dd.evaluate(pipeline, loaded, **options)
     else:
+        options |= {"budget_usd": money.budget_usd, "prices": read_prices(money.prices)}
         with call.writing(output, kept="what was answered"):
-            report = _evaluate_kept(pipeline, loaded, output, money, options)
+            report = dd.evaluate(pipeline, loaded, f"{output}.traces.jsonl", **options)
             write_text(output, json.dumps([figures(report)], indent=2))
     call.show(report, **figures(report))
     if not report.n:
@@ -71,10 +67,8 @@ def _pipeline(
     answering: Answering,
     prompt: Path | None,
     batches: Path | str,
-) -> "Pipeline":
+) -> "dd.Pipeline":
     """A student's folder or a backend as decomposer, before a solver."""
-    import decompose_distill as dd
-
     if not Path(name).is_dir():
         if ":" not in name:
             raise ConfigError(
@@ -91,36 +85,12 @@ def _pipeline(
     return dd.Pipeline(decomposer, dd.Solver(second, sampling=answering.sampling(second)))
 
 
-def _evaluate_kept(
-    pipeline: "Pipeline",
-    questions: "Sequence[Question]",
-    output: Path,
-    money: Money,
-    options: Mapping[str, Any],
-) -> "Report":
-    """Collect the answers beside the figures, and score those of the questions."""
-    import decompose_distill as dd
-    from decompose_distill.evaluation.results import Report, Result, named_results, score_trace
-
-    traces = Path(f"{output}.traces.jsonl")
-    dd.collect(pipeline, questions, traces, budget_usd=money.budget_usd, prices=money.read_prices())
-    wanted = {question.id: question for question in questions}
-    answered = {
-        trace.question.id: replace(trace, question=wanted[trace.question.id])
-        for trace in dd.read_traces(traces)
-        if trace.key == pipeline.key and trace.question.id in wanted
-    }
-    score = options["score"]
-    results = tuple(Result(answered[name], score_trace(answered[name], score)) for name in wanted)
-    return Report(options["name"], *named_results(score, results))
-
-
-def figures(report: "Report") -> dict[str, Any]:
+def figures(report: "dd.Report") -> dict[str, Any]:
     """What a report says, with the score of each question by its id."""
     return {"schema": SCHEMA, **report.to_json(), "scores": dict(report.values)}
 
 
-def _first_failure(report: "Report") -> str:
+def _first_failure(report: "dd.Report") -> str:
     failures = (result.trace.failure for result in report.results)
     return next((failure.message for failure in failures if failure), "no score fits an answer")
 
@@ -167,7 +137,7 @@ def _scored_by(figures: Mapping[str, Any]) -> str:
     return f"{figures.get('score')}/{version}" if version else str(figures.get("score"))
 
 
-def _comparison_fields(comparison: "Comparison") -> dict[str, Any]:
+def _comparison_fields(comparison: "dd.Comparison") -> dict[str, Any]:
     low, high = comparison.interval
     return {
         "name": comparison.name,

@@ -50,7 +50,7 @@ def _version(package: str) -> str | None:
 def _device() -> dict[str, Any]:
     """What models run on, and the number type of their weights there."""
     try:
-        from decompose_distill.models.loading import best_device, best_dtype
+        from decompose_distill.models.devices import best_device, best_dtype
     except ImportError as error:
         return {"name": None, "dtype": None, "error": str(error)}
     return {"name": str(best_device()), "dtype": str(best_dtype()).removeprefix("torch.")}

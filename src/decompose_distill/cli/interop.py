@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import decompose_distill as dd
 from decompose_distill import types
 from decompose_distill.cli.call import Call
 from decompose_distill.cli.options import PromptFile, SolverTarget, TracesFile, read_prompt
@@ -29,8 +30,6 @@ def export(
     prompt: PromptFile = None,
 ) -> None:
     """Write traces as training data for TRL, axolotl, LlamaFactory or the Hub."""
-    import decompose_distill as dd
-
     asked = dd.read_traces(traces)
     with call.writing(output, folder=format.startswith("hub")):
         if format == "preferences":
@@ -59,7 +58,6 @@ def import_(
     role: Role = "decomposer",
 ) -> None:
     """Read training data of other tools, known by its fields, into a file of traces."""
-    import decompose_distill as dd
     from decompose_distill.storage.atomic import creating
 
     # What stands there may be traces that were paid for.

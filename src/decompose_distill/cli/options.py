@@ -5,17 +5,14 @@ Each group is a dataclass: its fields are options, their docstrings the help.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
+import decompose_distill as dd
 from decompose_distill.cli.settings import Argument, Option
 from decompose_distill.errors import ConfigError, DataError
-
-if TYPE_CHECKING:
-    from decompose_distill import Backend, Price, Question, Sampling
-    from decompose_distill.prompts import Prompt
 
 QuestionsFile = Annotated[
     str, Argument("A file of questions, or a dataset such as gsm8k or gsm8k:train.")
@@ -44,22 +41,22 @@ class Reading:
     fields: Mapping[str, str] | None = None
     """What a file calls our fields, as question=frage,answer=antwort."""
 
-    def load(self, source: str, split: str | None = None) -> "tuple[Question, ...]":
+    def load(self, source: str, split: str | None = None) -> "tuple[dd.Question, ...]":
         """Questions of a file, or of a dataset from the hub with its split behind a colon.
 
         Raises:
             ConfigError: `limit` is below 1.
             DataError: The file is missing or malformed.
         """
-        from decompose_distill.data.questions import HUB, load_questions
+        from decompose_distill.data.questions import HUB
 
         if self.limit is not None and self.limit < 1:
             raise ConfigError(f"--limit must be 1 or more, not {self.limit}")
         name, _, named = source.partition(":")
         if name in HUB and not Path(source).is_file():
-            questions = load_questions(name, split=named or split, fields=self.fields)
+            questions = dd.load_questions(name, split=named or split, fields=self.fields)
         else:
-            questions = load_questions(source, fields=self.fields)
+            questions = dd.load_questions(source, fields=self.fields)
         return questions[: self.limit]
 
 
@@ -82,27 +79,36 @@ class Servers:
     """Ask by the batch interface: cheaper, slower."""
 
     def load_roles(
-        self, decomposer: str, solver: str, *, batches: Path | str
-    ) -> "tuple[Backend, Backend]":
+        self, decomposer: str, solver: str, *, batches: Path | str, asked: bool = True
+    ) -> "tuple[dd.Backend, dd.Backend]":
         """Both backends, one for both roles if they are alike; see `load`."""
         self.check(decomposer, solver)
-        first = self.load(decomposer, batches)
+        first = self.load(decomposer, batches, asked=asked)
         alike = decomposer == solver and self._address(solves=False) == self._address(solves=True)
-        return first, first if alike else self.load(solver, batches, solves=True)
+        if alike:
+            return first, first
+        return first, self.load(solver, batches, solves=True, asked=asked)
 
-    def load(self, name: str, batches: Path | str, *, solves: bool = False) -> "Backend":
+    def load(
+        self, name: str, batches: Path | str, *, solves: bool = False, asked: bool = True
+    ) -> "dd.Backend":
         """A backend by its name; what is said here of servers is for `openai:` backends.
 
         An address in the name goes before `base_url`.
-        """
-        import decompose_distill as dd
 
+        Args:
+            name: Such as `openai:gpt-4.1-mini`.
+            batches: File beside which is kept what was submitted.
+            solves: Whether the solver's own address and key hold.
+            asked: Whether anything will be sent, for which a key may be needed.
+        """
         if not name.startswith("openai:"):
             return dd.load_backend(name)
         options = {
             **self._address(solves=solves),
             "max_in_flight": self.max_in_flight,
             "batches": f"{batches}.batches" if self.batch else None,
+            "needs_key": None if asked else False,
         }
         if "@http" in name:
             options.pop("base_url")
@@ -139,21 +145,26 @@ class Answering:
     top_p: float | None = 1.0
     """Share of the likeliest tokens that are drawn from; none leaves it to the server."""
     max_new_tokens: int | None = None
-    """Longest completion, thinking included; longer ones fail. By default the backend's, or 512."""
+    """Longest completion, thinking included; longer ones fail. By default the backend's limit."""
     reasoning_effort: str | None = None
     """How much a thinking model is to think, in its provider's words."""
 
-    def sampling(self, backend: object = None) -> "Sampling":
-        """The same as a value of the library; without a limit, that of the backend."""
-        import decompose_distill as dd
-        from decompose_distill.backend import info_of
+    def sampling(self, backend: "dd.Backend") -> "dd.Sampling":
+        """The same for a backend, with its own limit if none was given."""
+        from decompose_distill.backend import sampling_for
 
-        return dd.Sampling(
+        limits = sampling_for(backend, max_new_tokens=self.max_new_tokens)
+        return replace(
+            limits,
             temperature=self.temperature,
             top_p=self.top_p,
-            max_new_tokens=self.max_new_tokens or info_of(backend).max_new_tokens,
             reasoning_effort=self.reasoning_effort,
         )
+
+    def of_student(self) -> "dd.Sampling":
+        """How long a student that was not trained may write; it is greedy."""
+        limit = self.max_new_tokens
+        return dd.Sampling() if limit is None else dd.Sampling(max_new_tokens=limit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,18 +186,24 @@ class Money:
     prices: Path | None = None
     """JSON file of prices by model."""
 
-    def read_prices(self) -> "dict[str, Price]":
-        """The prices of the file; none without a file.
+    def __post_init__(self) -> None:
+        from decompose_distill.cost.ledger import read_budget
 
-        Raises:
-            DataError: The file is missing or malformed.
-        """
-        from decompose_distill.cost.pricing import read_prices
-
-        return read_prices(self.prices) if self.prices else {}
+        read_budget(self.budget_usd)  # for the commands that send nothing too
 
 
-def read_prompt(path: Path) -> "Prompt":
+def read_prices(path: Path | None) -> "dict[str, dd.Price]":
+    """The prices of a file; none without a file.
+
+    Raises:
+        DataError: The file is missing or malformed.
+    """
+    from decompose_distill.cost import pricing
+
+    return pricing.read_prices(path) if path else {}
+
+
+def read_prompt(path: Path) -> "dd.prompts.Prompt":
     """A prompt in a file: JSON of its fields, or a text.
 
     A text is the instruction, the system turn; one with `{question}` in it is the user's turn.
@@ -195,16 +212,16 @@ def read_prompt(path: Path) -> "Prompt":
         ConfigError: The template names an unknown placeholder.
         DataError: The file is missing, empty or malformed.
     """
-    from decompose_distill.prompts import Prompt
 
+    make = dd.prompts.Prompt
     if not path.is_file():
         raise DataError(f"{path}: no such file of a prompt")
     try:
         text = path.read_text(encoding="utf-8").strip()
         if path.suffix == ".json":
-            return Prompt.from_json(json.loads(text))
+            return make.from_json(json.loads(text))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{path}: no prompt: {error}") from None
     if not text:
         raise DataError(f"{path}: no prompt: the file is empty")
-    return Prompt("", text) if "{question}" in text else Prompt(text)
+    return make("", text) if "{question}" in text else make(text)

@@ -41,6 +41,13 @@ class Only:
 
 
 @dataclass(frozen=True, slots=True)
+class Without:
+    """Which fields of a dataclass are no options."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """One option or argument of a command, and one key of its configuration file."""
 
@@ -138,9 +145,10 @@ def _fields(kind: Any, notes: Sequence[Any]) -> Iterator[Setting]:
 
 
 def _chosen(kind: Any, notes: Sequence[Any]) -> list[dataclasses.Field[Any]]:
-    names = next((note.names for note in notes if isinstance(note, Only)), None)
-    fields = dataclasses.fields(kind)
-    return [field for field in fields if names is None or field.name in names]
+    fields = list(dataclasses.fields(kind))
+    for note in notes:
+        fields = [field for field in fields if (field.name in note.names) is isinstance(note, Only)]
+    return fields
 
 
 def _built(name: str, annotation: Any, values: Mapping[str, Any]) -> Any:

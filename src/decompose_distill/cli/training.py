@@ -2,10 +2,12 @@
 
 import json
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from decompose_distill import filters, types
+import decompose_distill as dd
+from decompose_distill import types
 from decompose_distill.cli.call import Call
 from decompose_distill.cli.options import (
     KeptTraces,
@@ -17,12 +19,12 @@ from decompose_distill.cli.options import (
 )
 from decompose_distill.cli.settings import Only, Option
 from decompose_distill.errors import CheckpointError, ConfigError
-from decompose_distill.keys import fingerprint
-from decompose_distill.training.config import DistillConfig
 
 if TYPE_CHECKING:
     from decompose_distill.training.data.preparation import Prepared, Task
 
+HIGHEST_LEARNING_RATE = 0.01
+"""Of those with which a training is started without a warning."""
 Role = Annotated[types.Role, Option("What it learns to be.")]
 
 
@@ -35,7 +37,7 @@ def audit(
     target: SolverTarget = None,
     keep: KeptTraces = "complete",
     prompt: PromptFile = None,
-    config: Annotated[DistillConfig, Only(("max_duplicates",))],
+    config: Annotated[dd.DistillConfig, Only(("max_duplicates",))],
 ) -> None:
     """Look for faults in the training data, and show three rows with the trained tokens marked."""
     from decompose_distill.training.data.audit import show_rows
@@ -53,11 +55,10 @@ def audit(
 
 
 def _prepare(task: "Task", traces: Path, keep: str, validation: float, folder: str) -> "Prepared":
-    from decompose_distill.storage.traces import read_traces
     from decompose_distill.training.data.preparation import prepare
 
-    chosen = getattr(filters, keep)
-    return prepare(task, read_traces(traces), chosen, validation, Path(folder), progress=True)
+    chosen = getattr(dd.filters, keep)
+    return prepare(task, dd.read_traces(traces), chosen, validation, Path(folder), progress=True)
 
 
 def _prompt(path: Path | None) -> Any:
@@ -85,16 +86,18 @@ def distill(
     keep: KeptTraces = "complete",
     prompt: PromptFile = None,
     validation: Annotated[float, Option("Share of questions to hold out.")] = 0.0,
-    config: DistillConfig,
+    config: dd.DistillConfig,
     report_to: Annotated[
         Literal["tensorboard", "wandb", "trackio"] | None, Option("Log each step there.")
     ] = None,
     push_to_hub: Annotated[str | None, Option("Hub repository to upload to.")] = None,
 ) -> None:
     """Fine-tune a student on kept traces; run again to go on where it stopped."""
-    import decompose_distill as dd
     from decompose_distill.training.data.preparation import make_task
 
+    if config.learning_rate > HIGHEST_LEARNING_RATE:
+        usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
+        warnings.warn(f"--learning-rate {config.learning_rate}: {usual}", stacklevel=2)
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
     if _is_finished(output_dir, task, traces, keep, validation):
         call.show(f"{output_dir}: finished before, of the same traces", **_student(output_dir))
@@ -106,7 +109,7 @@ def distill(
             output_dir=output_dir,
             role=role,
             target=target,
-            keep=getattr(filters, keep),
+            keep=getattr(dd.filters, keep),
             prompt=task.prompt,
             validation=validation,
             config=config,
@@ -125,11 +128,11 @@ def _is_finished(
 
     try:
         manifest = load_manifest(output_dir, role=task.role)
-        config = DistillConfig(**manifest.config)
+        config = dd.DistillConfig(**manifest.config)
     except (CheckpointError, ConfigError, TypeError):
         return False
     trained = Task(manifest.base_model, manifest.role, manifest.target, manifest.prompt, config)
-    if fingerprint(trained) != fingerprint(task):
+    if trained != task:
         return False
     with tempfile.TemporaryDirectory() as folder:
         again = _prepare(task, traces, keep, validation, folder)
@@ -153,7 +156,10 @@ def demo(
     seed: Annotated[int, Option("Of the world and the training.")] = 0,
 ) -> None:
     """Run the whole path on a small controlled world, with a real student."""
-    from decompose_distill.demo.run import run_demo
+    from decompose_distill.demo.run import is_finished, run_demo
 
+    if is_finished(output_dir, student=student, seed=seed):
+        call.show(f"{output_dir}: finished before; results.json has its table")
+        return
     with call.writing(output_dir, folder=True, kept="what is finished"):
         run_demo(output_dir, student=student, seed=seed, say=call.say)

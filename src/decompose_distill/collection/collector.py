@@ -1,7 +1,8 @@
 """Collecting traces: durable, resumable, with progress."""
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -15,11 +16,15 @@ from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
 from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_budget
 from decompose_distill.cost.pricing import Price, add_usd, format_usd
+from decompose_distill.data.questions import QuestionSource, as_questions, unique_questions
 from decompose_distill.errors import BudgetExceeded
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
+from decompose_distill.storage.jsonl import beside
 from decompose_distill.storage.traces import TraceStore, scan_traces
 from decompose_distill.types import Decomposition, Question, Trace, Usage
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class Collected:
 
 def collect(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path,
     *,
     samples: int = 1,
@@ -83,7 +88,7 @@ def collect(
     Args:
         pipeline: Its prompts, sampling and model names are part of the key of a trace, so a
             changed pipeline finds none of another's work.
-        questions: Any finite iterable; read once.
+        questions: Any finite iterable, read once, or the path of a file.
         path: A file of JSON lines; created with its folder, or continued.
         samples: Decompositions a question, drawn with consecutive seeds.
         solves: Solutions a decomposition, each drawn with a seed of its own.
@@ -98,10 +103,11 @@ def collect(
             budget and no price, or a role has no identity or hides a backend.
         BudgetExceeded: The budget has no room for another request; what was finished is in the
             file, and a call with a larger budget goes on from there.
-        DataError: The file holds something else than traces, or cannot be written.
+        DataError: The file holds something else than traces, or cannot be written, or two
+            different questions have one id.
         BackendError: The backend refused for good; what was finished is in the file.
-        KeyboardInterrupt: Ctrl-C was pressed and what was under way is finished; pressed twice,
-            that is left behind.
+        KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM came, and what was under way is
+            finished; at the second time that is left behind.
 
     Example:
         >>> import tempfile
@@ -114,20 +120,54 @@ def collect(
         >>> collect(pipeline, [Question("What is 6 times 7?")], path, progress=False).asked
         0
     """
+    return collect_for(
+        "collect",
+        "collecting",
+        pipeline,
+        questions,
+        path,
+        samples=samples,
+        solves=solves,
+        budget_usd=budget_usd,
+        prices=prices,
+        progress=progress,
+    )
+
+
+def collect_for(
+    phase: str,
+    title: str,
+    pipeline: Pipeline,
+    questions: QuestionSource,
+    path: str | Path,
+    *,
+    samples: int = 1,
+    solves: int = 1,
+    budget_usd: Decimal | float | None = None,
+    prices: Mapping[str, Price] | None = None,
+    progress: bool = True,
+) -> Collected:
+    """What `collect` and `evaluate` do, booked under the name of a phase; see `collect`.
+
+    Args:
+        phase: `collect` or `evaluate`, for the ledger.
+        title: Of the progress bar.
+    """
     budget = read_budget(budget_usd)
     _check(pipeline, solves, prices or {}, budgeted=budget is not None)
-    given = list(questions)
-    unique = {question.id: question for question in given}
-    layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
+    given = list(as_questions(questions))
+    unique = unique_questions(given)
+    layout = TraceIndex(unique, samples, solves, pipeline.key)
     asked, failed = 0, Counter[str]()
     with TraceStore(path) as journal:
         for begins, trace in scan_traces(path):
             layout.note(trace, begins)
         found = layout.answered
-        bar = progress_bar("collecting", len(layout), "trace", done=layout.settled, show=progress)
+        logger.info("%s: %d of %d traces are there", path, found, len(layout))
+        bar = progress_bar(title, len(layout), "trace", done=layout.settled, show=progress)
         with (
-            CompletionStore(f"{path}.requests") as requests,
-            Ledger(ledger_path(path), budget_usd=budget, prices=prices) as ledger,
+            CompletionStore(beside(path, ".requests")) as requests,
+            Ledger(ledger_path(path), budget_usd=budget, prices=prices, phase=phase) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),
             bar,
@@ -236,8 +276,7 @@ def _interruptible(path: str | Path) -> Iterator[Callable[[], bool]]:
     try:
         with deferred_interrupt("finishing what is under way") as stopped:
             yield stopped
-            if stopped():
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:
+            stopped.check()
+    except KeyboardInterrupt as interrupt:
         words = f"{path} keeps what was collected; the same call goes on from there"
-        raise KeyboardInterrupt(words) from None
+        raise type(interrupt)(words) from None

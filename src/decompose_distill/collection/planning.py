@@ -1,20 +1,26 @@
 """A forecast of what collecting takes: requests, tokens, money and time, with nothing sent."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
 
 from decompose_distill.backend import Backend, BackendInfo, info_of
-from decompose_distill.backends.metering import most_tokens
 from decompose_distill.collection.trace_index import TraceIndex
-from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats, count_characters
-from decompose_distill.cost.forecast import Plan, RoleForecast
+from decompose_distill.cost.forecast import (
+    NOTHING,
+    Estimate,
+    Plan,
+    RoleForecast,
+    TokenStats,
+    count_characters,
+    most_tokens,
+)
 from decompose_distill.cost.ledger import find_price, ledger_path
 from decompose_distill.cost.ledger_records import requests_per_second
 from decompose_distill.cost.pricing import Price
+from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.pipelines.dry_run import (
     Requests,
@@ -44,7 +50,7 @@ SECONDS_A_TOKEN, SECONDS_BEFORE = Estimate(0.005, 0.02, 0.05), Estimate(0.2, 0.5
 
 def plan(
     pipeline: Pipeline,
-    questions: Iterable[Question],
+    questions: QuestionSource,
     path: str | Path | None = None,
     *,
     samples: int = 1,
@@ -68,7 +74,8 @@ def plan(
         prices: Prices by model, before those of the table.
 
     Raises:
-        DataError: The file holds something else than traces.
+        DataError: The file holds something else than traces, or two different questions have
+            one id.
 
     Example:
         >>> from decompose_distill.backends.scripted import ScriptedBackend
@@ -77,14 +84,13 @@ def plan(
         >>> forecast.missing, forecast.usd.expected
         (3, 0.0)
     """
-    unique = {question.id: question for question in questions}
+    unique = {question.id: question for question in unique_questions(questions)}
     layout = TraceIndex(tuple(unique.values()), samples, solves, pipeline.key)
     seen = {"decomposer": TokenStats(), "solver": TokenStats()}
     if path is not None and Path(path).exists():
-        for begins, trace in scan_traces(path):
-            layout.note(trace, begins)
-            if trace.key == pipeline.key:
-                _measure(seen, trace, pipeline)
+        traces = _noted(Path(path), layout)
+        while some := list(islice(traces, LOOKED_AT)):
+            _measure(seen, some, pipeline)
     undecomposed = [question for question, _ in layout.undecomposed()]
     open_ones = {question.id: question for question in undecomposed} or unique
     asked = list(islice(open_ones.values(), LOOKED_AT))
@@ -98,32 +104,51 @@ def plan(
     return Plan(missing, len(layout), roles, _seconds(pipeline.backends(), roles, speed))
 
 
-def _measure(seen: dict[str, TokenStats], trace: Trace, pipeline: Pipeline) -> None:
-    """Take in what the roles used for a trace, a decomposition once."""
-    split, failure = trace.decomposition, trace.failure
-    cut = failure is not None and failure.is_cut
-    if pipeline.decomposer is not None and trace.solve == 0:
-        used = split.usage if split else trace.usage
-        requests = partial(decomposing_requests, pipeline.decomposer, [trace.question])
-        _add(seen, "decomposer", requests, used, cut=cut and split is None)
-    if split:
-        requests = partial(solving_requests, pipeline.solver, [split])
-        _add(seen, "solver", requests, trace.outcome.usage, cut=cut)
+def _noted(path: Path, layout: TraceIndex) -> Iterator[Trace]:
+    """The traces of a pipeline in a file, each taken in by its index."""
+    for begins, trace in scan_traces(path):
+        layout.note(trace, begins)
+        if trace.key == layout.key:
+            yield trace
 
 
-def _add(
-    seen: dict[str, TokenStats],
-    stage: str,
-    requests: Callable[[], Requests],
-    used: Usage,
-    *,
-    cut: bool,
-) -> None:
-    """Take in what a stage used, if it makes one request of one backend for an item."""
-    if used.output_tokens:
-        made = [request for several in requests().values() for request in several]
-        if len(made) == 1:
-            seen[stage] = seen[stage].add(made[0].messages, used, cut=cut)
+def _measure(seen: dict[str, TokenStats], traces: Sequence[Trace], pipeline: Pipeline) -> None:
+    """Take in what the roles used for some traces, a decomposition once."""
+    split = [trace for trace in traces if not trace.solve and _split_usage(trace).output_tokens]
+    if pipeline.decomposer is not None:
+        requests = decomposing_requests(pipeline.decomposer, [each.question for each in split])
+        used = [(_split_usage(each), _is_cut(each) and not each.decomposition) for each in split]
+        seen["decomposer"] = _added(seen["decomposer"], requests, used)
+    solved = {
+        index: trace.decomposition
+        for index, trace in enumerate(traces)
+        if trace.decomposition and trace.outcome.usage.output_tokens
+    }
+    requests = solving_requests(pipeline.solver, list(solved.values()))
+    used = [(traces[index].outcome.usage, _is_cut(traces[index])) for index in solved]
+    seen["solver"] = _added(seen["solver"], requests, used)
+
+
+def _split_usage(trace: Trace) -> Usage:
+    return trace.decomposition.usage if trace.decomposition else trace.usage
+
+
+def _is_cut(trace: Trace) -> bool:
+    return trace.failure is not None and trace.failure.is_cut
+
+
+def _added(
+    seen: TokenStats, requests: Requests, answers: Sequence[tuple[Usage, bool]]
+) -> TokenStats:
+    """Take in answers of a stage, if it makes one request for each.
+
+    Which request an answer is to does not matter, as only sums are kept.
+    """
+    made = [request for several in requests.values() for request in several]
+    if len(made) == len(answers):
+        for request, (used, cut) in zip(made, answers, strict=True):
+            seen = seen.add(request.messages, used, cut=cut)
+    return seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,16 +221,18 @@ def _forecasts(stage: _Stage, items: int, prices: Mapping[str, Price]) -> Iterat
         role = account(stage.name, name)
         most = [most_tokens(request).input_tokens for request in made or every]
         parts = (stage.answer.low, stage.answer.expected, stage.answer.high)
+        read = _prompt_tokens(info_of(backend), chats, stage.seen) + stage.split
+        longest = fmean(most or [0]) + stage.longest
         yield RoleForecast(
             role,
             requests,
-            (_prompt_tokens(info_of(backend), chats, stage.seen) + stage.split) * requests,
-            Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
-            Usage(round((fmean(most or [0]) + stage.longest) * requests), limit * requests),
-            find_price(role, backend, prices, budgeted=False),
-            stage.answer,
-            limit,
-            stage.seen,
+            input_tokens=read * requests,
+            output_tokens=Estimate(*(min(tokens, limit) for tokens in parts)) * requests,
+            most=Usage(round(longest * requests), limit * requests),
+            price=find_price(role, backend, prices, budgeted=False),
+            answer=stage.answer,
+            limit=limit,
+            measured=stage.seen,
         )
 
 

@@ -4,6 +4,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from decompose_distill.data.questions import same_question
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Decomposition, Question, Trace
 
@@ -22,7 +23,8 @@ class TraceIndex:
         questions: Each once.
         samples: Decompositions a question.
         solves: Solutions a decomposition.
-        key: Of the pipeline; the traces of others have no slot.
+        key: Of the pipeline; the traces of others have no slot, nor have those of a question
+            whose text or context was changed under its id.
 
     Raises:
         ConfigError: `samples` or `solves` is below 1.
@@ -59,11 +61,17 @@ class TraceIndex:
         elif not error:  # then it is decomposing that failed
             self._rows[slot // self._solves] = _UNDECOMPOSED
 
+    def has_slot(self, trace: Trace) -> bool:
+        """Whether a trace is of this pipeline, and answers one of these questions as it stands."""
+        return self._slot(trace) is not None
+
     def _slot(self, trace: Trace) -> int | None:
         place = self._places.get(trace.question.id)
         inside = trace.sample in range(self._samples) and trace.solve in range(self._solves)
         if place is None or not inside or trace.key != self.key:
             return None
+        if not same_question(trace.question, self._questions[place]):
+            return None  # its text was changed under its id, and this answers the old one
         return (place * self._samples + trace.sample) * self._solves + trace.solve
 
     def __len__(self) -> int:

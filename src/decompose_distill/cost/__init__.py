@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from decompose_distill.cost.break_even import pareto_front as pareto_front
     from decompose_distill.cost.break_even import usage_by_role as usage_by_role
     from decompose_distill.cost.budget import SharedBudget as SharedBudget
-    from decompose_distill.cost.estimates import Estimate as Estimate
-    from decompose_distill.cost.estimates import TokenStats as TokenStats
+    from decompose_distill.cost.forecast import Estimate as Estimate
     from decompose_distill.cost.forecast import Plan as Plan
     from decompose_distill.cost.forecast import RoleForecast as RoleForecast
+    from decompose_distill.cost.forecast import TokenStats as TokenStats
     from decompose_distill.cost.ledger import Ledger as Ledger
     from decompose_distill.cost.ledger import find_price as find_price
     from decompose_distill.cost.ledger import ledger_path as ledger_path
@@ -48,8 +48,7 @@ __getattr__, __dir__ = lazy(
             "usage_by_role",
         ),
         "budget": ("SharedBudget",),
-        "estimates": ("Estimate", "TokenStats"),
-        "forecast": ("Plan", "RoleForecast"),
+        "forecast": ("Estimate", "Plan", "RoleForecast", "TokenStats"),
         "ledger": ("Ledger", "find_price", "ledger_path"),
         "ledger_records": ("read_accounts",),
         "pricing": ("Price", "format_usd", "list_price", "price_of", "read_prices"),

@@ -163,5 +163,5 @@ def pareto_front(points: Sequence[tuple[Decimal, float]]) -> tuple[int, ...]:
             for other, better in points
         )
 
-    front = [place for place, point in enumerate(points) if not beaten(*point)]
-    return tuple(sorted(front, key=lambda place: points[place]))
+    front = [index for index, point in enumerate(points) if not beaten(*point)]
+    return tuple(sorted(front, key=lambda index: points[index]))

@@ -1,11 +1,113 @@
-"""What a collection is expected to take, as values that print."""
+"""What is still to come: token statistics of what was answered, and what the rest will cost."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from decimal import Decimal
+from math import sqrt
 
-from decompose_distill.cost.estimates import NOTHING, Estimate, TokenStats
 from decompose_distill.cost.pricing import Price, add_usd, format_usd
-from decompose_distill.types import Usage
+from decompose_distill.types import Message, Request, Usage
+
+FEWEST = 10
+"""Answers that say something of the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure that is not known: the least and the most to be reckoned with, and the expected.
+
+    Example:
+        >>> print(Estimate(1, 2, 4) + Estimate(10, 20, 40))
+        22 (11–44)
+    """
+
+    low: float
+    expected: float
+    high: float
+
+    def __add__(self, other: "Estimate") -> "Estimate":
+        return Estimate(
+            self.low + other.low, self.expected + other.expected, self.high + other.high
+        )
+
+    def __mul__(self, factor: "float | Estimate") -> "Estimate":
+        by = factor if isinstance(factor, Estimate) else Estimate(factor, factor, factor)
+        return Estimate(self.low * by.low, self.expected * by.expected, self.high * by.high)
+
+    def __str__(self) -> str:
+        low, expected, high = (f"{figure:,.0f}" for figure in (self.low, self.expected, self.high))
+        return expected if low == high else f"{expected} ({low}–{high})"
+
+
+NOTHING = Estimate(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStats:
+    """Sums over the answers of one role.
+
+    Example:
+        >>> chat = (Message("user", "x" * 40),)
+        >>> seen = TokenStats()
+        >>> for written in (10, 20) * 10:
+        ...     seen = seen.add(chat, Usage(10, written), cut=False)
+        >>> seen.tokens_per_character
+        0.25
+        >>> print(seen.written)
+        15 (13–17)
+    """
+
+    answers: int = 0
+    cut: int = 0
+    """Answers that reached `max_new_tokens`."""
+    characters: int = 0
+    read: int = 0
+    sum: int = 0
+    squares: int = 0
+    """Tokens written, summed, and their squares."""
+    reasoning: int = 0
+    """Of the tokens written, those of thinking."""
+
+    def add(self, messages: Sequence[Message], usage: Usage, *, cut: bool) -> "TokenStats":
+        """Take in an answer and the chat it answers."""
+        written = usage.output_tokens
+        return replace(
+            self,
+            answers=self.answers + 1,
+            cut=self.cut + cut,
+            characters=self.characters + count_characters(messages),
+            read=self.read + usage.input_tokens,
+            sum=self.sum + written,
+            squares=self.squares + written * written,
+            reasoning=self.reasoning + usage.reasoning_tokens,
+        )
+
+    @property
+    def suffices(self) -> bool:
+        """Whether there are enough to go by."""
+        return self.answers >= FEWEST and self.read > 0
+
+    @property
+    def tokens_per_character(self) -> float:
+        """Of the prompts, chat template included."""
+        return self.read / self.characters
+
+    @property
+    def reasoning_share(self) -> float:
+        """Of the tokens written, from 0 to 1."""
+        return self.reasoning / self.sum if self.sum else 0.0
+
+    @property
+    def written(self) -> Estimate:
+        """Mean length of an answer in tokens, and two standard errors to both sides."""
+        mean = self.sum / self.answers
+        error = sqrt(max(0.0, self.squares / self.answers - mean * mean) / self.answers)
+        return Estimate(max(0.0, mean - 2 * error), mean, mean + 2 * error)
+
+
+def count_characters(messages: Sequence[Message]) -> int:
+    """Length of a chat's texts."""
+    return sum(len(message.content) for message in messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,18 +117,19 @@ class RoleForecast:
     role: str
     """`decomposer`, `solver`, or a part of one, as `solver.judge`."""
     requests: int
+    _: KW_ONLY
     input_tokens: Estimate
     output_tokens: Estimate
     most: Usage
     """Tokens if each prompt is as long as it can be and each answer reaches its limit."""
     price: Price | None
-    """`None` where it is unknown."""
+    """`None` if it is unknown."""
     answer: Estimate
     """Tokens of one answer."""
     limit: int
     """`max_new_tokens`: a longer answer is cut off, which is a failure."""
     measured: TokenStats
-    """The answers in the file; where these are too few, the figures are assumptions."""
+    """The answers in the file; if these are too few, the figures are assumptions."""
 
     @property
     def stage(self) -> str:
@@ -35,7 +138,7 @@ class RoleForecast:
 
     @property
     def usd(self) -> Estimate | None:
-        """Price of the tokens, in US dollars; `None` where it is unknown."""
+        """Price of the tokens, in US dollars; `None` if it is unknown."""
         if self.price is None:
             return None
         read = self.input_tokens * (float(self.price.input_per_million) / 1e6)
@@ -95,17 +198,17 @@ class Plan:
     """Traces the file is to hold."""
     roles: tuple[RoleForecast, ...]
     seconds: Estimate | None
-    """`None` where nothing says how fast the backends are."""
+    """`None` if nothing says how fast the backends are."""
 
     @property
     def usd(self) -> Estimate | None:
-        """Price of all of it, in US dollars; `None` where one is unknown."""
+        """Price of all of it, in US dollars; `None` if one is unknown."""
         known = [role.usd for role in self.roles if role.usd is not None]
         return sum(known, NOTHING) if len(known) == len(self.roles) else None
 
     @property
     def most_usd(self) -> Decimal | None:
-        """The same where each answer reaches its limit; attempts that fail come on top."""
+        """The same if each answer reaches its limit; attempts that fail come on top."""
         return add_usd(role.most_usd for role in self.roles)
 
     def __str__(self) -> str:
@@ -141,5 +244,26 @@ def _duration(seconds: Estimate | None) -> str:
         for unit, name in ((3600, "hours"), (60, "minutes"), (1, "seconds"))
         if seconds.expected >= unit or unit == 1
     )
-    low, expected, high = (each / unit for each in (seconds.low, seconds.expected, seconds.high))
+    low, expected, high = (bound / unit for bound in (seconds.low, seconds.expected, seconds.high))
     return f"{expected:.1f} {name} ({low:.1f}–{high:.1f})"
+
+
+MESSAGE_TOKENS, TEMPLATE_TOKENS = 16, 128
+"""More than chat templates are known to add to each message, and to a chat."""
+
+
+def most_tokens(request: Request) -> Usage:
+    """The most that one attempt may use, without knowing the model's tokenizer.
+
+    A token stands for at least one byte of the text: so it is with byte-level vocabularies and
+    with those that fall back to bytes, which is what models have today. The answer is bounded by
+    `max_new_tokens`, thinking included where the server counts it in, as the official one does.
+
+    Example:
+        >>> from decompose_distill.types import Message
+        >>> most_tokens(Request("0", (Message("user", "Hi"),)))
+        Usage(input_tokens=146, output_tokens=512, ...)
+    """
+    texts = (each.content.encode("utf-8", "surrogatepass") for each in request.messages)
+    read = sum(len(text) + MESSAGE_TOKENS for text in texts) + TEMPLATE_TOKENS
+    return Usage(read, request.sampling.max_new_tokens)

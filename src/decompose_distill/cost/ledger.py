@@ -20,13 +20,13 @@ from decompose_distill.cost.ledger_records import (
 )
 from decompose_distill.cost.pricing import Price, check_prices, price_name, price_of
 from decompose_distill.errors import ConfigError
-from decompose_distill.storage.jsonl import JsonlFile
+from decompose_distill.storage.jsonl import JsonlFile, beside
 from decompose_distill.types import Usage
 
 
 def ledger_path(traces: str | Path) -> Path:
     """The ledger of a file of traces lies beside it."""
-    return Path(f"{traces}.ledger")
+    return beside(traces, ".ledger")
 
 
 def find_price(
@@ -61,7 +61,7 @@ def read_budget(budget_usd: Decimal | float | None) -> Decimal | None:
             return budget
     except InvalidOperation:
         pass
-    raise ConfigError(f"budget_usd must be above 0, in US dollars, not {budget_usd!r}")
+    raise ConfigError(f"budget_usd must be above 0, not {budget_usd}: give an amount in US dollars")
 
 
 class Ledger(JsonlFile):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill.cost.accounts import Accounts, Reservation
-from decompose_distill.cost.estimates import FEWEST
+from decompose_distill.cost.forecast import FEWEST
 from decompose_distill.cost.pricing import Price
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.types import Usage

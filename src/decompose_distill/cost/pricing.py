@@ -199,10 +199,10 @@ def list_price(base_url: str, model: str) -> Price | None:
     if provider is None:
         return None
     family = re.sub(r"-20\d\d-\d\d-\d\d$", "", model)
-    found = provider.models.get(model) or provider.models.get(family)
-    if found is None:
+    amounts = provider.models.get(model) or provider.models.get(family)
+    if amounts is None:
         return None
-    read, written = map(Decimal, found)
+    read, written = map(Decimal, amounts)
     return Price(read, written, batch_discount=Decimal(provider.batch_discount))
 
 
@@ -228,14 +228,14 @@ def read_prices(path: str | Path) -> dict[str, Price]:
     if not path.is_file():
         raise DataError(f"{path}: no such file of prices")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_int=Decimal)
+        rows = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_int=Decimal)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(rows, dict):
         raise DataError(f"{path}: expected an object of prices by model")
-    return {model: _read_price(row, f"{path}: {model!r}") for model, row in found.items()}
+    return {model: _read_price(row, f"{path}: {model!r}") for model, row in rows.items()}
 
 
 def _read_price(row: Any, where: str) -> Price:
@@ -249,10 +249,10 @@ def _read_price(row: Any, where: str) -> Price:
         raise DataError(f"{where}: {error}") from None
 
 
-def _read_number(found: Any, where: str) -> Decimal:
+def _read_number(value: Any, where: str) -> Decimal:
     try:
-        if isinstance(found, Decimal | str):
-            return Decimal(found)
+        if isinstance(value, Decimal | str):
+            return Decimal(value)
     except InvalidOperation:
         pass
-    raise DataError(f"{where} must be a number of US dollars, not {found!r}")
+    raise DataError(f"{where} must be a number of US dollars, not {value!r}")

@@ -11,9 +11,10 @@ from typing import Any
 from decompose_distill.data.gold_answers import answer_text
 from decompose_distill.errors import DataError
 
-_MARKED = re.compile(r"\s*\(?([A-Za-z]|\d{1,2})\s?[).:]\s*(.*)", re.DOTALL)
+# Not the 3 of "3.5", "3:30" and "3 : 4".
+_MARKED = re.compile(r"\s*\(?([A-Za-z](?=\s?[).:])|\d{1,2}(?=\)|\.\s))\s?[).:]\s*(.*)", re.DOTALL)
 _MARK = re.compile(r"(?:^|(?<=[\s,;|(]))([A-Za-z])\s?[).:]\s*")
-_COLUMN = re.compile(r"(?:option|choice|opt)[ _]?([A-Ha-h]|[1-9])|([A-H])")
+_COLUMN = re.compile(r"(?:option|choice|op)[ _]?([A-Ha-h]|[1-9])|([A-H])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +111,21 @@ def chosen(key: Any, choices: Sequence[Choice], field: str, *, is_label: bool) -
         return [gold for each in key for gold in chosen(each, choices, field, is_label=is_label)]
     if key is None or key == -1 or not (text := answer_text(key, field).strip()):
         return []
-    by_label = [each for each in choices if each.label and _is_label(text, each)]
-    by_text = [each for each in choices if each.text.casefold() == text.casefold()]
-    if by_label and (is_label or not by_text or by_text[0] == by_label[0]):
-        return [by_label[0].label, by_label[0].text]
-    if by_label:
+    labelled = next((each for each in choices if each.label and _is_label(text, each)), None)
+    same = next((each for each in choices if each.text.casefold() == text.casefold()), None)
+    counted = choices[int(text)] if text.isdecimal() and int(text) < len(choices) else None
+    if labelled and same and labelled is not same and not is_label:
         raise DataError(
             f"field {field!r}: {text!r} is the label of one option and the text of another"
         )
-    if by_text and (isinstance(key, str) or not isinstance(key, int | float)):
-        return [gold for gold in (by_text[0].text, by_text[0].label) if gold]
-    if text.isdecimal() and int(text) < len(choices):
-        return [gold for gold in (choices[int(text)].label, choices[int(text)].text) if gold]
-    if by_text:
-        return [by_text[0].text]
-    options = "; ".join(map(str, choices))
-    raise DataError(f"field {field!r}: {text!r} is none of the options {options}")
+    by_number = counted if same is None or isinstance(key, int | float) else None
+    if option := labelled or by_number:
+        return [gold for gold in (option.label, option.text) if gold]
+    if same:
+        return [gold for gold in (same.text, same.label) if gold]
+    raise DataError(
+        f"field {field!r}: {text!r} is none of the options {'; '.join(map(str, choices))}"
+    )
 
 
 def _is_label(text: str, choice: Choice) -> bool:

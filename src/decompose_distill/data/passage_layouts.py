@@ -92,7 +92,7 @@ def _name_of_text(passage: dict[str, Any], field: str) -> str:
 def is_drop(row: Row) -> bool:
     """Whether a row has a passage, and DROP's id or its object of an answer."""
     official = "query_id" in row or isinstance(row.get("answer"), dict)
-    return official and {"passage", "question"} <= set(row)
+    return official and {"passage", "question"} <= row.keys()
 
 
 def read_drop(row: Row) -> Row:

@@ -15,7 +15,10 @@ from decompose_distill.data.gold_answers import Row, of_kind
 from decompose_distill.data.passage_layouts import passages
 from decompose_distill.errors import DataError
 
-_OTHERWISE = 'of a file of your own, name the fields: fields={"question": ..., "answer": ...}'
+_OTHERWISE = (
+    'of a file of your own, name the fields: fields={"question": ..., "answer": ...}, '
+    "or on the command line --fields question=...,answer=..."
+)
 _SPELLINGS = {
     "question": ("question", "Question", "question_stem"),
     "answer": ("answer", "Answer"),
@@ -46,6 +49,16 @@ def layout_of(row: Row) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.fits(row)), None)
 
 
+def is_question(row: Row) -> bool:
+    """Whether a row is of a known layout.
+
+    Example:
+        >>> is_question({"question": "Who?"}), is_question({"data": []})
+        (True, False)
+    """
+    return _is_own(row) or layout_of(row) is not None
+
+
 def normalize_row(row: Row, where: str) -> Row:
     """Bring a row of a known layout to `question`, `answer`, `aliases`, `context`, `id`.
 
@@ -57,6 +70,10 @@ def normalize_row(row: Row, where: str) -> Row:
         >>> normalize_row(row, "questions.jsonl:1")
         {'question': 'Which is 3 times 4?\\nOptions:\\nA) 12\\nB) 15', 'answer': ['A', '12']}
     """
+    if _is_trace(row):
+        raise DataError(
+            f"{where}: this is a trace: read_traces reads it, or audit, distill and export"
+        )
     layout = layout_of(row)
     if layout is None:
         fields = ", ".join(map(str, row)) or "(none)"
@@ -92,17 +109,21 @@ def with_parts(row: Row, fields: Mapping[str, str] | None = None) -> Row:
     theirs = {name: name for name in row} | dict(fields or {})
     if "context" in row:
         plain["context"] = passages(row["context"], theirs["context"])
-    choices = read_choices(row.get("options"), theirs.get("options", "options"))
-    if not choices or not isinstance(row.get("question"), str):
+    if not row.get("options") or not isinstance(row.get("question"), str):
+        return plain
+    choices = read_choices(row["options"], theirs["options"])
+    if not choices:
         return plain
     field, key = row.get("key", (theirs.get("answer", "answer"), row.get("answer")))
     golds = chosen(key, choices, field, is_label="key" in row)
     return plain | {"question": with_choices(row["question"], choices), "answer": golds}
 
 
+def _is_trace(row: Row) -> bool:
+    return {"schema", "key", "sample"} <= set(row)
+
+
 def _advice(row: Row) -> str:
-    if {"schema", "key", "sample"} <= set(row):
-        return "this is a trace: read_traces reads it"
     if {"messages", "conversations", "instruction", "completion"} & set(row):
         return "this is training data: import_traces reads it"
     return _OTHERWISE
@@ -148,11 +169,16 @@ def _accepted(plain: Row, answers: Any) -> list[Any]:
 
 
 def _has(*names: str) -> Callable[[Row], bool]:
-    return lambda row: all(name in row for name in names)
+    needed = frozenset(names)
+    return lambda row: needed <= row.keys()
+
+
+def _is_own(row: Row) -> bool:
+    return not row.keys().isdisjoint(_SPELLINGS["question"])
 
 
 def _is_strategy(row: Row) -> bool:
-    return {"question", "qid"} <= set(row) and isinstance(row.get("answer"), bool)
+    return {"question", "qid"} <= row.keys() and isinstance(row.get("answer"), bool)
 
 
 LAYOUTS = (
@@ -166,8 +192,9 @@ LAYOUTS = (
     Layout("BIG-bench", _has("inputs", "targets"), task_layouts.read_big_bench_hub),
     Layout("MATH", task_layouts.is_mathematics, task_layouts.read_mathematics),
     Layout("GPQA", task_layouts.has_correct_answer, task_layouts.read_correct_answer),
-    Layout("ARC", lambda row: isinstance(row.get("question"), dict), task_layouts.read_stem),
+    Layout("TruthfulQA", _has("question", "mc1_targets"), task_layouts.read_truthful),
+    Layout("ARC", task_layouts.has_stem, task_layouts.read_stem),
     Layout("StrategyQA", _is_strategy, task_layouts.read_strategy),
-    Layout("own names", lambda row: any(map(row.__contains__, _SPELLINGS["question"])), _read_own),
+    Layout("own names", _is_own, _read_own),
 )
 """In the order in which they are tried."""

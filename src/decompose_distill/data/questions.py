@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill.data.gold_answers import answer_text
-from decompose_distill.data.question_formats import layout_of, normalize_row, with_parts
+from decompose_distill.data.question_formats import is_question, normalize_row, with_parts
 from decompose_distill.data.readers import read_rows, unwrapped
-from decompose_distill.errors import ConfigError, DataError, MissingExtraError
-from decompose_distill.types import Question
+from decompose_distill.errors import ConfigError, DataError, MissingExtraError, wrong_kind
+from decompose_distill.types import Question, as_question
 
 HUB = {
     "gsm8k": ("openai/gsm8k", "main", "test"),
@@ -21,6 +21,8 @@ HUB = {
     "musique": ("dgslibisey/MuSiQue", None, "validation"),
 }
 """By name: repository, configuration, and the split that figures are quoted on."""
+QuestionSource = str | Path | Iterable[Question | str]
+"""What is taken for questions: a file's path, a dataset's name, values or their texts."""
 KNOWN = ("question", "answer", "context", "aliases", "options", "id")
 """Our names of the fields of a question."""
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
@@ -72,7 +74,25 @@ def load_questions(
     return _decode(read_rows(path), fields or {}, name)
 
 
-def unique_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
+def as_questions(source: QuestionSource) -> Iterable[Question]:
+    """Questions as they come, or those of a file, or of a dataset by its name.
+
+    Raises:
+        ConfigError: They are something else; the message says what.
+        DataError: The file is missing or malformed.
+
+    Example:
+        >>> [question.text for question in as_questions(["Who is older?"])]
+        ['Who is older?']
+    """
+    if isinstance(source, str | Path):
+        return load_questions(source)
+    if not isinstance(source, Iterable):
+        raise wrong_kind("questions", source, "a path, or values as load_questions reads them")
+    return map(as_question, source)
+
+
+def unique_questions(questions: QuestionSource) -> tuple[Question, ...]:
     """Each question once: of one id the last, with whatever gold it has.
 
     Raises:
@@ -84,7 +104,7 @@ def unique_questions(questions: Iterable[Question]) -> tuple[Question, ...]:
         2
     """
     unique: dict[str, Question] = {}
-    for question in questions:
+    for question in as_questions(questions):
         first = unique.setdefault(question.id, question)
         if not same_question(first, question):
             raise DataError(
@@ -125,7 +145,7 @@ def _decode(
 
 
 def _is_question(row: dict[str, Any], fields: Mapping[str, str]) -> bool:
-    return fields["question"] in row if "question" in fields else layout_of(row) is not None
+    return fields["question"] in row if "question" in fields else is_question(row)
 
 
 def _question(row: Any, fields: Mapping[str, str], where: str) -> Question:

@@ -136,7 +136,7 @@ def _is_whole(line: str, path: Path) -> bool:
 def _json_lines(lines: Lines, path: Path) -> Iterator[Located]:
     for number, line in lines:
         if line.strip():
-            yield f"{path}:{number}", decode_foreign(line, f"{path}:{number}")
+            yield f"{path}:{number}", decode_foreign(line.rstrip(), f"{path}:{number}")
 
 
 def _document(lines: Lines, path: Path) -> Iterator[Located]:

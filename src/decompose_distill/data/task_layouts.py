@@ -13,9 +13,9 @@ from decompose_distill.data.gold_answers import (
     with_golds,
 )
 
-_KEYS = ("answerKey", "correct", "answer_idx", "answer_index", "correct_option", "label")
+_KEYS = ("answerKey", "correct", "answer_idx", "answer_index", "correct_option", "label", "cop")
 """Fields that name an option by its label or number."""
-_WITH_UNIT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*(\(.*\))?\s*")
+_WITH_UNIT = re.compile(r"\s*(-?\d[\d,]*(?:\.\d+)?)\s*(\(.*\))?\s*")
 
 
 def with_key(question: Row, row: Row) -> Row:
@@ -33,7 +33,7 @@ def with_key(question: Row, row: Row) -> Row:
 
 def is_word_problem(row: Row) -> bool:
     """Whether a row has a body beside its question."""
-    return {"Body", "Question"} <= set(row) or {"body", "question"} <= set(row)
+    return {"Body", "Question"} <= row.keys() or {"body", "question"} <= row.keys()
 
 
 def read_word_problem(row: Row) -> Row:
@@ -55,7 +55,8 @@ def _number_forms(answer: Any) -> list[Any]:
     match = _WITH_UNIT.fullmatch(answer) if isinstance(answer, str) else None
     if match is None:
         return [answer]
-    return [float(match[1]), answer] if match[2] else [float(match[1])]
+    number = float(match[1].replace(",", ""))
+    return [number, answer] if match[2] else [number]
 
 
 def read_mawps(row: Row) -> Row:
@@ -71,8 +72,9 @@ def read_mawps(row: Row) -> Row:
 
 def is_mathematics(row: Row) -> bool:
     """Whether a row has a problem, and what it comes to."""
-    names = set(_lower(row))
-    return "problem" in names and bool(names & {"solution", "answer", "options"})
+    if not {"problem", "Problem"} & row.keys():
+        return False
+    return bool({"solution", "answer", "options"} & _lower(row).keys())
 
 
 def read_mathematics(row: Row) -> Row:
@@ -145,7 +147,8 @@ def read_big_bench_hub(row: Row) -> Row:
 
 def has_correct_answer(row: Row) -> bool:
     """Whether a row has the right option in a field of its own."""
-    return {"question", "correct_answer"} <= set(_lower(row))
+    named = {"Correct Answer", "correct_answer"} & row.keys()
+    return bool(named) and "question" in _lower(row)
 
 
 def read_correct_answer(row: Row) -> Row:
@@ -167,6 +170,28 @@ def read_correct_answer(row: Row) -> Row:
     if len(options) > 1:
         question["options"] = texts_of(options, "correct_answer")
     return question | {"answer": right}
+
+
+def read_truthful(row: Row) -> Row:
+    """TruthfulQA: options, of which those labelled 1 are right; the file has these first.
+
+    Example:
+        >>> targets = {"choices": ["Yes.", "No."], "labels": [1, 0]}
+        >>> read_truthful({"question": "Is 9 odd?", "mc1_targets": targets})["answer"]
+        ['Yes.']
+    """
+    targets = of_kind(row["mc1_targets"], dict, "mc1_targets")
+    choices, labels = (
+        of_kind(targets[name], list, "mc1_targets") for name in ("choices", "labels")
+    )
+    right = [choice for choice, label in zip(choices, labels, strict=True) if label == 1]
+    question = {"question": row["question"], "options": texts_of(choices, "mc1_targets")}
+    return with_golds(question, right, "mc1_targets")
+
+
+def has_stem(row: Row) -> bool:
+    """Whether the question is an object with its options."""
+    return isinstance(row.get("question"), dict) and "stem" in row["question"]
 
 
 def read_stem(row: Row) -> Row:

@@ -1,6 +1,7 @@
-"""What can be known in the controlled world: relations, measures, collections and their facts.
+"""What can be known in the controlled world: names, relations, measures, collections, facts.
 
-Each carries the one form of question the database answers, such as `How old is {}?`.
+Each relation and measure carries the one form of question the database answers, such as
+`How old is {}?`.
 """
 
 from collections.abc import Mapping
@@ -8,11 +9,55 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
-from decompose_distill.demo import names
-
 Kind = Literal["person", "place", "work"]
 Facts = Mapping[tuple[str, str], str]
 """The database: (name of a relation, name of an entity) to what is recorded of it."""
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+# Names the world draws from; each is one token to most tokenizers.
+WOMEN = _words(
+    """
+    Emma Olivia Alice Anna Mary Sarah Laura Julia Lucy Grace Rachel Helen Jane Kate Clara Diana Eva
+    Ella Rose Ruth Hannah Linda Susan Karen Nancy Lisa Betty Carol Amanda Melissa Emily Amy Angela
+    Maria Martha Judith Alma Joan Edith Vera Lily Daisy Ivy Molly Sally Jenny Nina Monica Victoria
+    Mia Abigail Samantha Claire Ellen Barbara Patricia Elizabeth Margaret Sandra Sharon Michelle
+    Deborah Rebecca Katherine Christine Heather Teresa Jean Marie Lauren Andrea Naomi Esther Miriam
+    """
+)
+MEN = _words(
+    """
+    Jack Tom James John Robert Michael William David Richard Joseph Thomas Charles Daniel Matthew
+    Anthony Mark Donald Steven Paul Andrew Joshua Kenneth Kevin Brian George Edward Timothy Jason
+    Jeffrey Ryan Jacob Gary Eric Jonathan Stephen Larry Justin Scott Benjamin Samuel Frank Gregory
+    Raymond Alexander Patrick Dennis Jerry Tyler Aaron Henry Peter Adam Nathan Walter Harold Carl
+    Keith Roger Gerald Ethan Arthur Terry Sean Lawrence Joe Noah Albert Bruce Alan Ralph Louis Simon
+    """
+)
+PLACES = _words(
+    """
+    Oxford Burton Hampton Kingston Lincoln Newport Richmond Salem Stafford Walton Windsor Warwick
+    York Bath Bedford Cambridge Canterbury Chester Derby Dover Exeter Leeds Sheffield Dayton Concord
+    Denver Dallas Lexington Memphis Monroe Orlando Princeton Raleigh Seattle Tampa Troy Boston
+    Charleston Cleveland Columbus Cork Perth Auckland Wellington Cardiff Glasgow Edinburgh Oslo
+    Naples Milan Lyon Geneva Basel Vienna Athens Delhi Mumbai Lima Nairobi Cairo Leiden Bonn Cologne
+    Leipzig Hamburg Berlin Springfield Greenwich Arlington
+    """
+)
+WORKS = _words(
+    """
+    Dust Echo Harbor Frost Winter Autumn Silence Thunder Mirror Shadow Garden Island River Bridge
+    Castle Desert Forest Canyon Horizon Journey Dawn Comet Falcon Raven Wolf Tiger Copper Hollow
+    Haven Refuge Odyssey Paradise Legacy Freedom Courage Mercy Gravity Zero Atlas Nova Orion Phoenix
+    Titan Pulse Spectrum
+    """
+)
+LANGUAGES = _words("Arabic Danish Dutch French Greek Hindi Latin Polish Welsh")
+WATERS = _words("Avon Elbe Indus Loire Rhine Tagus Thames Tiber Volga")
+PRIZES = _words("Acorn Anchor Crown Lantern Laurel Quill Ribbon Star Torch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +162,15 @@ DECOYS: Mapping[Kind, Measure] = {
 COLLECTIONS: Mapping[Kind, Collection] = {
     "person": Collection(
         "languages", "are spoken by", "languages spoken by",
-        "How many languages have {}?", names.LANGUAGES,
+        "How many languages have {}?", LANGUAGES,
     ),
     "place": Collection(
         "rivers", "flow through", "rivers flowing through",
-        "How many rivers have {}?", names.WATERS,
+        "How many rivers have {}?", WATERS,
     ),
     "work": Collection(
         "prizes", "were won by", "prizes won by",
-        "How many prizes have {}?", names.PRIZES,
+        "How many prizes have {}?", PRIZES,
     ),
 }  # fmt: skip
 
@@ -152,7 +197,7 @@ class Population:
 
 
 def divide(rng: Random, share: float = 0.7) -> tuple[Population, Population]:
-    """Two populations without a name in common, the first with `share` of the names.
+    """Two populations without a name in common, the first with `share` of the
 
     Example:
         >>> train, heldout = divide(Random(0))
@@ -160,10 +205,10 @@ def divide(rng: Random, share: float = 0.7) -> tuple[Population, Population]:
         set()
     """
     parts: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
-    for everyone in (names.WOMEN, names.MEN, names.PLACES, names.WORKS):
-        shuffle_decompositions = rng.sample(everyone, len(everyone))
-        cut = round(share * len(shuffle_decompositions))
-        parts.append((tuple(shuffle_decompositions[:cut]), tuple(shuffle_decompositions[cut:])))
+    for everyone in (WOMEN, MEN, PLACES, WORKS):
+        shuffled = rng.sample(everyone, len(everyone))
+        cut = round(share * len(shuffled))
+        parts.append((tuple(shuffled[:cut]), tuple(shuffled[cut:])))
     return Population(*(first for first, _ in parts)), Population(*(rest for _, rest in parts))
 
 
@@ -172,7 +217,7 @@ def record(population: Population, rng: Random) -> dict[tuple[str, str], str]:
 
     Example:
         >>> facts = record(divide(Random(0))[0], Random(0))
-        >>> facts["mayor", facts["home", facts["author", "Dust"]]] in names.WOMEN + names.MEN
+        >>> facts["mayor", facts["home", facts["author", "Dust"]]] in WOMEN + MEN
         True
     """
     facts: dict[tuple[str, str], str] = {}

@@ -10,8 +10,8 @@ from decompose_distill import filters, prompts
 from decompose_distill.backends.scripted import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.collection.collector import collect
+from decompose_distill.demo.scripted_model import scripted_teacher
 from decompose_distill.demo.solver import DatabaseSolver
-from decompose_distill.demo.teacher import scripted_teacher
 from decompose_distill.demo.tiny_model import make_tiny_student
 from decompose_distill.demo.world import World, build_world
 from decompose_distill.evaluation.harness import evaluate
@@ -26,8 +26,8 @@ from decompose_distill.training.checkpoints.checkpoint import MANIFEST, check_ou
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.types import Sampling
 
-SETTINGS = "demo.json"
-"""What the files beside it were made with."""
+SETTINGS, RESULTS = "demo.json", "results.json"
+"""What the files beside them were made with, and what came of it."""
 PROMPT = prompts.Prompt("Split the question into simple subquestions.", "{question}")
 """Short: the student learns the task from the traces, not from the prompt."""
 SAMPLING = Sampling(max_new_tokens=56)
@@ -77,27 +77,47 @@ def run_demo(
         ```
     """
     began = time.perf_counter()
-    place = _begin(output_dir, student, seed)
+    directory = _begin(output_dir, student, seed)
     scale = TINY if student == "tiny" else SMOLLM2
     world = build_world(seed, train=scale.traces)
-    base = base_student(student, place, world)
+    base = base_student(student, directory, world)
     say(_introduction(world, base))
     expert = Decomposer(ScriptedBackend(scripted_teacher(world)), prompt=PROMPT)
     solver = DatabaseSolver(world)
-    journal = place / "traces.jsonl"
+    journal = directory / "traces.jsonl"
     say(str(collect(Pipeline(expert, solver), world.train, journal, progress=False)))
     rows: dict[tuple[str, str], Report] = {}
     say(f"\n{_HEADER}")
-    for name, decomposer in _decomposers(expert, base, journal, place, scale, seed):
+    for name, decomposer in _decomposers(expert, base, journal, directory, scale, seed):
         reports = {
             (name, split): evaluate(Pipeline(decomposer, solver), questions, name=name)
             for split, questions in world.splits.items()
         }
         rows |= reports
         say(_row(name, reports.values()))
-        _save(rows, place / "results.json")
-    say(_conclusion(rows, place, time.perf_counter() - began))
+        _save(rows, directory / RESULTS)
+    say(_conclusion(rows, directory, time.perf_counter() - began))
     return rows
+
+
+def is_finished(output_dir: str | Path, *, student: str = "auto", seed: int = 0) -> bool:
+    """Whether a demo with these settings has run to its end there.
+
+    Example:
+        >>> is_finished("runs/none")
+        False
+    """
+    directory = Path(output_dir)
+    if not _is_of(directory, student, seed) or not (directory / RESULTS).is_file():
+        return False
+    rows = {row["name"] for row in json.loads((directory / RESULTS).read_text(encoding="utf-8"))}
+    return VARIANTS.keys() <= rows
+
+
+def _is_of(directory: Path, student: str, seed: int) -> bool:
+    file = directory / SETTINGS
+    settings = {"student": student, "seed": seed}
+    return file.is_file() and json.loads(file.read_text(encoding="utf-8")) == settings
 
 
 def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
@@ -109,19 +129,18 @@ def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
         BackendError: The student cannot be loaded.
         ConfigError: The directory has other content.
     """
-    place, settings = Path(output_dir), {"student": student, "seed": seed}
-    file = place / SETTINGS
-    if not file.is_file() or json.loads(file.read_text(encoding="utf-8")) != settings:
-        check_output_dir(place)
+    directory = Path(output_dir)
+    if not _is_of(directory, student, seed):
+        check_output_dir(directory)
     if student != "tiny":
         load_config(find_student(student))
-    place.mkdir(parents=True, exist_ok=True)
-    write_text(file, json.dumps(settings))
-    return place
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text(directory / SETTINGS, json.dumps({"student": student, "seed": seed}))
+    return directory
 
 
 def _decomposers(
-    expert: Decomposer, base: Path | str, journal: Path, place: Path, scale: Scale, seed: int
+    expert: Decomposer, base: Path | str, journal: Path, directory: Path, scale: Scale, seed: int
 ) -> Iterator[tuple[str, Decomposer | None]]:
     """The rows of the table; a student is trained when its row is reached."""
     from decompose_distill.training.recipe import distill
@@ -133,20 +152,20 @@ def _decomposers(
     )
     yield "teacher", expert
     for name, keep in VARIANTS.items():
-        if not (place / name / MANIFEST).is_file():
+        if not (directory / name / MANIFEST).is_file():
             distill(
                 read_traces(journal),
                 student=base,
-                output_dir=place / name,
+                output_dir=directory / name,
                 keep=keep,
                 prompt=PROMPT,
                 config=replace(scale.config, seed=seed),
             )
-        yield name, Decomposer.from_pretrained(place / name, batch_size=BATCH_SIZE)
+        yield name, Decomposer.from_pretrained(directory / name, batch_size=BATCH_SIZE)
 
 
-def base_student(student: str, place: Path, world: World) -> Path | str:
-    """The model to start from, made in `place` where it cannot be taken as it is.
+def base_student(student: str, directory: Path, world: World) -> Path | str:
+    """The model to start from, made in `directory` if it cannot be taken as it is.
 
     `auto` is SmolLM2-135M-Instruct, `tiny` a small Llama made from nothing. A `.gguf` file is
     converted once, as reading it is slow.
@@ -154,17 +173,17 @@ def base_student(student: str, place: Path, world: World) -> Path | str:
     Raises:
         BackendError: The student cannot be had.
     """
-    if (base := place / "base" / "tokenizer_config.json").is_file():  # written last
+    if (base := directory / "base" / "tokenizer_config.json").is_file():  # written last
         return base.parent
     if student == "tiny":
         texts = [f"{PROMPT.system}\n{question.text}" for question in world.train]
         plans = ["\n".join(asked.plan()) for asked in world.compositions.values()]
-        return make_tiny_student(texts + plans, place / "base")
+        return make_tiny_student(texts + plans, directory / "base")
     name = find_student(student)
     if not str(name).endswith(".gguf"):
         return name
-    save_model(load_model(name), load_tokenizer(name), place / "base")
-    return place / "base"
+    save_model(load_model(name), load_tokenizer(name), directory / "base")
+    return directory / "base"
 
 
 def _introduction(world: World, base: Path | str) -> str:
@@ -191,17 +210,18 @@ def _row(name: str, reports: Iterable[Report]) -> str:
     return f"{name:<30}" + "".join(f"{cell:<22}" for cell in cells)
 
 
-def _conclusion(rows: TokenDataset, place: Path, seconds: float) -> str:
+def _conclusion(rows: TokenDataset, directory: Path, seconds: float) -> str:
     """The tests that answer the demo's question, and where everything is."""
     best = rows["S_D-R", "unseen"]
     lines = ["", "On unseen questions, exact McNemar test on pairs:"]
     for baseline in ("S_D-T", "teacher", "untrained student"):
         lines.append(f"  {best.compare(rows[baseline, 'unseen'])}")
-    lines += ["", f"{seconds / 60:.1f} minutes. Traces, results.json and both students: {place}"]
+    minutes = f"{seconds / 60:.1f} minutes"
+    lines += ["", f"{minutes}. Traces, results.json and both students: {directory}"]
     return "\n".join(lines)
 
 
 def _save(rows: TokenDataset, path: Path) -> None:
     """Write a row a report, again after each, so that an interrupted run keeps its figures."""
     figures = [{**report.to_json(), "split": split} for (_, split), report in rows.items()]
-    path.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    write_text(path, json.dumps(figures, indent=2))

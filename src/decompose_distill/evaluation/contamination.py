@@ -56,10 +56,10 @@ def find_overlap(trained_on: Iterable[Question | Trace], measured: Iterable[Ques
         >>> find_overlap([Question("Who is older?")], [Question("who is older")]).exact
         ('e5a2f14ee962ef05',)
     """
-    asked = {question.id: question for question in measured}
+    questions = {question.id: question for question in measured}
     whole: dict[int, list[str]] = defaultdict(list)
     places: dict[int, list[str]] = defaultdict(list)
-    for name, question in asked.items():
+    for name, question in questions.items():
         whole[hash(_words(question))].append(name)
         for gram in _grams(question):
             places[gram].append(name)
@@ -67,15 +67,15 @@ def find_overlap(trained_on: Iterable[Question | Trace], measured: Iterable[Ques
     sizes = Counter(name for names in telling.values() for name in names)
     exact: set[str] = set()
     near: set[str] = set()
-    for each in trained_on:
-        question = each.question if isinstance(each, Trace) else each
+    for item in trained_on:
+        question = item.question if isinstance(item, Trace) else item
         exact.update(whole.get(hash(_words(question)), ()))
         shared = Counter(name for gram in _grams(question) for name in telling.get(gram, ()))
         near.update(name for name, count in shared.items() if count >= NEAR * sizes[name])
     return Overlap(
-        tuple(name for name in asked if name in exact),
-        tuple(name for name in asked if name in near - exact),
-        len(asked),
+        tuple(name for name in questions if name in exact),
+        tuple(name for name in questions if name in near - exact),
+        len(questions),
     )
 
 

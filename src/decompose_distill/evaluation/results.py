@@ -1,10 +1,11 @@
 """What a pipeline scored: results, a report with its interval, and a paired comparison."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
+from itertools import chain, repeat
 from typing import Any
 
 from decompose_distill import scores
@@ -15,6 +16,7 @@ from decompose_distill.evaluation.statistics import (
     difference_interval,
     mcnemar,
     mean_interval,
+    mean_of,
     sign_flip,
 )
 from decompose_distill.scores.versioning import name_and_version
@@ -27,10 +29,10 @@ class Result:
 
     trace: Trace
     score: float | None
-    """Between 0 and 1; `None` where it could not be scored, and is left out of the mean."""
+    """Between 0 and 1; `None` if it could not be scored, and is left out of the mean."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a pipeline scored on a set of questions.
 
@@ -48,7 +50,7 @@ class Report:
     score_version: str | None = None
     """Version of the score; `None` for a function that has none."""
     overlap: Overlap | None = None
-    """What was measured and trained on alike; `None` where nobody said what was trained on."""
+    """Questions measured and trained on; `None` if nobody said what was trained on."""
 
     @cached_property
     def values(self) -> Mapping[str, float]:
@@ -71,8 +73,8 @@ class Report:
 
     @property
     def mean(self) -> float:
-        """Mean score; with scores of 0 and 1, the accuracy. NaN where nothing was scored."""
-        return sum(self.values.values()) / self.n if self.n else float("nan")
+        """Mean score; with scores of 0 and 1, the accuracy. NaN if nothing was scored."""
+        return mean_of(self.values.values())
 
     @cached_property
     def interval(self) -> Interval:
@@ -84,6 +86,12 @@ class Report:
         """Questions without an answer, by `stage: reason`."""
         failed = (result.trace.failure for result in self.results)
         return Counter(f"{failure.stage}: {failure.reason}" for failure in failed if failure)
+
+    @property
+    def failed(self) -> int:
+        """Number of questions that count as wrong because the model gave no answer."""
+        scored = (result.trace for result in self.results if result.score is not None)
+        return sum(trace.failure is not None for trace in scored)
 
     @property
     def usage(self) -> Usage:
@@ -107,16 +115,17 @@ class Report:
     @property
     def scored_by(self) -> str:
         """Name and version of the score, as tables show them: `exact/2`."""
-        return f"{self.score_name}/{self.score_version}" if self.score_version else self.score_name
+        return _label(self.score_name, self.score_version)
 
-    def rescore(self, score: scores.Score) -> "Report":
+    def rescore(self, score: scores.Score | scores.ScoreName) -> "Report":
         """The same answers by another score: strict and flexible side by side, asked once.
 
         Raises:
             ConfigError: The score gave something else than a number from 0 to 1 or `None`.
         """
-        results = tuple(Result(each.trace, score_trace(each.trace, score)) for each in self.results)
-        return Report(self.name, *named_results(score, results), self.overlap)
+        score = scores.as_score(score)
+        traces = (result.trace for result in self.results)
+        return score_traces(self.name, traces, score, self.overlap)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as plain data; without a scored question, the accuracy is `None`."""
@@ -142,12 +151,23 @@ class Report:
             + (f" CONTAMINATED: {self.overlap}" if self.overlap else "")
         )
 
+    def __repr__(self) -> str:
+        return f"<Report {self}>"
+
+    def _repr_html_(self) -> str:
+        low, high = (f"{100 * bound:.1f}" for bound in self.interval)
+        mean = f"{100 * self.mean:.1f} [{low}, {high}]" if self.n else "nothing scored"
+        head = ("", f"{self.scored_by}, %, 95 %", "n", "failed", "left out")
+        row = (self.name, mean, str(self.n), str(self.failed), str(self.unscored))
+        return html_table([head, row])
+
     def _first_error(self) -> str:
-        failed = (result.trace.failure for result in self.results)
-        return next((f"; the first failure: {each.message}" for each in failed if each), "")
+        failures = (result.trace.failure for result in self.results)
+        messages = (failure.message for failure in failures if failure)
+        return next((f"; the first failure: {message}" for message in messages), "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
     """Two reports on the same questions, tested in pairs.
 
@@ -160,7 +180,7 @@ class Comparison:
     baseline: str
     pairs: tuple[tuple[float, float], ...]
     by_seed: tuple[float, ...] = ()
-    """The difference with each training seed alone, where there are several."""
+    """The difference with each training seed alone, if there are several."""
 
     @property
     def difference(self) -> float:
@@ -193,6 +213,9 @@ class Comparison:
     def _all_or_nothing(self) -> bool:
         return all(value in (0, 1) for pair in self.pairs for value in pair)
 
+    def __repr__(self) -> str:
+        return f"<Comparison {self}>"
+
     def __str__(self) -> str:
         low, high = self.interval
         p = f"p = {self.p_value:.3f}" if self.p_value >= 0.001 else "p < 0.001"
@@ -203,11 +226,31 @@ class Comparison:
         )
 
 
-def named_results(
-    score: scores.Score, results: tuple[Result, ...]
-) -> tuple[str, tuple[Result, ...], str | None]:
-    name, version = name_and_version(score)
-    return name, results, version
+def score_traces(
+    name: str, traces: Iterable[Trace], score: scores.Score, overlap: Overlap | None = None
+) -> Report:
+    """A report of traces, by the name of who made them.
+
+    Raises:
+        ConfigError: The score gave something else than a number from 0 to 1 or `None`.
+    """
+    results = tuple(Result(trace, score_trace(trace, score)) for trace in traces)
+    score_name, version = name_and_version(score)
+    return Report(name, score_name, results, version, overlap)
+
+
+def score_label(score: scores.Score) -> str:
+    """Name and version of a score, as tables show them.
+
+    Example:
+        >>> score_label(scores.f1).partition("/")[0]
+        'f1'
+    """
+    return _label(*name_and_version(score))
+
+
+def _label(name: str, version: str | None) -> str:
+    return f"{name}/{version}" if version else name
 
 
 def score_trace(trace: Trace, score: scores.Score) -> float | None:
@@ -222,33 +265,16 @@ def score_trace(trace: Trace, score: scores.Score) -> float | None:
     return 0.0
 
 
-def to_table(reports: Iterable[Report]) -> str:
-    """Reports as aligned text, a row each.
+def html_table(rows: Iterable[Sequence[str]]) -> str:
+    """A table for notebooks, its first row the head; text is escaped.
 
     Example:
-        >>> print(to_table([Report("teacher", "exact", ())]))
-        name     score  accuracy  95 % interval  n  failed
-        teacher  exact  –         –              0  0
+        >>> html_table([["name"], ["a < b"]])
+        '<table><tr><th>name</th></tr><tr><td>a &lt; b</td></tr></table>'
     """
-    rows = [("name", "score", "accuracy", "95 % interval", "n", "failed")]
-    rows += [_cells(report) for report in reports]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+    tags = chain(("th",), repeat("td"))
+    lines = (
+        "".join(f"<{tag}>{escape(text)}</{tag}>" for text in row)
+        for tag, row in zip(tags, rows, strict=False)
     )
-
-
-def _cells(report: Report) -> tuple[str, str, str, str, str, str]:
-    failed = str(report.failures.total())
-    if not report.n:
-        return (report.name, report.scored_by, "–", "–", "0", failed)
-    low, high = (100 * bound for bound in report.interval)
-    mean, interval = f"{100 * report.mean:.1f} %", f"[{low:.1f}, {high:.1f}]"
-    return (report.name, report.scored_by, mean, interval, str(report.n), failed)
-
-
-def save_reports(reports: Iterable[Report], path: Any) -> None:
-    """Write the figures of reports as a JSON list."""
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump([report.to_json() for report in reports], file, indent=2)
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

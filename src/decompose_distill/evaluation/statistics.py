@@ -1,7 +1,7 @@
 """Intervals and paired tests, each with its source."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import NormalDist, fmean, stdev
 
 import numpy as np
@@ -13,6 +13,11 @@ Z80 = NormalDist().inv_cdf(0.8)
 LEVEL = 0.05
 SIGN_DRAWS = 100_000
 """Enough for a large difference to be below p = 0.001 also among a hundred others."""
+
+
+def mean_of(values: Collection[float]) -> float:
+    """Mean; NaN of no value."""
+    return fmean(values) if values else math.nan
 
 
 def wilson(right: float, n: float) -> Interval:

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 
 from decompose_distill.collection.planning import plan
-from decompose_distill.cost.estimates import NOTHING, Estimate
-from decompose_distill.cost.forecast import usd_range
+from decompose_distill.cost.forecast import NOTHING, Estimate, usd_range
 from decompose_distill.cost.pricing import format_usd
 from decompose_distill.experiments.result_cache import TRACES, collections
 from decompose_distill.experiments.values import TEST, ExperimentSetup

@@ -12,9 +12,10 @@ from filelock import FileLock, Timeout
 
 from decompose_distill import scores
 from decompose_distill.cost.pricing import Price
+from decompose_distill.data.questions import QuestionSource
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
-from decompose_distill.evaluation.results import Report
+from decompose_distill.evaluation.results import score_label
 from decompose_distill.experiments.config import PaperConfig
 from decompose_distill.experiments.forecast import describe_plan
 from decompose_distill.experiments.measurement import measure
@@ -31,19 +32,19 @@ from decompose_distill.experiments.values import TEST, Experiment, ExperimentSet
 from decompose_distill.experiments.variants import FEW_SHOT
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import Solving
+from decompose_distill.reporting.conclusion import conclude, correct_comparisons
 from decompose_distill.reporting.render import write_report
 from decompose_distill.reporting.study import Cell, Grid, Study
 from decompose_distill.reporting.study_file import save_study
 from decompose_distill.reporting.tables import cell_line, grid_text, header
-from decompose_distill.types import Question
 
 Say = Callable[[str], None]
 
 
 def paper(
     pipeline: Pipeline,
-    train: Iterable[Question],
-    test: Iterable[Question],
+    train: QuestionSource,
+    test: QuestionSource,
     *,
     student: str | Path | Student,
     output_dir: str | Path,
@@ -51,11 +52,11 @@ def paper(
     rows: Sequence[str] | None = None,
     columns: Sequence[str] | None = None,
     solvers: Mapping[str, Solving] | None = None,
-    transfer: Mapping[str, Iterable[Question]] | None = None,
+    transfer: Mapping[str, QuestionSource] | None = None,
     seeds: Sequence[int] | None = None,
     samples: int | None = None,
     solves: int | None = None,
-    score: scores.Score | None = None,
+    score: scores.Score | scores.ScoreName | None = None,
     budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
     usd_per_hour: Decimal | float | None = None,
@@ -144,7 +145,7 @@ def paper(
         output_dir=output_dir,
         solvers=solvers or {},
         transfer=transfer or {},
-        score=score or getattr(scores, config.score),
+        score=scores.as_score(score or config.score),
         prices=prices,
     )
     overlaps = find_overlaps(setup)
@@ -183,7 +184,7 @@ def _run(setup: ExperimentSetup, overlaps: Mapping[str, Overlap], say: Say) -> S
     for warning in left_out:
         warnings.warn(warning, stacklevel=3)
     experiment = Experiment(setup.without(missing), training)
-    say("\n" + header(Report("", "", ()).rescore(setup.score).scored_by))
+    say("\n" + header(score_label(setup.score)))
     cells: dict[str, list[Cell]] = {split: [] for split in setup.splits}
     for split, cell in _cells(experiment, overlaps):
         cells[split].append(cell)
@@ -192,6 +193,7 @@ def _run(setup: ExperimentSetup, overlaps: Mapping[str, Overlap], say: Say) -> S
     say(f"\n{grid_text(Grid(TEST, study.cells))}")
     for transfer in study.transfers:
         say(f"\n{transfer.name}\n{grid_text(transfer)}")
+    say(f"\n{conclude(study, correct_comparisons(study)).headline}")
     save_study(study, setup.output_dir)
     say(f"\n{write_report(study, setup.output_dir)}")
     return study

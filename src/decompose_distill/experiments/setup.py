@@ -7,6 +7,7 @@ from decompose_distill import scores
 from decompose_distill.cost.budget import SharedBudget
 from decompose_distill.cost.ledger import find_price, read_budget
 from decompose_distill.cost.pricing import Price
+from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.errors import ConfigError, DataError
 from decompose_distill.experiments.config import PaperConfig
 from decompose_distill.experiments.student import Student
@@ -35,13 +36,13 @@ from decompose_distill.types import Decomposition, Question
 def make_setup(
     config: PaperConfig,
     pipeline: Pipeline,
-    train: Iterable[Question],
-    test: Iterable[Question],
+    train: QuestionSource,
+    test: QuestionSource,
     *,
     student: str | Path | Student,
     output_dir: str | Path,
     solvers: Mapping[str, Solving],
-    transfer: Mapping[str, Iterable[Question]],
+    transfer: Mapping[str, QuestionSource],
     score: scores.Score,
     prices: Mapping[str, Price] | None,
 ) -> ExperimentSetup:
@@ -67,32 +68,15 @@ def make_setup(
         teacher=pipeline.decomposer,
         solvers=columns,
         student=student if isinstance(student, Student) else Student(student),
-        train=unique(train),
-        splits={TEST: unique(test)}
-        | {name: unique(questions) for name, questions in transfer.items()},
+        train=unique_questions(train),
+        splits={TEST: unique_questions(test)}
+        | {name: unique_questions(questions) for name, questions in transfer.items()},
         places=answerable(places, columns),
         score=score,
         budget=SharedBudget(Path(output_dir), prices, read_budget(config.budget_usd)),
     )
     check(setup)
     return setup
-
-
-def unique(questions: Iterable[Question]) -> tuple[Question, ...]:
-    """Each question once, the first of its id.
-
-    Raises:
-        DataError: Two questions that ask something else have one id.
-    """
-    by_id: dict[str, Question] = {}
-    for question in questions:
-        first = by_id.setdefault(question.id, question)
-        if (first.text, first.context) != (question.text, question.context):
-            raise DataError(
-                f"two different questions have the id {question.id!r}, {first.text!r} and "
-                f"{question.text!r}: give each one of its own, or none"
-            )
-    return tuple(by_id.values())
 
 
 def answerable(places: Iterable[Place], solvers: Mapping[str, Solving]) -> tuple[Place, ...]:

@@ -75,10 +75,10 @@ class Student:
 
 def few_shot(prompt: prompts.Prompt, kept: Iterable[Trace]) -> prompts.Prompt:
     """A decomposer's prompt with the first few screened traces as worked examples."""
-    splits = (each.decomposition for each in kept if each.decomposition is not None)
+    splits = (split.decomposition for split in kept if split.decomposition is not None)
     return prompt.with_examples(
         [
-            (each.question, (), format_subquestions(each.subquestions))
-            for each in islice(splits, SHOTS)
+            (split.question, (), format_subquestions(split.subquestions))
+            for split in islice(splits, SHOTS)
         ]
     )

@@ -1,6 +1,8 @@
 """From what was measured to the study that the report shows: cells, their cost, and the rest."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
 from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
@@ -10,7 +12,7 @@ from decompose_distill.cost.break_even import Cost, Expense, machine_usd, usage_
 from decompose_distill.cost.ledger import find_price
 from decompose_distill.cost.pricing import add_usd, dearest
 from decompose_distill.evaluation.contamination import Overlap, find_overlap
-from decompose_distill.evaluation.results import Comparison, Report, Result
+from decompose_distill.evaluation.results import Comparison, score_label, score_traces
 from decompose_distill.experiments.values import (
     TEST,
     Experiment,
@@ -28,9 +30,10 @@ from decompose_distill.experiments.variants import (
     VARIANTS,
     students,
 )
-from decompose_distill.keys import fingerprint_line
+from decompose_distill.keys import fingerprint
 from decompose_distill.models.loading import context_window, load_config, load_tokenizer
 from decompose_distill.pipelines.roles import backends_of
+from decompose_distill.prompts import Prompt
 from decompose_distill.reporting.study import (
     Cell,
     Flow,
@@ -41,8 +44,7 @@ from decompose_distill.reporting.study import (
     Study,
 )
 from decompose_distill.training.checkpoints.checkpoint import load_losses, load_manifest
-from decompose_distill.training.data.examples import make_examples
-from decompose_distill.training.data.tokenization import tokenize
+from decompose_distill.training.data.examples import make_examples, tokenize
 from decompose_distill.types import Usage
 
 DECOMPOSER = (("S_D-R", SOLVER), ("S_D-T", SOLVER), ("S_D-uplift", SOLVER))
@@ -71,12 +73,8 @@ def make_cell(
 ) -> Cell:
     """One cell with its scores and its cost."""
     name = " × ".join(place)
-    reports = (
-        Report(name, "", tuple(Result(trace, None) for trace in run.traces), overlap=overlap)
-        for run in runs
-    )
-    scored = tuple(report.rescore(experiment.setup.score) for report in reports)
-    return Cell(*place, scored, cell_cost(experiment, place, runs))
+    reports = tuple(score_traces(name, run.traces, experiment.setup.score, overlap) for run in runs)
+    return Cell(*place, reports, cell_cost(experiment, place, runs))
 
 
 def cell_cost(experiment: Experiment, place: Place, runs: Sequence[SeedRun]) -> Cost:
@@ -108,8 +106,8 @@ def _model_usd(
     if model not in roles or _is_local(roles[model]):
         return _machine_usd(setup, seconds)
     prices = setup.budget.prices or {}
-    found = (find_price(model, each, prices, budgeted=False) for each in _priced(roles[model]))
-    price = dearest(list(found))
+    backends = _priced(roles[model])
+    price = dearest([find_price(model, one, prices, budgeted=False) for one in backends])
     return None if price is None else price.usd(usage)
 
 
@@ -119,7 +117,7 @@ def _priced(role: object) -> Sequence[object]:
 
 
 def _is_local(role: object) -> bool:
-    return all(identity(each).startswith(LOCAL) for each in _priced(role))
+    return all(identity(backend).startswith(LOCAL) for backend in _priced(role))
 
 
 def _machine_usd(setup: ExperimentSetup, seconds: float | None) -> Decimal | None:
@@ -231,15 +229,33 @@ def _masked_rows(experiment: Experiment) -> Iterator[MaskedRow]:
 
 
 def _settings(setup: ExperimentSetup) -> dict[str, Any]:
-    counts = {split or "test": len(questions) for split, questions in setup.splits.items()}
-    settings = {"Teacher": identity(setup.teacher)}
-    settings |= {f"Column {name}": identity(each) for name, each in setup.solvers.items()}
-    settings["Student"] = str(setup.student.model)
-    settings["Training questions"] = f"{len(setup.train):,}, {setup.config.samples} traces each"
-    settings["Measured questions"] = ", ".join(f"{n:,} {split}" for split, n in counts.items())
-    settings["Score"] = Report("", "", ()).rescore(setup.score).scored_by
-    settings["Training"] = fingerprint_line("DistillConfig", setup.student.config)
-    settings["Training seeds"] = ", ".join(map(str, setup.config.seeds))
-    packages = ("decompose-distill", "torch", "transformers")
-    settings["Versions"] = ", ".join(f"{name} {version(name)}" for name in packages)
-    return settings
+    """How it was measured, as plain data that JSON holds."""
+    config, packages = setup.config, ("decompose-distill", "torch", "transformers")
+    settings = {
+        "Teacher": _role(setup.teacher),
+        **{f"Column {name}": _role(solver) for name, solver in setup.solvers.items()},
+        "Student": str(setup.student.model),
+        "Training questions": {"questions": len(setup.train), "samples": config.samples},
+        "Measured questions": {split or "test": len(some) for split, some in setup.splits.items()},
+        "Score": score_label(setup.score),
+        "Training": asdict(setup.student.config),
+        "Training seeds": config.seeds,
+        "Versions": {name: version(name) for name in packages},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(settings, default=str))
+    return plain
+
+
+def _role(role: object) -> Any:
+    """A role by its fields, such as prompt and sampling; one that is no dataclass by its name."""
+    if not is_dataclass(role):
+        return identity(role)
+    return {field.name: _plain(getattr(role, field.name)) for field in fields(role)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Prompt):
+        return value.to_json()
+    if hasattr(value, "KEY_FIELDS"):
+        return fingerprint(value)
+    return value if value is None or isinstance(value, str | int | float) else identity(value)

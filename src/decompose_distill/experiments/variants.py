@@ -102,8 +102,8 @@ def students(names: Iterable[str]) -> tuple[str, ...]:
         >>> students(["S_E-R", "teacher", "S_D-R as solver"])
         ('S_D-R', 'S_E-R')
     """
-    found = {"S_D-R" if name == AS_SOLVER else name for name in names}
-    return tuple(name for name in VARIANTS if name in found)
+    needed = {"S_D-R" if name == AS_SOLVER else name for name in names}
+    return tuple(name for name in VARIANTS if name in needed)
 
 
 def choose(

@@ -4,28 +4,41 @@ A filter is any function `Trace -> str | None`: the reason to drop it, or `None`
 Reasons are few and short, as they are counted: input equals kept plus the sum of dropped.
 """
 
-from decompose_distill.filters.duplicates import distinct, near_distinct
-from decompose_distill.filters.leakage import no_leak
-from decompose_distill.filters.length import length_cap, subquestion_count
-from decompose_distill.filters.outcomes import (
+from decompose_distill.filters.duplicates import distinct, near_distinct, no_leak
+from decompose_distill.filters.screening import (
     Filter,
+    FilterName,
+    Screened,
     all_of,
+    as_filter,
     complete,
     correct,
     correct_by,
+    counts,
     decomposed,
+    length_cap,
+    screen,
+    sift,
+    subquestion_count,
 )
-from decompose_distill.filters.ranking import best_per_question
-from decompose_distill.filters.screening import Screened, counts, screen, sift
-from decompose_distill.filters.solve_rates import Measured, Rates, Uplift, measure_uplift, uplift
+from decompose_distill.filters.solve_rates import (
+    Measured,
+    Rates,
+    Uplift,
+    best_per_question,
+    measure_uplift,
+    uplift,
+)
 
 __all__ = [
     "Filter",
+    "FilterName",
     "Measured",
     "Rates",
     "Screened",
     "Uplift",
     "all_of",
+    "as_filter",
     "best_per_question",
     "complete",
     "correct",

@@ -15,6 +15,7 @@ from decompose_distill.interop import hub_dataset as hub
 from decompose_distill.interop.training_formats import DATASET_INFO, WRITTEN, Format, Row
 from decompose_distill.prompts import Prompt
 from decompose_distill.storage.atomic import creating, write_text
+from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.training.data.examples import (
     DEFAULT_PROMPTS,
     Role,
@@ -23,7 +24,7 @@ from decompose_distill.training.data.examples import (
     resolve_target,
     unusable,
 )
-from decompose_distill.types import Message, Trace
+from decompose_distill.types import Message
 
 Write = Callable[[Iterable[Row], Path], int]
 """Writes rows to a path and counts them."""
@@ -42,14 +43,14 @@ class Exported:
 
 
 def export_traces(
-    traces: Iterable[Trace],
+    traces: TraceSource,
     path: str | Path,
     *,
     format: Format = "trl",
     role: Role = "decomposer",
     target: Target | None = None,
     prompt: Prompt | None = None,
-    keep: filters.Filter = filters.complete,
+    keep: filters.Filter | filters.FilterName = filters.complete,
 ) -> Exported:
     """Write kept traces as training examples in a form that another tool reads.
 
@@ -94,7 +95,9 @@ def export_traces(
         raise ConfigError(f"{path} is a folder; format {format} is a file of JSON lines")
     prompt = prompt or DEFAULT_PROMPTS[target]
     dropped: Counter[str] = Counter()
-    kept = filters.sift(traces, filters.all_of(keep, partial(unusable, target=target)), dropped)
+    kept = filters.sift(
+        as_traces(traces), filters.all_of(keep, partial(unusable, target=target)), dropped
+    )
 
     def rows() -> Iterator[Row]:
         for trace in kept:

@@ -12,6 +12,7 @@ from decompose_distill.interop.exporting import write_lines
 from decompose_distill.interop.training_formats import Row, turns
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.prompts import Prompt
+from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.training.data.examples import DEFAULT_PROMPTS, Role, resolve_target
 from decompose_distill.types import Message, Trace
 
@@ -71,13 +72,13 @@ class _Group:
 
 
 def preference_pairs(
-    traces: Iterable[Trace],
+    traces: TraceSource,
     *,
     role: Role = "decomposer",
     prompt: Prompt | None = None,
     most: int = 1,
     margin: float = 0.5,
-    score: scores.Score = scores.exact,
+    score: scores.Score | scores.ScoreName = scores.exact,
 ) -> Paired:
     """Set what led to the gold answer against what did not, from traces of the same question.
 
@@ -116,7 +117,7 @@ def preference_pairs(
     prompt = prompt or DEFAULT_PROMPTS[resolve_target(role, None)]
     pairs: list[Preference] = []
     paired, unpaired = 0, Counter[str]()
-    for group in _grouped(traces, role, score).values():
+    for group in _grouped(as_traces(traces), role, scores.as_score(score)).values():
         found = list(_pair(group, margin))[:most]
         paired += bool(found)
         if not found:

@@ -1,6 +1,7 @@
 """Local Hugging Face models.
 
 - `loading`: models and tokenizers from a hub, a directory or a GGUF file
+- `devices`: which device and number type they are held in
 - `chat_template`: chats as token ids, and where a turn ends
 - `generation`: continuing a batch of prompts
 """
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from decompose_distill.faces import lazy
 
 if TYPE_CHECKING:
+    from decompose_distill.models.generation import decode as decode
     from decompose_distill.models.loading import load_model as load_model
     from decompose_distill.models.loading import load_tokenizer as load_tokenizer
     from decompose_distill.models.loading import save_model as save_model
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "generation": ("decode",),
         "loading": ("load_model", "load_tokenizer", "save_model"),
     },
 )

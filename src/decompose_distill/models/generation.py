@@ -12,12 +12,14 @@ import torch
 from transformers import AttentionInterface, DynamicCache, GenerationConfig
 
 from decompose_distill.models.attention import (
+    attempt,
     attending_by,
     fused_attention,
+    logits_match,
+    probe_ids,
     product_attention,
     window_of,
 )
-from decompose_distill.models.probing import attempt, logits_match, probe_ids
 from decompose_distill.types import Sampling
 
 NAME = "decompose_distill_cached"

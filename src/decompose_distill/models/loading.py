@@ -28,20 +28,25 @@ from transformers.utils import logging as transformers_logging
 
 from decompose_distill.errors import (
     BackendError,
-    ConfigError,
     DecomposeDistillError,
     MissingExtraError,
 )
 from decompose_distill.models.chat_template import prepare_tokenizer
+from decompose_distill.models.devices import best_device, best_dtype, named_device
 
 logger = logging.getLogger(__name__)
 
+
 ADAPTER = "adapter_config.json"
+
+
 PROCESSOR_FILES = (
     "preprocessor_config.json",
     "processor_config.json",
     "video_preprocessor_config.json",
 )
+
+
 LONGEST = 400
 """Characters of another library's words in an error: transformers lists every model it knows."""
 
@@ -222,41 +227,6 @@ def recompute_activations(model: Any) -> None:
     """Make a model compute activations twice in training instead of keeping them."""
     enable = getattr(model, "activation_checkpointing_enable", None)  # its name since 5.20 or so
     (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
-
-
-def best_device() -> torch.device:
-    """The accelerator where there is one, else the processor."""
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return found or torch.device("cpu")
-
-
-def named_device(name: str) -> torch.device:
-    """The device of a name, such as `cpu` or `cuda:1`.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {name!r} cannot be used: {reason}") from error
-    return device
-
-
-def best_dtype(at: torch.device | None = None) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32.
-
-    Processors and older cards without such instructions emulate them, at a fraction of the speed.
-    """
-    device = (at or best_device()).type
-    if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return torch.float32
-    if device != "cpu":
-        return torch.bfloat16
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
 
 
 def context_window(config: Any) -> int:

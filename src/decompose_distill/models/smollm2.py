@@ -43,15 +43,21 @@ def find_student(name: str) -> str:
     if name not in ("auto", HUB_NAME):
         return name
     installed = installed_smollm2()
-    if name == "auto" and installed:
+    if installed and (name == "auto" or not _is_on_the_hub()):
         return str(installed)
-    try:
-        from decompose_distill.models.loading import load_config
-
-        load_config(HUB_NAME)
-    except BackendError as error:
-        if installed is None:
-            message = f"{HUB_NAME} cannot be had from the hub: {_ADVICE}"
-            raise BackendError(message) from error
-        return str(installed)
+    if not installed and not _is_on_the_hub():
+        raise BackendError(f"{HUB_NAME} cannot be had from the hub: {_ADVICE}")
     return HUB_NAME
+
+
+def _is_on_the_hub() -> bool:
+    """Whether it can be had there, or was before; a look of seconds, where a load tries longer."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(HUB_NAME, "config.json"), str):
+        return True
+    try:
+        HfApi().model_info(HUB_NAME, timeout=5)
+    except Exception:  # the hub's client raises all kinds
+        return False
+    return True

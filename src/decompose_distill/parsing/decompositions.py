@@ -9,23 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from decompose_distill.errors import ParseError
-from decompose_distill.parsing.lines import clean_lines
+from decompose_distill.parsing.lines import Line, read_lines
+from decompose_distill.parsing.lists import Reading, read_list
+from decompose_distill.parsing.remarks import SENTENCE_END, declines, is_contrast, is_simple
+from decompose_distill.parsing.structured import read_structured
 from decompose_distill.parsing.thinking import split_thinking
 from decompose_distill.types import Subquestion
 
 NO_DECOMPOSITION = "No decomposition"
 LEAST_REPEATS = 2
 """Subquestions at the end, all asked before, that make a circle."""
-
-_LABEL = r"(?:sub[- ]?questions?|questions?|steps?|sq|q)"
-# "1." "1)" "(1)" "Q1:" "Step 2 -" "Subquestion 3:" — a number with something around it.
-_NUMBER = rf"(?:{_LABEL}\s*#?\(?(\d{{1,3}})\)?\s*[.:)\-–]*|\(?(\d{{1,3}})[.:)])"
-_NUMBERED = re.compile(rf"^\s*(?:[-*•+]\s+)?{_NUMBER}(?:\s+|$)", re.IGNORECASE)
-_BULLET = re.compile(r"^\s*[-*•+–]\s+")
-_INLINE = re.compile(rf"(?:(?<=\s)|^){_NUMBER}\s+", re.IGNORECASE)
-_HEADING = re.compile(rf"^(?:the\s+|main\s+)?{_LABEL}\s*:?\s*$", re.IGNORECASE)
-_MAIN_QUESTION = re.compile(r"^(?:the\s+)?(?:main|original)\s+question\b", re.IGNORECASE)
-_DECLINED = re.compile(r"^\W*no\s+decomposition\b", re.IGNORECASE)
+_ITEM = r"\s*(?:\d|[-*•(\n]|\w{1,12} ?\d|\Z)"
+_BREAK_TAG = re.compile(rf"(?:(?<=[{SENTENCE_END}])|(?=<br ?/?>{_ITEM}))<br ?/?>", re.IGNORECASE)
+_ESCAPED_BREAK = re.compile(rf"(?:(?<=[{SENTENCE_END}:])|(?=\\n{_ITEM}))(?:\\n)+(?![a-z])")
+_OPENING_DECLINE = re.compile(r"\W*no[\s_-]+(?:further\s+)?decomposition\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,19 @@ def read_decomposition(text: str) -> ParsedDecomposition:
 reasoning='Her age?', leftover='')
     """
     reasoning, rest, _ = split_thinking(text)
-    return ParsedDecomposition(_subquestions(rest), reasoning)
+    rest = _BREAK_TAG.sub("\n", rest)
+    reading = read_structured(rest)
+    lines = read_lines(rest if "\n" in rest else _ESCAPED_BREAK.sub("\n", rest))
+    if not lines:
+        raise ParseError("empty completion")
+    if reading and len(reading.items) == 1 and "\n" in reading.items[0]:  # a list in one field
+        lines, reading = read_lines(reading.items[0]), None
+    if _declined(reading := reading or read_list(lines), lines):
+        return ParsedDecomposition((), reasoning)
+    if not reading.items:
+        raise ParseError("no subquestions found")
+    subquestions = tuple(map(Subquestion, reading.items))
+    return ParsedDecomposition(subquestions, reasoning, reading.leftover)
 
 
 def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
@@ -94,8 +103,12 @@ def parse_circle(text: str) -> tuple[Subquestion, ...]:
         steps = parse_subquestions(text)[:-1]  # the last one was cut off
     except ParseError:
         return ()
-    new = [place for place, step in enumerate(steps) if step not in steps[:place]]
-    end = new[-1] + 1 if new else 0
+    known: set[Subquestion] = set()
+    end = 0
+    for position, step in enumerate(steps, start=1):
+        if step not in known:
+            known.add(step)
+            end = position
     return steps[:end] if len(steps) - end >= LEAST_REPEATS else ()
 
 
@@ -112,48 +125,16 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
     return "\n".join(f"{number}. {each.text}" for number, each in enumerate(subquestions, start=1))
 
 
-def _subquestions(text: str) -> tuple[Subquestion, ...]:
-    lines = clean_lines(text)
-    if not lines:
-        raise ParseError("empty completion")
-    items = _marked_items(lines) or _question_lines(lines)
-    items = [item for item in items if not _MAIN_QUESTION.match(item)]
-    if any(_DECLINED.match(line) for line in items or lines):
-        return ()
-    if not items:
-        raise ParseError("no subquestions found")
-    return tuple(Subquestion(item) for item in items)
-
-
-def _marked_items(lines: Sequence[str]) -> list[str]:
-    """Items that carry a number or, where there is none, a bullet."""
-    lines = [piece for line in lines for piece in _split_inline(line)]
-    numbered = any(_NUMBERED.match(line) for line in lines)
-    marker = _NUMBERED if numbered else _BULLET
-    items: list[str] = []
-    for line in lines:
-        if match := marker.match(line):
-            items.append(line[match.end() :].strip())
-        elif items and not items[-1].endswith(("?", ".", "!")):
-            items[-1] = f"{items[-1]} {line}".strip()  # a wrapped line goes on
-    return [item for item in items if item and not _HEADING.match(item)]
-
-
-def _split_inline(line: str) -> list[str]:
-    """Split "1. A? 2. B?" at its numbers, where they count up from 1."""
-    starts: list[int] = []
-    for match in _INLINE.finditer(line):
-        if int(match[1] or match[2]) == len(starts) + 1:
-            starts.append(match.start())
-    if len(starts) < 2:
-        return [line]
-    ends = [*starts[1:], len(line)]
-    pieces = [line[start:end].strip() for start, end in zip(starts, ends, strict=True)]
-    before = line[: starts[0]].strip()
-    return [before, *pieces] if before else pieces
-
-
-def _question_lines(lines: Sequence[str]) -> list[str]:
-    """Questions of an unmarked text, one a line or several on one."""
-    found = [piece for line in lines for piece in re.findall(r"[^?]*\?", line)]
-    return [piece.strip() for piece in found if len(piece.strip()) > 1]
+def _declined(reading: Reading, lines: Sequence[Line]) -> bool:
+    """Whether a text says that the question needs no decomposition, rather than give one."""
+    if reading.declined:
+        return True
+    if any(_OPENING_DECLINE.match(item) and declines(item) for item in reading.items):
+        return True
+    before = "\n".join(reading.before)
+    if reading.marked and len(reading.items) > 1:
+        return bool(_OPENING_DECLINE.match(before)) and declines(before) and not is_contrast(before)
+    text = "\n".join(line.text for line in lines)
+    if len(reading.items) > 1:
+        return declines(text[: text.find(reading.items[0])])
+    return declines(text) or (not reading.items and is_simple(text))

@@ -44,7 +44,8 @@ _BARE_SWITCH = "assistantfinal"
 
 _TOKEN = (
     r"<[|｜][^<>|｜\s]{1,40}[|｜]>|</?s>|<(?:bos|eos|pad|unk|eod|sep)>|<(?:start|end)_of_turn>"
-    r"|<end_of_utterance>|<turn\||<\|turn>|\[/?INST\]|\[EOS\]|\[\|[a-z_]{1,20}\|\]|<extra_id_\d{1,3}>"
+    r"|<end_of_utterance>|<turn\||<\|turn>|\[/?INST\]|\[EOS\]|\[\|[a-z_]{1,20}\|\]"
+    r"|<extra_id_\d{1,3}>"
 )
 _TURN_START = re.compile(rf"\A(?:\s*(?:{_TOKEN})(?:assistant\b|model\b)?)+", re.IGNORECASE)
 # A token that stands like a word inside a sentence is spoken of.
@@ -52,6 +53,7 @@ _TURN_END = re.compile(
     rf"(?:(?<=[^\s`\"'“‘(])(?:{_TOKEN})|(?:{_TOKEN})[^\S\n]*(?=\n|\Z|{_TOKEN})).*",
     re.IGNORECASE | re.DOTALL,
 )
+_BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 
 
 class SplitText(NamedTuple):
@@ -87,7 +89,8 @@ def without_turn_tokens(text: str) -> str:
         >>> without_turn_tokens("<|im_start|>assistant\\nLisbon.<|im_end|>\\n<|im_start|>user")
         'Lisbon.'
     """
-    return _TURN_END.sub("", _TURN_START.sub("", text), count=1).strip()
+    text = _TURN_END.sub("", _TURN_START.sub("", text), count=1).rstrip()
+    return _BLANK_LINES.sub("", text) if "\n" in text.lstrip() else text.lstrip()
 
 
 def _split_channels(text: str) -> SplitText | None:
@@ -134,7 +137,7 @@ def _split(text: str) -> SplitText:
         else:
             answer = len(parts)  # all before a lone closing mark is thinking
     parts.append((depth > 0, text[start:]))
-    reasoning = [part for i, (thought, part) in enumerate(parts) if thought or i < answer]
+    reasoning = [part.strip() for i, (thought, part) in enumerate(parts) if thought or i < answer]
     rest = [part for thought, part in parts[answer:] if not thought]
     return SplitText(_joined(reasoning), _joined(rest), not depth)
 
@@ -146,4 +149,4 @@ def _is_quoted(text: str, mark: re.Match[str]) -> bool:
 
 
 def _joined(parts: list[str]) -> str:
-    return "\n".join(stripped for part in parts if (stripped := part.strip()))
+    return "\n".join(part.strip("\n").rstrip() for part in parts if part.strip())

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import cast
 
 from decompose_distill import prompts
-from decompose_distill.backend import Backend, complete, info_of, sampling_for, sampling_key
+from decompose_distill.backend import (
+    Backend,
+    check_kinds,
+    complete,
+    info_of,
+    sampling_for,
+    sampling_key,
+)
 from decompose_distill.errors import ParseError
 from decompose_distill.keys import fingerprint_line
 from decompose_distill.parsing import ParsedDecomposition, parse_circle, read_decomposition
@@ -17,6 +24,9 @@ from decompose_distill.types import Completion, Decomposition, Failure, Question
 @dataclass(frozen=True, slots=True)
 class Decomposer:
     """The first role: splits questions with a backend and a prompt.
+
+    Raises:
+        ConfigError: An argument is of another type; the message names it.
 
     Example:
         >>> from decompose_distill.backends.scripted import ScriptedBackend
@@ -33,6 +43,8 @@ class Decomposer:
     def __post_init__(self) -> None:
         if self.sampling is None:
             object.__setattr__(self, "sampling", sampling_for(self.backend))
+        check_kinds(self.backend, self.sampling)
+        prompts.check_prompt(self.prompt)
 
     @classmethod
     def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Decomposer":

@@ -13,13 +13,21 @@ from decompose_distill.pipelines.roles import (
     Decomposing,
     Solving,
     accounts,
+    check_stages,
     draw_decompositions,
     draw_solutions,
     over_accounts,
     question_of,
     sample_of,
 )
-from decompose_distill.types import Decomposition, Failure, Question, Solution, Trace
+from decompose_distill.types import (
+    Decomposition,
+    Failure,
+    Question,
+    Solution,
+    Trace,
+    as_question,
+)
 
 Item = TypeVar("Item")
 MOST_HELD_FAILURES = 256
@@ -29,6 +37,9 @@ MOST_HELD_FAILURES = 256
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A decomposer and a solver, one after the other.
+
+    Raises:
+        ConfigError: One cannot decompose or solve; the message names it.
 
     Example:
         >>> from decompose_distill import Decomposer, Solver
@@ -42,6 +53,9 @@ class Pipeline:
     decomposer: Decomposing | None
     """`None` gives every question to the solver as it is."""
     solver: Solving
+
+    def __post_init__(self) -> None:
+        check_stages(self.decomposer, self.solver)
 
     @property
     def identity(self) -> str:
@@ -70,13 +84,13 @@ class Pipeline:
             over_accounts("solver", self.solver, backends),
         )
 
-    def __call__(self, question: Question) -> Trace:
-        """Run one question."""
+    def __call__(self, question: Question | str) -> Trace:
+        """Run one question, which may be given as its text."""
         [trace] = self.run([question])
         return trace
 
     def run(
-        self, questions: Iterable[Question], *, sample: int = 0, ordered: bool = True
+        self, questions: Iterable[Question | str], *, sample: int = 0, ordered: bool = True
     ) -> Iterator[Trace]:
         """Run a stream of questions; a failed one becomes a trace with its failure.
 
@@ -90,7 +104,8 @@ class Pipeline:
             BackendError: A stage dropped a question, or a backend refused for good.
         """
         places: dict[str, deque[int]] = {}
-        traces = self.draw((question, sample) for question in _numbered(questions, places))
+        numbered_questions = _numbered(map(as_question, questions), places)
+        traces = self.draw((question, sample) for question in numbered_questions)
         numbered = ((_place(places, trace.question.id), trace) for trace in traces)
         return _in_order(numbered) if ordered else (trace for _, trace in numbered)
 

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from decompose_distill.backend import Backend, class_path, own_identity
-from decompose_distill.errors import ConfigError
+from decompose_distill.errors import ConfigError, wrong_kind
 from decompose_distill.pipelines.solver import Mode
 from decompose_distill.prompts import Prompt
 from decompose_distill.types import Decomposition, Failure, Question, Solution
@@ -126,6 +126,19 @@ def over_accounts(stage: str, role: Role, backends: Mapping[str, Backend]) -> Ro
 def account(stage: str, name: str) -> str:
     """The name under which a ledger books a backend of a stage."""
     return stage if name == stage else f"{stage}.{name}"
+
+
+def check_stages(decomposer: object, solver: object) -> None:
+    """Refuse what cannot decompose or solve, such as a bare backend.
+
+    Raises:
+        ConfigError: A stage has not the method of its role; the message names it.
+    """
+    if decomposer is not None and not callable(getattr(decomposer, "decompose", None)):
+        advice = "None or an object with the method decompose, as Decomposer(backend)"
+        raise wrong_kind("decomposer", decomposer, advice)
+    if not callable(getattr(solver, "solve", None)):
+        raise wrong_kind("solver", solver, "an object with the method solve, as Solver(backend)")
 
 
 def check_identity(role: object) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Literal, cast
 
 from decompose_distill import prompts
-from decompose_distill.backend import Backend, complete, info_of, sampling_for, sampling_key
+from decompose_distill.backend import (
+    Backend,
+    check_kinds,
+    complete,
+    info_of,
+    sampling_for,
+    sampling_key,
+)
 from decompose_distill.errors import ConfigError, ParseError
 from decompose_distill.keys import fingerprint_line
 from decompose_distill.parsing import parse_answer
@@ -42,7 +49,7 @@ class Solver:
     working, `cot` with it, `plan_and_solve` with a plan of its own first (arXiv 2305.04091).
 
     Raises:
-        ConfigError: The mode is unknown.
+        ConfigError: The mode is unknown, or an argument of another type.
 
     Example:
         >>> from decompose_distill import Question
@@ -62,6 +69,8 @@ class Solver:
     def __post_init__(self) -> None:
         if self.sampling is None:
             object.__setattr__(self, "sampling", sampling_for(self.backend))
+        check_kinds(self.backend, self.sampling)
+        prompts.check_prompt(self.prompt)
         if self.mode not in PROMPTS:
             raise ConfigError(f"solver mode must be one of {', '.join(PROMPTS)}, not {self.mode!r}")
 

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 from decompose_distill.cost.break_even import BreakEven
 from decompose_distill.cost.pricing import format_usd
+from decompose_distill.reporting.conclusion import TestedComparison
+from decompose_distill.reporting.conclusion import points as signed_points
 from decompose_distill.reporting.study import LossCurve
 
 WIDTH, HEIGHT = 640, 360
@@ -95,7 +97,7 @@ def _axis(
     step = _round_step((most or 1.0) / 4)
     step = max(1.0, step) if whole else step
     count = max(1, math.ceil(most / step * 0.9999))  # a sum just above its tick is its tick
-    return _Axis(0, step * count, start, end), tuple(step * each for each in range(count + 1))
+    return _Axis(0, step * count, start, end), tuple(step * index for index in range(count + 1))
 
 
 def _short(number: float) -> str:
@@ -158,7 +160,7 @@ def _legible(marks: Sequence[Mark]) -> tuple[Mark, ...]:
     numbered: list[Mark] = []
     dots: list[Mark] = []
     for mark in sorted(marks, key=lambda mark: not mark.front):
-        gaps = (math.hypot(mark.x - each.x, mark.y - each.y) for each in numbered)
+        gaps = (math.hypot(mark.x - other.x, mark.y - other.y) for other in numbered)
         if min(gaps, default=math.inf) >= 2 * RADIUS:
             numbered.append(mark)
         else:
@@ -189,17 +191,19 @@ def break_even_curve(pays: BreakEven | None) -> Chart | None:
         Line("Teacher decomposes", _path([(0, 0), (most, ends[0])], x, y), 0),
         Line("Student decomposes", _path([(0, training), (most, ends[1])], x, y), 1),
     )
-    met, marks = pays.questions, tuple[Mark, ...]()
-    if met is not None:
-        height = y(before * met)
-        marks = (Mark(x(met), height, height, height, "", True),)
-    told = (
-        "never pays for itself" if met is None else f"has paid for itself after {met:,} questions"
+    crossing, marks = pays.questions, tuple[Mark, ...]()
+    if crossing is not None:
+        height = y(before * crossing)
+        marks = (Mark(x(crossing), height, height, height, "", True),)
+    outcome = (
+        "never pays for itself"
+        if crossing is None
+        else f"has paid for itself after {crossing:,} questions"
     )
     return Chart(
         "break-even",
         "Money paid by number of questions",
-        f"The student starts {format_usd(pays.training_usd)} behind and {told}.",
+        f"The student starts {format_usd(pays.training_usd)} behind and {outcome}.",
         "Questions answered",
         "US dollars, training included",
         tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
@@ -220,18 +224,18 @@ def _shown_questions(pays: BreakEven) -> int:
 def loss_chart(curve: LossCurve, place: int) -> Chart | None:
     """Loss by optimizer step; `None` without a step."""
     series = (("Training", curve.train), ("Validation", curve.validation))
-    drawn = [(name, points) for name, points in series if points]
-    points = [point for _, found in drawn for point in found if math.isfinite(point[1])]
+    drawn = [(name, steps) for name, steps in series if steps]
+    points = [point for _, steps in drawn for point in steps if math.isfinite(point[1])]
     if not points:
         return None
     x, x_ticks = _axis([0, max(step for step, _ in points)], LEFT, RIGHT, whole=True)
     y, y_ticks = _axis([0, max(loss for _, loss in points)], BOTTOM, TOP)
     ends = "; ".join(
-        f"{name.lower()} from {found[0][1]:.3g} to {found[-1][1]:.3g}" for name, found in drawn
+        f"{name.lower()} from {steps[0][1]:.3g} to {steps[-1][1]:.3g}" for name, steps in drawn
     )
     lines = tuple(
-        Line(name, _path([each for each in found if math.isfinite(each[1])], x, y), number)
-        for number, (name, found) in enumerate(drawn)
+        Line(name, _path([step for step in steps if math.isfinite(step[1])], x, y), number)
+        for number, (name, steps) in enumerate(drawn)
     )
     return Chart(
         f"loss-{place}",
@@ -242,4 +246,63 @@ def loss_chart(curve: LossCurve, place: int) -> Chart | None:
         tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
         tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
         lines,
+    )
+
+
+ROW = 52
+"""Height of a row of the forest plot: its name, and below it the interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForestRow:
+    """A difference with its interval, and what is shown of it."""
+
+    name: str
+    y: float
+    x: float
+    low: float
+    high: float
+    verdict: str
+    """`better`, `worse` or `open`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """A forest plot ready to be drawn: differences below each other on one axis."""
+
+    ticks: tuple[Tick, ...]
+    zero: float
+    bottom: float
+    rows: tuple[ForestRow, ...]
+    description: str
+
+
+def forest_plot(tests: Sequence[TestedComparison]) -> Forest | None:
+    """The differences of a study in points; `None` without a comparison."""
+    if not tests:
+        return None
+    bounds = [100 * abs(bound) for test in tests for bound in test.comparison.interval]
+    end = 2 * _round_step(max(*bounds, 1.0) / 2)
+    x = _Axis(-end, end, 20, WIDTH - 20)
+    rows = tuple(_forest_row(test, index, x) for index, test in enumerate(tests))
+    marks = (-end, -end / 2, 0, end / 2, end)
+    ticks = tuple(Tick(x(tick), f"{tick:+g}".replace("-", "−") if tick else "0") for tick in marks)
+    shown = sum(test.shown for test in tests)
+    description = f"{len(tests)} differences with 95 % intervals; {shown} hold after Holm."
+    return Forest(ticks, x(0), TOP + ROW * len(rows), rows, description)
+
+
+def _forest_row(test: TestedComparison, index: int, x: _Axis) -> ForestRow:
+    pair = test.comparison
+    low, high = pair.interval
+    verdict = ("worse" if test.loses else "better") if test.shown else "open"
+    return ForestRow(
+        f"{pair.name} − {pair.baseline}",
+        TOP + ROW * index,
+        x(100 * pair.difference),
+        x(100 * low),
+        x(100 * high),
+        verdict,
+        f"{signed_points(pair.difference)} [{signed_points(low)}, {signed_points(high)}]",
     )

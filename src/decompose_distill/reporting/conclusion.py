@@ -1,5 +1,6 @@
 """The answer on top of the report: which part to distil, and whether it pays."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from decompose_distill.cost.pricing import format_usd
@@ -36,16 +37,16 @@ class TestedComparison:
 
 def correct_comparisons(study: Study) -> tuple[TestedComparison, ...]:
     """The study's comparisons, those of the answer first, corrected together."""
-    found: dict[tuple[str, str], Comparison] = {}
+    family: dict[tuple[str, str], Comparison] = {}
     for place in (study.decomposer, study.solver):
-        if place and (tested := _against_teacher(study, place)):
-            found[tested.name, tested.baseline] = tested
-    for each in study.comparisons:
-        found.setdefault((each.name, each.baseline), each)
-    p_values = [each.p_value for each in found.values()]
+        if place and (comparison := _against_teacher(study, place)):
+            family[comparison.name, comparison.baseline] = comparison
+    for comparison in study.comparisons:
+        family.setdefault((comparison.name, comparison.baseline), comparison)
+    p_values = [comparison.p_value for comparison in family.values()]
     return tuple(
-        TestedComparison(each, p, adjusted, _smallest(each, len(found)))
-        for each, p, adjusted in zip(found.values(), p_values, holm(p_values), strict=True)
+        TestedComparison(comparison, p, adjusted, _smallest(comparison, len(family)))
+        for comparison, p, adjusted in zip(family.values(), p_values, holm(p_values), strict=True)
     )
 
 
@@ -88,18 +89,26 @@ def conclude(study: Study, tests: tuple[TestedComparison, ...]) -> Conclusion:
         for part, place in (("decomposer", study.decomposer), ("solver", study.solver))
         if place
     }
-    found = {part: test for part, test in parts.items() if test}
+    tested = {part: test for part, test in parts.items() if test}
     details = [f"{teacher.name}: {_accuracy(teacher)}."]
-    details += [_difference(part, test) for part, test in found.items()]
-    if found.get("decomposer"):
+    details += [_difference(part, test) for part, test in tested.items()]
+    if tested.get("decomposer"):
         details.append(_money(study))
-    return Conclusion(_headline(found, teacher.name), tuple(details))
+    return Conclusion(_headline(study, tested, teacher.name), tuple(details))
 
 
-def _headline(tests: dict[str, TestedComparison], teacher: str) -> str:
-    if not tests:
-        return f"No student was measured against {teacher}."
-    return " ".join(_verdict(part, test) for part, test in tests.items())
+def _headline(study: Study, tests: dict[str, TestedComparison], teacher: str) -> str:
+    sentences = [_verdict(part, test) for part, test in tests.items()]
+    sentences = sentences or [f"No student was measured against {teacher}."]
+    return " ".join((*sentences, *_mostly_failed(study)))
+
+
+def _mostly_failed(study: Study) -> Iterator[str]:
+    """A score of cells that gave no answer says nothing of how well they answer."""
+    for place in (study.teacher, study.decomposer, study.solver):
+        cell = study.cell(place) if place else None
+        if cell and 2 * cell.failed >= cell.answers > 0:
+            yield f"{cell.name}: {cell.failure_text}, so it says little of the answers."
 
 
 def _verdict(part: str, test: TestedComparison) -> str:
@@ -140,8 +149,8 @@ def _difference(part: str, test: TestedComparison) -> str:
 
 
 def _by_seed(comparison: Comparison) -> str:
-    found = ", ".join(map(points, comparison.by_seed))
-    return f" (by seed {found})" if found else ""
+    differences = ", ".join(map(points, comparison.by_seed))
+    return f" (by seed {differences})" if differences else ""
 
 
 def _money(study: Study) -> str:

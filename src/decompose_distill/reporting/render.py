@@ -1,8 +1,9 @@
-"""write_report(): a study as one HTML page, as Markdown and as JSON."""
+"""write_report(): a study as one HTML page, Markdown, JSON, and files of its charts and tables."""
 
 import base64
 import hashlib
-import json
+import re
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -16,16 +17,19 @@ from decompose_distill.reporting.charts import (
     Priced,
     accuracy_cost,
     break_even_curve,
+    forest_plot,
     loss_chart,
 )
 from decompose_distill.reporting.conclusion import (
+    TestedComparison,
     conclude,
     correct_comparisons,
     p_text,
     points,
 )
 from decompose_distill.reporting.study import Cell, Study
-from decompose_distill.reporting.summary import pareto_cells, priced_cells, study_figures
+from decompose_distill.reporting.summary import pareto_cells, priced_cells, study_figures, to_json
+from decompose_distill.reporting.tables import WRITERS, study_tables
 from decompose_distill.reporting.trace_viewer import embedded, trace_viewer_data, visible
 from decompose_distill.storage.atomic import write_text
 
@@ -35,7 +39,8 @@ HTML, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 def write_report(study: Study, folder: str | Path) -> Path:
     """Write `report.html`, `report.md` and `report.json` into a folder.
 
-    The page holds everything, traces included, and asks for nothing from the network.
+    The page holds everything, traces included, and asks for nothing from the network. Its charts
+    are also SVG files in `figures/`, and its tables CSV, Markdown and LaTeX files in `tables/`.
 
     Returns:
         The path of the page.
@@ -53,31 +58,66 @@ def write_report(study: Study, folder: str | Path) -> Path:
     tests = correct_comparisons(study)
     answer = conclude(study, tests)
     figures = study_figures(study, tests, str(answer))
-    context = {"study": study, "figures": figures, "answer": answer, "priced": _priced(study)}
+    context = {"study": study, "figures": figures, "answer": answer}
+    charts = _charts(study, tests)
     texts = {
-        JSON: json.dumps(figures, indent=2, allow_nan=False),
+        JSON: to_json(figures),
         MARKDOWN: _environment(html=False).get_template("report.md.j2").render(context),
-        HTML: _page(study, context),
+        HTML: _page(study, context | charts),
+        **_table_files(figures),
+        **_figure_files(charts),
     }
     for name, text in texts.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         write_text(folder / name, text)
     return folder / HTML
 
 
-def _page(study: Study, context: dict[str, Any]) -> str:
-    style, script = _asset("report.css"), _asset("report.js")
-    losses = (loss_chart(curve, place) for place, curve in enumerate(study.losses))
-    charts: dict[str, Any] = {
-        "cost_chart": accuracy_cost(context["priced"]),
+def _charts(study: Study, tests: Sequence[TestedComparison]) -> dict[str, Any]:
+    losses = (loss_chart(curve, number) for number, curve in enumerate(study.losses))
+    return {
+        "forest_plot": forest_plot(tests),
+        "cost_chart": accuracy_cost(_priced(study)),
         "pays_chart": break_even_curve(study.pays),
         "loss_charts": [chart for chart in losses if chart],
     }
-    charts |= {"cost_rows": _cost_rows(study)}
-    inside = {"style": Markup(style), "script": Markup(script)}
+
+
+def _table_files(figures: Mapping[str, Any]) -> dict[str, str]:
+    tables = study_tables(figures)
+    return {
+        f"tables/{name}.{ending}": write(rows)
+        for name, rows in tables.items()
+        for ending, write in WRITERS.items()
+    }
+
+
+def _figure_files(charts: Mapping[str, Any]) -> dict[str, str]:
+    """Each chart as a file of its own."""
+    macros: Any = _environment(html=True).get_template("chart.svg.j2").module
+    style = Markup(_plain_style(_asset("chart.css")))
+    drawn = [chart for name in ("cost_chart", "pays_chart") if (chart := charts[name])]
+    files = {chart.id: macros.draw(chart, style) for chart in (*drawn, *charts["loss_charts"])}
+    if plot := charts["forest_plot"]:
+        files["differences"] = macros.forest(plot, style)
+    return {f"figures/{name}.svg": str(text).strip() + "\n" for name, text in files.items()}
+
+
+def _plain_style(style: str) -> str:
+    """A style sheet without variables and queries, which few readers of SVG know; light colours."""
+    colors = dict(re.findall(r"(--[\w-]+): (#\w+);", style.partition("@media")[0]))
+    rules = (line for line in style.splitlines() if re.match(r"\.(?!chart \{)", line))
+    plain = re.sub(r"var\((--[\w-]+)\)", lambda name: colors[name[1]], "\n".join(rules))
+    return "svg { font-family: sans-serif; }\n" + plain.replace("font-family: inherit", "")
+
+
+def _page(study: Study, context: dict[str, Any]) -> str:
+    style, script = _asset("chart.css") + _asset("report.css"), _asset("report.js")
+    inside = {"style": Markup(style), "script": Markup(script), "cost_rows": _cost_rows(study)}
     inside |= {"data": Markup(embedded(trace_viewer_data(study)))}
     allowed = {"style_hash": _hash(style), "script_hash": _hash(script)}
     template = _environment(html=True).get_template("report.html.j2")
-    return template.render(context | charts | inside | allowed)
+    return template.render(context | inside | allowed)
 
 
 def _priced(study: Study) -> list[Priced]:
@@ -110,7 +150,7 @@ def _cost_rows(study: Study) -> list[dict[str, Any]]:
 
 def _paid(cell: Cell) -> dict[str, Any]:
     cost = cell.cost
-    each = cost.usd_per_question if cost else None
+    price = cost.usd_per_question if cost else None
     tokens = {
         role: " + ".join(
             f"{expense.usage.input_tokens:,} in, {expense.usage.output_tokens:,} out"
@@ -119,13 +159,13 @@ def _paid(cell: Cell) -> dict[str, Any]:
         )
         for role in ("decomposer", "solver")
     }
-    per_thousand = None if each is None else 1000 * each
+    per_thousand = None if price is None else 1000 * price
     paid = {"per_thousand": per_thousand, "training": cost.training_usd if cost else None}
-    return paid | {role: told or "–" for role, told in tokens.items()}
+    return paid | {role: text or "–" for role, text in tokens.items()}
 
 
 def _environment(*, html: bool) -> Environment:
-    found = Environment(
+    environment = Environment(
         loader=FunctionLoader(_asset),
         autoescape=html,
         finalize=_shown if html else _cell,
@@ -134,8 +174,9 @@ def _environment(*, html: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters |= {"usd": format_usd, "p": p_text, "percent": _percent, "points": points}
-    return found
+    environment.filters |= {"usd": format_usd, "p": p_text, "percent": _percent}
+    environment.filters |= {"points": points, "setting": _setting}
+    return environment
 
 
 def _shown(value: Any) -> Any:
@@ -154,6 +195,13 @@ def _cell(value: Any) -> Any:
 
 def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
+
+
+def _setting(value: Any) -> str:
+    """Plain data as words: `epochs 2, seed 0`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_setting(part)}" for name, part in value.items())
+    return ", ".join(map(_setting, value)) if isinstance(value, list) else str(value)
 
 
 def _hash(text: str) -> str:

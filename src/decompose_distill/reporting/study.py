@@ -1,19 +1,21 @@
-"""What a study found, as plain values: what the written report is made from."""
+"""A study as plain values: cells with their scores, flows, losses; the report is made from it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
+from typing import Any
 
 from decompose_distill.cost.break_even import BreakEven, Cost, break_even
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.evaluation.results import Comparison, Report
-from decompose_distill.evaluation.statistics import Interval, mean_interval, spread
+from decompose_distill.evaluation.results import Comparison, Report, html_table
+from decompose_distill.evaluation.statistics import Interval, mean_interval, mean_of, spread
 
 Place = tuple[str, str]
 """A cell of the matrix: its row (the decomposer) and its column (the solver)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cell:
     """One decomposer with one solver, on the test questions, with one seed or several.
 
@@ -28,9 +30,9 @@ class Cell:
     row: str
     column: str
     reports: tuple[Report, ...]
-    """One a training seed; rows without training have one."""
+    """One per training seed; rows without training have one."""
     cost: Cost | None = None
-    """Of all its reports together; `None` where nothing was counted."""
+    """Of all its reports together; `None` if nothing was counted."""
 
     def __post_init__(self) -> None:
         names = {report.scored_by for report in self.reports}
@@ -53,11 +55,11 @@ class Cell:
     @cached_property
     def values(self) -> Mapping[str, float]:
         """Score by question id, the mean of the seeds that could be scored."""
-        found: dict[str, list[float]] = {}
+        by_question: dict[str, list[float]] = {}
         for report in self.reports:
             for question, value in report.values.items():
-                found.setdefault(question, []).append(value)
-        return {question: sum(values) / len(values) for question, values in found.items()}
+                by_question.setdefault(question, []).append(value)
+        return {question: mean_of(values) for question, values in by_question.items()}
 
     @property
     def n(self) -> int:
@@ -67,13 +69,28 @@ class Cell:
     @property
     def unscored(self) -> int:
         """Questions that no seed could score."""
-        asked = {each.trace.question.id for report in self.reports for each in report.results}
-        return len(asked) - self.n
+        ids = {result.trace.question.id for report in self.reports for result in report.results}
+        return len(ids) - self.n
+
+    @property
+    def answers(self) -> int:
+        """Number of answers scored, of all seeds together."""
+        return sum(report.n for report in self.reports)
+
+    @property
+    def failed(self) -> int:
+        """How many of `answers` count as wrong because the model gave none."""
+        return sum(report.failed for report in self.reports)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """Questions without an answer, by `stage: reason`, of all seeds together."""
+        return sum((report.failures for report in self.reports), Counter[str]())
 
     @property
     def mean(self) -> float:
-        """Mean score of the questions; NaN where nothing was scored."""
-        return sum(self.values.values()) / self.n if self.n else float("nan")
+        """Mean score of the questions; NaN if nothing was scored."""
+        return mean_of(self.values.values())
 
     @cached_property
     def interval(self) -> Interval:
@@ -95,8 +112,20 @@ class Cell:
         common = sorted(self.values.keys() & baseline.values.keys())
         if len(names) > 1 or not common:
             raise ConfigError(f"{self.name} and {baseline.name} share no question and score")
-        pairs = tuple((self.values[each], baseline.values[each]) for each in common)
+        pairs = tuple((self.values[question], baseline.values[question]) for question in common)
         return Comparison(self.name, baseline.name, pairs, self._by_seed(baseline))
+
+    @property
+    def failure_text(self) -> str:
+        """How many answers failed, and most of them why; empty if none did."""
+        if not self.failed:
+            return ""
+        [(reason, _)] = self.failures.most_common(1)
+        return f"{self.failed:,} of {self.answers:,} failed ({reason})"
+
+    def __repr__(self) -> str:
+        failed = f", {self.failure_text}" if self.failed else ""
+        return f"<Cell {self.name}: {100 * self.mean:.1f} % (n = {self.n}{failed})>"
 
     def _by_seed(self, baseline: "Cell") -> tuple[float, ...]:
         """Of all seeds or of none; a cell without training stands beside every seed."""
@@ -131,10 +160,10 @@ class Flow:
     """Number by reason."""
 
     def __post_init__(self) -> None:
-        found = self.kept + sum(self.dropped.values())
-        if found != self.given:
+        total = self.kept + sum(self.dropped.values())
+        if total != self.given:
             raise DataError(
-                f"flow {self.name!r}: {self.given} traces came in, kept and dropped are {found}"
+                f"flow {self.name!r}: {self.given} traces came in, kept and dropped are {total}"
             )
 
 
@@ -202,11 +231,24 @@ class Grid:
         return tuple(dict.fromkeys(cell.column for cell in self.cells))
 
     def cell(self, place: Place) -> Cell | None:
-        """The cell at a place, or `None` where it was not measured."""
+        """The cell at a place, or `None` if it was not measured."""
         return next((cell for cell in self.cells if cell.place == place), None)
 
+    @property
+    def texts(self) -> Iterator[tuple[str, ...]]:
+        """Accuracies in percent, with how many answers failed; names of the columns first."""
+        yield ("", *self.columns)
+        for row in self.rows:
+            yield (row, *(_percent(self.cell((row, column))) for column in self.columns))
 
-@dataclass(frozen=True)
+
+def _percent(cell: Cell | None) -> str:
+    if not cell or not cell.n:
+        return "–"
+    return f"{100 * cell.mean:.1f}" + (f" ({cell.failed} failed)" if cell.failed else "")
+
+
+@dataclass(frozen=True, repr=False)
 class Study:
     """Everything the report shows.
 
@@ -224,6 +266,7 @@ class Study:
 
     title: str
     cells: tuple[Cell, ...]
+    _: KW_ONLY
     teacher: Place
     decomposer: Place | None = None
     solver: Place | None = None
@@ -236,8 +279,8 @@ class Study:
     masked_rows: tuple[MaskedRow, ...] = ()
     warnings: tuple[str, ...] = ()
     """Shown on top, such as overlap between training and test questions."""
-    settings: Mapping[str, str] = field(default_factory=dict)
-    """How it was measured: models, data, seeds, versions."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """How it was measured, as plain data: models, data, seeds, versions."""
 
     def __post_init__(self) -> None:
         for name in ("teacher", "decomposer", "solver"):
@@ -251,12 +294,20 @@ class Study:
         return Grid(self.title, self.cells)
 
     def cell(self, place: Place) -> Cell | None:
-        """The cell at a place, or `None` where it was not measured."""
+        """The cell at a place, or `None` if it was not measured."""
         return self.grid.cell(place)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Study {self.title!r}: {len(self.cells)} cells, {len(self.comparisons)} comparisons>"
+        )
+
+    def _repr_html_(self) -> str:
+        return html_table(self.grid.texts)
 
     @property
     def pays(self) -> BreakEven | None:
-        """When the distilled decomposer has paid for itself; `None` where a price is unknown."""
+        """When the distilled decomposer has paid for itself; `None` if a price is unknown."""
         before = self.cell(self.teacher)
         after = self.cell(self.decomposer) if self.decomposer else None
         if not before or not after or not before.cost or not after.cost:

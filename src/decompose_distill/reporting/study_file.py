@@ -31,7 +31,7 @@ FORMAT = 2
 
 
 def save_study(study: Study, folder: str | Path) -> Path:
-    """Write a study as compressed JSON lines: its figures first, then a line a trace.
+    """Write a study as compressed JSON lines: its figures first, then a line per trace.
 
     Example:
         >>> import tempfile
@@ -71,11 +71,8 @@ def _lines(study: Study) -> Iterator[str]:
     names = ("title", "teacher", "decomposer", "solver", "warnings", "settings")
     head: dict[str, Any] = {"format": FORMAT} | {name: getattr(study, name) for name in names}
     for name in ("comparisons", "losses", "masked_rows"):
-        head[name] = [asdict(each) for each in getattr(study, name)]
-    head["flows"] = [
-        {"name": each.name, "given": each.given, "kept": each.kept, "dropped": dict(each.dropped)}
-        for each in study.flows
-    ]
+        head[name] = [asdict(part) for part in getattr(study, name)]
+    head["flows"] = [asdict(flow) | {"dropped": dict(flow.dropped)} for flow in study.flows]
     grids = (study.cells, *(grid.cells for grid in study.transfers))
     head["transfers"] = [grid.name for grid in study.transfers]
     head["cells"] = [[_cell(cell) for cell in cells] for cells in grids]
@@ -87,9 +84,9 @@ def _lines(study: Study) -> Iterator[str]:
 
 def _reports(grids: tuple[tuple[Cell, ...], ...]) -> Iterator[tuple[Report, tuple[int, int, int]]]:
     for grid, cells in enumerate(grids):
-        for place, cell in enumerate(cells):
-            for repeat, report in enumerate(cell.reports):
-                yield report, (grid, place, repeat)
+        for index, cell in enumerate(cells):
+            for seed, report in enumerate(cell.reports):
+                yield report, (grid, index, seed)
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -110,54 +107,51 @@ def _decode(head: Mapping[str, Any], lines: Iterator[str], where: str) -> Study:
     for key, rows in groupby(numbered, lambda row: tuple(row[:3])):
         results[key] = tuple(Result(decode_trace(row[4], where), row[3]) for row in rows)
     grids = [
-        tuple(_read_cell(row, results, grid, place) for place, row in enumerate(rows))
+        tuple(_read_cell(row, results, grid, index) for index, row in enumerate(rows))
         for grid, rows in enumerate(head["cells"])
     ]
     return Study(
         head["title"],
         grids[0],
-        _place(head["teacher"]),
-        head["decomposer"] and _place(head["decomposer"]),
-        head["solver"] and _place(head["solver"]),
-        tuple(
-            Comparison(
-                each["name"],
-                each["baseline"],
-                tuple(map(_pair, each["pairs"])),
-                tuple(each["by_seed"]),
-            )
-            for each in head["comparisons"]
+        teacher=_place(head["teacher"]),
+        decomposer=head["decomposer"] and _place(head["decomposer"]),
+        solver=head["solver"] and _place(head["solver"]),
+        comparisons=tuple(map(_comparison, head["comparisons"])),
+        transfers=tuple(map(Grid, head["transfers"], grids[1:])),
+        flows=tuple(Flow(**row) for row in head["flows"]),
+        losses=tuple(
+            LossCurve(row["name"], _points(row["train"]), _points(row["validation"]))
+            for row in head["losses"]
         ),
-        tuple(map(Grid, head["transfers"], grids[1:])),
-        tuple(Flow(**each) for each in head["flows"]),
-        tuple(
-            LossCurve(each["name"], _points(each["train"]), _points(each["validation"]))
-            for each in head["losses"]
+        masked_rows=tuple(
+            MaskedRow(row["name"], row["prompt"], tuple(row["tokens"]))
+            for row in head["masked_rows"]
         ),
-        tuple(
-            MaskedRow(each["name"], each["prompt"], tuple(each["tokens"]))
-            for each in head["masked_rows"]
-        ),
-        tuple(head["warnings"]),
-        head["settings"],
+        warnings=tuple(head["warnings"]),
+        settings=head["settings"],
     )
+
+
+def _comparison(row: Mapping[str, Any]) -> Comparison:
+    pairs = tuple(map(_pair, row["pairs"]))
+    return Comparison(row["name"], row["baseline"], pairs, tuple(row["by_seed"]))
 
 
 def _read_cell(
     row: Mapping[str, Any],
     results: Mapping[tuple[int, int, int], tuple[Result, ...]],
     grid: int,
-    place: int,
+    index: int,
 ) -> Cell:
     reports = tuple(
         Report(
-            each["name"],
-            each["score_name"],
-            results.get((grid, place, repeat), ()),
-            each["score_version"],
-            each["overlap"] and _overlap(each["overlap"]),
+            report["name"],
+            report["score_name"],
+            results.get((grid, index, seed), ()),
+            report["score_version"],
+            report["overlap"] and _overlap(report["overlap"]),
         )
-        for repeat, each in enumerate(row["reports"])
+        for seed, report in enumerate(row["reports"])
     )
     return Cell(row["row"], row["column"], reports, row["cost"] and _cost(row["cost"]))
 
@@ -168,7 +162,7 @@ def _overlap(row: Mapping[str, Any]) -> Overlap:
 
 def _cost(row: Mapping[str, Any]) -> Cost:
     expenses = tuple(
-        Expense(each["role"], Usage(**each["usage"]), _usd(each["usd"])) for each in row["expenses"]
+        Expense(part["role"], Usage(**part["usage"]), _usd(part["usd"])) for part in row["expenses"]
     )
     return Cost(row["questions"], expenses, _usd(row["training_usd"]))
 

@@ -95,11 +95,11 @@ def _answer(result: Result, row: int) -> dict[str, Any]:
     if trace.answer is not None:
         entry["a"] = visible(trace.answer)
     if trace.decomposition and trace.decomposition.subquestions:
-        entry["d"] = [visible(each.text) for each in trace.decomposition.subquestions]
+        entry["d"] = [visible(subquestion.text) for subquestion in trace.decomposition.subquestions]
     if trace.failure:
-        told = f"{trace.failure.stage}: {trace.failure.reason}"
+        failure = f"{trace.failure.stage}: {trace.failure.reason}"
         detail = f" ({trace.failure.message})" if trace.failure.message else ""
-        entry["f"] = visible(told + detail)
+        entry["f"] = visible(failure + detail)
     if trace.outcome.text:
         entry["w"] = visible(trace.outcome.text)
     return entry

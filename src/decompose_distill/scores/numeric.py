@@ -4,24 +4,29 @@ import re
 from collections.abc import Sequence
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 
+from decompose_distill.scores.latex import without_latex
 from decompose_distill.scores.versioning import versioned
 
 # The usual context rounds to 28 digits and refuses a million of them.
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-_NUMBER = re.compile(r"[-+−]?\$?-?\d[\d,]*(?:\.\d+)?|[-+−]?\$?-?\.\d+")
+_NUMBER = re.compile(r"[-+−–－]?\$?-?\d[\d,]*(?:\.\d+)?|[-+−–－]?\$?-?\.\d+")
 # A sign inside "16-3" is a minus between two numbers, not the sign of the second.
-_IN_TEXT = re.compile(r"(?:(?<![\w.)])[-+−])?\$?(?:(?<![\w.)])-)?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
-# "1 000" with a space that does not break, and thousands in LaTeX.
-_PARTED = re.compile(r"(?<=\d)(?:[\u00a0\u2009\u202f]|\{,\}|,\\!|\\,)(?=\d{3}(?!\d))")
+_IN_TEXT = re.compile(r"(?:(?<![\w.)])[-+−–－])?\$?(?:(?<![\w.)])-)?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
+# Thousands, also as in India; other commas part the numbers of a list.
+_GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
+# The 2 of "m2", "CO2" and "m^2" is no number of its own; that of "USD2" is.
+_IN_WORD = re.compile(
+    r"(?:[^\W\d_]\^[({]?|(?<![^\W\d_])(?!(?:[A-Z]{3}|Rs|RM|kr)\Z)[A-Za-z]{1,4})\Z"
+)
 _PAPER_MARKER = re.compile(r"the answer is", re.IGNORECASE)
 
 
-@versioned("2")
+@versioned("3")
 def gsm8k_strict(answer: str, golds: Sequence[str]) -> float | None:
     """1 where the answer is nothing but the gold's number, or its last line is `#### number`.
 
     Case is made for `$`, `%`, thousands commas and a full stop. An answer in a sentence is
-    wrong: this measures format too.
+    wrong: this measures format too. Version 2 read the list `1,2` as 12, and no LaTeX.
 
     Example:
         >>> gsm8k_strict("$18.00", ["#### 18"]), gsm8k_strict("18 dollars", ["#### 18"])
@@ -29,15 +34,16 @@ def gsm8k_strict(answer: str, golds: Sequence[str]) -> float | None:
     """
     if not (known := _golds(golds)):
         return None
-    return float(as_number(answer.rpartition("####")[2]) in known)
+    return float(as_number(without_latex(answer.rpartition("####")[2])) in known)
 
 
-@versioned("3")
+@versioned("4")
 def gsm8k(answer: str, golds: Sequence[str]) -> float | None:
     """1 where the last number of the answer equals the gold's: the flexible reading.
 
     A gold is a number alone or, as in GSM8K's files, what follows `####`. Version 1 read the
-    minus in `16-3` as the sign of 3, version 2 only the last thousand of `1{,}000`.
+    minus in `16-3` as the sign of 3, version 2 only the last thousand of `1{,}000`, version 3
+    the 2 of `m^2`, the list `1,2` as 12, and no en dash as a minus.
 
     Example:
         >>> gsm8k("She earns $18.00 a day", ["9 * 2 = 18\\n#### 18"])
@@ -48,13 +54,13 @@ def gsm8k(answer: str, golds: Sequence[str]) -> float | None:
     return float(_last_number(answer) in known)
 
 
-@versioned("2")
+@versioned("3")
 def gsm8k_paper(answer: str, golds: Sequence[str]) -> float | None:
     """1 where any token after the last "the answer is" equals the gold, decimals cut off.
 
     So did the code released with arXiv 2402.15000, whose slip cuts 3.75 to 3. Only to compare
     with its figures: it accepts too much. Without the marker, the whole answer is looked at, as
-    a `Solver` has cut it off already.
+    a `Solver` has cut it off already. Version 2 read the gold `1,2` as 12.
 
     Example:
         >>> gsm8k_paper("The answer is 3.75", ["3"]), gsm8k("The answer is 3.75", ["3"])
@@ -68,24 +74,14 @@ def gsm8k_paper(answer: str, golds: Sequence[str]) -> float | None:
 
 
 def as_number(text: str) -> Decimal | None:
-    """The number that a text is, with `$`, `%`, commas and a full stop allowed; else `None`.
+    """The number that a text is, with `$`, `%`, thousands and a full stop allowed; else `None`.
 
     Example:
-        >>> as_number("$1,000."), as_number("10 apples")
-        (Decimal('1E+3'), None)
+        >>> as_number("$1,000."), as_number("10 apples"), as_number("1,2")
+        (Decimal('1E+3'), None, None)
     """
     text = text.strip().rstrip(".%").strip()
-    return _decimal(text) if _NUMBER.fullmatch(text) else None
-
-
-def joined_thousands(text: str) -> str:
-    """A text with commas where its thousands are parted by narrow spaces or as in LaTeX.
-
-    Example:
-        >>> joined_thousands("10{,}000 and 1\u202f000"), joined_thousands("12 500")
-        ('10,000 and 1,000', '12 500')
-    """
-    return _PARTED.sub(",", text)
+    return _decimal(text) if _NUMBER.fullmatch(text) and _is_one(text) else None
 
 
 def _golds(golds: Sequence[str]) -> list[Decimal]:
@@ -94,8 +90,24 @@ def _golds(golds: Sequence[str]) -> list[Decimal]:
 
 
 def _last_number(text: str) -> Decimal | None:
-    found = _IN_TEXT.findall(joined_thousands(text))
-    return _decimal(found[-1]) if found else None
+    text = without_latex(text)
+    numbers = list(_IN_TEXT.finditer(text))
+    alone = (number for number in reversed(numbers) if not _is_in_word(text, number.start()))
+    last = next(alone, numbers[-1] if numbers else None)
+    if last is None:
+        return None
+    number = last[0].rstrip(",")
+    return _decimal(number if _is_one(number) else number.rpartition(",")[2])
+
+
+def _is_in_word(text: str, start: int) -> bool:
+    return bool(_IN_WORD.search(text[max(start - 5, 0) : start]))
+
+
+def _is_one(number: str) -> bool:
+    """Whether commas, if there are any, part thousands and not the numbers of a list."""
+    whole = number.lstrip("-+−–－$").partition(".")[0]
+    return "," not in whole or bool(_GROUPED.fullmatch(whole))
 
 
 def _whole(token: str) -> int | None:
@@ -106,8 +118,9 @@ def _whole(token: str) -> int | None:
 
 
 def _decimal(text: str) -> Decimal | None:
+    text = re.sub("[−–－]", "-", text.replace(",", "").replace("$", ""))
     try:
-        number = Decimal(text.replace(",", "").replace("$", "").replace("−", "-"))
+        number = Decimal(text)
     except InvalidOperation:  # digits of another script, two signs
         return None
     return number.normalize(_EXACT)

@@ -1,29 +1,38 @@
 """Scores of short answers: Bamboogle, MuSiQue, StrategyQA, and questions of your own."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from decompose_distill.scores.numeric import as_number, joined_thousands
+from decompose_distill.scores.latex import without_latex
+from decompose_distill.scores.numeric import as_number
 from decompose_distill.scores.versioning import versioned
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b(?![+#-])")
 _INITIALS = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
+_DASHES = re.compile(r"−|(?<![\w)])[–－](?=\.?\d)")
+_WHOLE_PART = re.compile(r"(?<![\w./])(-?\d{1,15}) +(\d{1,15})/(\d{1,15})(?![\w/]|\.\d)")
+_FRACTION = re.compile(r"(?<![\w./])(-?\d{1,15})/(\d{1,15})(?![\w/]|\.\d)")
+_VULGAR = re.compile("[¼-¾⅐-⅞]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 # Signs that make another thing of a word stay: C++, C#, A-, the minus and the point of "-0.5 °C".
 _PUNCTUATION = re.compile(
-    r"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)|[^\w\s+#.-]"
+    r"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)"
+    r"|[^\w\s+#.-]"
 )
 _VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
 
-@versioned("4")
+@versioned("5")
 def exact(answer: str, golds: Sequence[str]) -> float | None:
     """1 where the answer equals a gold: as numbers, else without case, punctuation, articles.
 
     Signs that make another word stay (`C++`, `C#`, `AB-`), and so does a text that holds
     nothing but articles or punctuation; version 1 dropped both. Version 2 took the numbers inside
-    a text apart at their point; to version 3, `U.S.` was another thing than `US`.
+    a text apart at their point; to version 3, `U.S.` was another thing than `US`. Version 4
+    read LaTeX in no gold, the list `1,2` as 12, `4/5` as `4 5`, no en dash as a minus, and one
+    letter in two encodings as two; and `(A)` was another thing than `A`.
 
     Example:
         >>> exact("The Eiffel Tower.", ["eiffel tower"]), exact("$1,000", ["1000.0"])
@@ -36,12 +45,12 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     return _best(lambda said, gold: float(said == gold), answer, golds)
 
 
-@versioned("4")
+@versioned("5")
 def f1(answer: str, golds: Sequence[str]) -> float | None:
     """Overlap of words between answer and gold, as the harmonic mean of precision and recall.
 
-    Words as in `exact`, counted as often as they occur (SQuAD, arXiv 1606.05250, section 6.1);
-    DROP has its own, `drop_f1`.
+    Words as in `exact`, also in their changes from version to version, counted as often as they
+    occur (SQuAD, arXiv 1606.05250, section 6.1); DROP has its own, `drop_f1`.
 
     Example:
         >>> f1("the red ball", ["a red big ball"])
@@ -52,12 +61,12 @@ def f1(answer: str, golds: Sequence[str]) -> float | None:
     return _best(lambda said, gold: _overlap(said.split(), gold.split()), answer, golds)
 
 
-@versioned("3")
+@versioned("4")
 def contains(answer: str, golds: Sequence[str]) -> float | None:
     """1 where the words of a gold stand in the answer, one after the other.
 
     Lenient, as published Bamboogle figures are: "not 42" holds 42. Whole words only, and words
-    as in `exact`.
+    as in `exact`, from version 4 on with its changes.
 
     Example:
         >>> contains("It was James Madison, I think", ["james madison"]), contains("142", ["42"])
@@ -70,13 +79,13 @@ def contains(answer: str, golds: Sequence[str]) -> float | None:
     return _best(lambda said, gold: float(f" {gold} " in f" {said} "), answer, golds)
 
 
-@versioned("2")
+@versioned("3")
 def yes_no(answer: str, golds: Sequence[str]) -> float | None:
     """1 where answer and gold are both yes (or true) or both no (or false).
 
     The answer's verdict is its first word, else the only verdict in it; one that holds none, or
     both, is wrong. A gold that is neither cannot be scored. "Not true" is no; to version 1 it
-    was yes.
+    was yes. Version 2 read no LaTeX.
 
     Example:
         >>> yes_no("Yes, it can.", ["yes"]), yes_no("It is false", ["no"]), yes_no("42", ["no"])
@@ -104,7 +113,7 @@ def _readings(text: str) -> tuple[str, str]:
 
 
 def _verdict(text: str) -> bool | None:
-    text = text.lower().strip().lstrip("\"'*([ ")
+    text = without_latex(text).lower().strip().lstrip("\"'*([ ")
     found = [(word in ("yes", "true")) != bool(denied) for denied, word in _VERDICT.findall(text)]
     if not found:
         return None
@@ -120,12 +129,36 @@ def _overlap(answer: list[str], gold: list[str]) -> float:
 
 
 def _normalized(text: str) -> str:
-    text = joined_thousands(text)
+    text = unicodedata.normalize("NFC", _VULGAR.sub(_spelled, without_latex(text)))
     if as_number(text) is not None:
         return _plain(text)
-    plain = _PUNCTUATION.sub(" ", _THOUSANDS.sub("", text.lower().replace("−", "-")))
+    plain = _FRACTION.sub(
+        r"\1over\2", _improper(_DASHES.sub("-", _THOUSANDS.sub("", text.lower())))
+    )
+    plain = _PUNCTUATION.sub(_blank, plain)
     words = " ".join(map(_plain, _ARTICLES.sub(" ", plain).split()))
-    return words or " ".join(text.lower().split())
+    return words or " ".join(plain.split()) or " ".join(text.lower().split())
+
+
+def _blank(sign: re.Match[str]) -> str:
+    """A blank, except for signs that are part of the letter before them, as in Hindi."""
+    return sign[0] if unicodedata.category(sign[0]).startswith("M") else " "
+
+
+def _spelled(sign: re.Match[str]) -> str:
+    """A fraction of one sign in several, behind a blank: 1 1/2 for 1½."""
+    return " " + unicodedata.normalize("NFKC", sign[0]).replace("⁄", "/")
+
+
+def _improper(text: str) -> str:
+    """A text whose mixed numbers are fractions: 9/5 for 1 4/5."""
+
+    def fraction(mixed: re.Match[str]) -> str:
+        whole, over, under = map(int, mixed.groups())
+        sign = "-" if mixed[1].startswith("-") else ""
+        return f"{sign}{abs(whole) * under + over}/{under}"
+
+    return _WHOLE_PART.sub(fraction, text)
 
 
 def _plain(word: str) -> str:

@@ -12,11 +12,17 @@ from decompose_distill.errors import ConfigError, DataError
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to that takes the place of `path` when the block ends well."""
+    path = followed(path)
     partial = path.with_name(path.name + ".partial")
     yield partial
     sync(partial)
     partial.replace(path)
     sync(path.parent)
+
+
+def followed(path: Path) -> Path:
+    """The file itself where a path is a symbolic link to it."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 @contextmanager

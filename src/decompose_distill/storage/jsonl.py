@@ -5,12 +5,17 @@ import math
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.storage.atomic import replacing
+from decompose_distill.storage.atomic import followed, replacing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -27,33 +32,40 @@ class JsonlFile:
     A kill of this process loses none of them. The disk is waited for once in `SYNC_SECONDS`
     and on closing, so a power cut may lose what was added since.
 
-    Opening takes the lock that keeps other writers out, and repairs a last line torn by a kill.
-    Others may read meanwhile. Use as a context manager.
+    Opening takes the lock that keeps other writers out, under whatever name of the file, and
+    repairs a last line torn by a kill. Others may read meanwhile. A process that is forked off
+    leaves file and lock to its parent. Use as a context manager.
 
     Raises:
-        ConfigError: Another run writes the file.
+        ConfigError: Another run writes the file, or one that was forked off would.
         DataError: The file ends in something that is no line of JSON, or cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        with ExitStack() as undo, _writing(self.path):
+        self.path = followed(Path(path))
+        self._process = os.getpid()
+        with ExitStack() as undo, writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(self.path)
             undo.callback(self._lock.release)
-            _repair_last_line(self.path)
             self._open()
+            undo.callback(self._file.close)
+            _repair_last_line(self.path)
+            self._end = self._file.seek(0, os.SEEK_END)
             undo.pop_all()
 
     def _open(self) -> None:
         self._file: BinaryIO = self.path.open("ab+", buffering=0)
+        _lock_content(self._file, self.path)
         self._end = self._file.seek(0, os.SEEK_END)
         self._synced = time.monotonic()
 
     def append(self, line: str) -> int:
         """Write one line, given without its end, and tell where it begins."""
+        if os.getpid() != self._process:
+            raise ConfigError(f"{self.path} was opened by another process, which goes on with it")
         data, begins = line.encode() + b"\n", self._end
-        with _writing(self.path):
+        with writing(self.path):
             if self._file.write(data) != len(data):
                 self._file.truncate(begins)  # what comes next must not be glued to it
                 raise OSError("no room for a whole line")
@@ -79,19 +91,19 @@ class JsonlFile:
             order: Where the lines begin that are to stand last, in their new order.
             dropped: Where the lines begin that are to go; all others stay as they are.
         """
-        self._file.close()
-        with (
-            _writing(self.path),
-            replacing(self.path) as partial,
-            partial.open("wb") as new,
-            self.path.open("rb") as lines,
-        ):
-            for line in _others(lines, sorted({*order, *dropped})):
-                new.write(line)
-            for begins in order:
-                lines.seek(begins)
-                new.write(lines.readline())
-        self._open()
+        self._close()
+        with writing(self.path):
+            with (
+                replacing(self.path) as partial,
+                partial.open("wb") as new,
+                self.path.open("rb") as lines,
+            ):
+                for line in _others(lines, sorted({*order, *dropped})):
+                    new.write(line)
+                for begins in order:
+                    lines.seek(begins)
+                    new.write(lines.readline())
+            self._open()
 
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
@@ -101,12 +113,20 @@ class JsonlFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if os.getpid() != self._process:
+            return  # to release the lock here would release the parent's
         try:
             if not self._file.closed:  # as it is where rewriting it failed
-                self._sync()
-                self._file.close()
+                with writing(self.path):
+                    self._sync()
         finally:
+            self._close()
             self._lock.release()
+
+    def _close(self) -> None:
+        if not self._file.closed:
+            _unlock_content(self._file)
+            self._file.close()
 
 
 def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
@@ -120,8 +140,14 @@ def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
         begins += len(line)
 
 
+def beside(path: str | Path, ending: str) -> Path:
+    """The file that belongs to another: beside it, and also beside a link to it if it is there."""
+    given = Path(f"{path}{ending}")
+    return given if given.exists() else Path(f"{followed(Path(path))}{ending}")
+
+
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path) -> Iterator[None]:
     """Map what the operating system says against writing."""
     try:
         yield
@@ -138,11 +164,33 @@ def _locked(path: Path) -> "BaseFileLock":
     lock = FileLock(f"{path}.lock", thread_local=False)
     try:
         lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f"{path} is being written by another run: wait for it, or name another file"
-        ) from error
+    except Timeout:
+        raise _taken(path) from None
     return lock
+
+
+def _taken(path: Path) -> ConfigError:
+    return ConfigError(f"{path} is being written by another run: wait for it, or name another file")
+
+
+def _lock_content(file: BinaryIO, path: Path) -> None:
+    """Lock what is in the file, as it may have a second name (a hard link) with another lock."""
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise _taken(path) from None
+    except OSError:  # some network file systems have no such locks
+        return
+
+
+def _unlock_content(file: BinaryIO) -> None:
+    """Do so by name: closing the file leaves the lock to a process that was forked off."""
+    if fcntl is not None:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def _repair_last_line(path: Path) -> None:
@@ -240,17 +288,17 @@ def check_nesting(row: Any, where: str) -> None:
 
 
 def _nested_beyond(value: Any, levels: int) -> bool:
-    level = [value]
+    level = [value] if type(value) in (dict, list) else []
     for _ in range(levels):
-        level = [inner for outer in level for inner in _containers(outer)]
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in (dict, list)
+        ]
         if not level:
             return False
-    return True
-
-
-def _containers(value: Any) -> list[Any]:
-    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [each for each in inside if isinstance(each, dict | list)]
+    return bool(level)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.errors import DataError
+from decompose_distill.errors import DataError, wrong_kind
 from decompose_distill.storage.atomic import replacing
-from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed
+from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed, writing
 from decompose_distill.types import (
     Decomposition,
     Failure,
@@ -19,6 +19,8 @@ from decompose_distill.types import (
 )
 
 SCHEMA = 1
+TraceSource = str | Path | Iterable[Trace]
+"""What is taken for traces: a file's path, or values."""
 
 
 def read_traces(path: str | Path) -> Iterator[Trace]:
@@ -39,23 +41,53 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
     return (trace for _, trace in scan_traces(path))
 
 
+def as_traces(source: TraceSource) -> Iterable[Trace]:
+    """Traces as they come, or those of a file.
+
+    Raises:
+        ConfigError: They are something else; the message says what.
+        DataError: The file is missing or malformed.
+
+    Example:
+        >>> list(as_traces([]))
+        []
+    """
+    if isinstance(source, str | Path):
+        return read_traces(source)
+    if not isinstance(source, Iterable):
+        raise wrong_kind("traces", source, "a path, or values as read_traces gives them")
+    return map(_checked, source)
+
+
+def _checked(trace: Trace) -> Trace:
+    if not isinstance(trace, Trace):
+        raise wrong_kind("traces", trace, "Trace values, as read_traces gives them")
+    return trace
+
+
 def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
     """Write traces as JSON lines; the file appears whole or not at all.
+
+    Raises:
+        DataError: The file cannot be written.
 
     Example:
         >>> import tempfile
         >>> write_traces([], tempfile.mkdtemp() + "/traces.jsonl")
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as partial, partial.open("wb") as file:
-        for trace in traces:
-            file.write(encode_trace(trace).encode() + b"\n")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, partial.open("wb") as file:
+            for trace in traces:
+                file.write(encode_trace(trace).encode() + b"\n")
 
 
 def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:
     """Read traces as `read_traces` does, each with where its line begins, in bytes."""
     path, begins = Path(path), 0
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name a file of traces in it")
     if not path.is_file():
         raise DataError(f"{path}: no such file of traces")
     with path.open("rb") as lines:
@@ -112,6 +144,8 @@ def decode_trace(line: str | bytes, where: str) -> Trace:
     """
     row = decode_object(line, where)
     if "schema" not in row:
+        if isinstance(row.get("question"), str):
+            raise DataError(f"{where}: a question, not a trace: collect makes traces of questions")
         raise DataError(
             f"{where}: missing field 'schema', so this is no trace: collect writes traces, "
             "load_questions reads questions, import_traces training data"

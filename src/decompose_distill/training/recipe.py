@@ -21,6 +21,7 @@ from decompose_distill.models.loading import (
     named_device,
     recompute_activations,
 )
+from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
     Manifest,
@@ -45,10 +46,9 @@ from decompose_distill.training.checkpoints.resume import (
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.audit import show_rows
 from decompose_distill.training.data.batching import plan_batches
-from decompose_distill.training.data.examples import Role, Target
+from decompose_distill.training.data.examples import Role, Target, TokenizedExample
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import TokenDataset
-from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train
 from decompose_distill.training.engine.lora import attach, check_peft
@@ -59,13 +59,13 @@ from decompose_distill.types import Sampling, Trace
 
 
 def distill(
-    traces: Iterable[Trace],
+    traces: TraceSource,
     *,
     student: str | Path,
     output_dir: str | Path,
     role: Role = "decomposer",
     target: Target | None = None,
-    keep: filters.Filter = filters.complete,
+    keep: filters.Filter | filters.FilterName = filters.complete,
     prompt: prompts.Prompt | None = None,
     validation: float | Iterable[Trace] = 0.0,
     config: DistillConfig | None = None,
@@ -84,15 +84,15 @@ def distill(
     `Solver.from_pretrained`.
 
     Args:
-        traces: Such as `read_traces(path)`; read once, as a stream.
+        traces: Such as `read_traces(path)`, read once as a stream, or that path.
         student: Hub id, directory or `.gguf` file of the model to start from.
         output_dir: A new or empty directory. States go to `<output_dir>.partial` meanwhile.
         role: What the student learns to be.
         target: What a solver learns to write: the teacher's `rationale` (the default, the
             paper's S_E-T), a `gold_rationale` whose final answer is the gold one (S_E-A), or
             the gold `answer` alone. A decomposer always learns `subquestions`.
-        keep: Filter that chooses the traces: for a decomposer `filters.complete` gives the
-            paper's S_D-T, `filters.correct` its S_D-R; for a solver S_E-T and S_E-R.
+        keep: Filter that chooses the traces, or its name: for a decomposer `filters.complete`
+            gives the paper's S_D-T, `filters.correct` its S_D-R; for a solver S_E-T and S_E-R.
         prompt: The student's prompt, which may be shorter than the teacher's; by default that
             of the target.
         validation: Share of the questions to hold out, or traces of your own. The checkpoint
@@ -134,9 +134,14 @@ def distill(
     with telling_full_disk(output_dir), working_folder(output_dir) as folder:
         place = folder / "rows"
         day = begun_on(folder)
-        prepared = prepare(task, traces, keep, validation, place, day=day, progress=progress)
+        prepared = prepare(
+            task, as_traces(traces), keep, validation, place, day=day, progress=progress
+        )
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
-        settings = fingerprint(task) | {"data": prepared.sha256}
+        settings = fingerprint(task) | {
+            "data": prepared.sha256,
+            "template": prepared.template.to_json(),
+        }
         # Runs that are under way on disk hold the examples also where there are none.
         settings["prompt"] = {"examples": [], **settings["prompt"]}
         begin(folder, settings)
@@ -231,8 +236,7 @@ def _states(
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
             state = TrainState(step.number, tuple(losses), checked, seconds)
             yield state
-            if stop():
-                raise KeyboardInterrupt
+            stop.check()
             if _stale(state, config):
                 return
 

@@ -73,6 +73,21 @@ def test_the_date_of_a_reset_is_read_by_the_clock_of_the_server(what: str) -> No
     assert requested_wait(429, Headers(yesterday)) == pytest.approx(20, abs=1)
 
 
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("retry-after", "2030-01-01T00:00:05Z"),
+        ("x-ratelimit-reset", "1893456005"),
+        ("x-ratelimit-reset", "1893456005000"),
+    ],
+)
+def test_a_moment_is_read_by_the_clock_of_the_server(name: str, moment: str) -> None:
+    headers = {"date": "Tue, 01 Jan 2030 00:00:00 GMT", name: moment}
+
+    assert requested_wait(429, Headers(headers)) == pytest.approx(5)
+    assert requested_wait(200, Headers(headers)) == (5 if name == "retry-after" else 0)
+
+
 def test_an_answer_that_leaves_nothing_asks_to_wait_for_one_request() -> None:
     headers = Headers(openai("requests", "0", "30s", limit="60"))
 

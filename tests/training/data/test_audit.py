@@ -23,9 +23,13 @@ from decompose_distill.models.loading import load_config, load_tokenizer
 from decompose_distill.training.data import preparation as prepare_module
 from decompose_distill.training.data.audit import audit_row, audit_rows, end_masked, show_rows
 from decompose_distill.training.data.batching import pad_rows
-from decompose_distill.training.data.examples import Example, make_examples
+from decompose_distill.training.data.examples import (
+    Example,
+    TokenizedExample,
+    make_examples,
+    tokenize,
+)
 from decompose_distill.training.data.token_dataset import write_rows
-from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
 from tests.support.samples import PROMPT, make_trace
 
 Break = Callable[[Any, TokenizedExample], TokenizedExample]

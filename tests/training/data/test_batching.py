@@ -12,7 +12,7 @@ from decompose_distill.training.data.batching import (
     shared_prefix,
     split_rows,
 )
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 
 CPU = torch.device("cpu")
 ROWS = st.lists(st.integers(2, 30), min_size=1, max_size=20).map(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.data.token_dataset import write_rows
-from decompose_distill.training.data.tokenization import TokenizedExample
 
 ROW = st.builds(
     lambda name, prompt, completion: TokenizedExample(name, (*prompt, *completion), len(prompt)),

@@ -8,8 +8,7 @@ from tokenizers.processors import TemplateProcessing
 from decompose_distill import Message, Trace, TrainingError
 from decompose_distill.models.chat_template import end_of_turn, prompt_ids
 from decompose_distill.models.loading import load_tokenizer
-from decompose_distill.training.data.examples import Example, make_examples
-from decompose_distill.training.data.tokenization import tokenize
+from decompose_distill.training.data.examples import Example, make_examples, tokenize
 from tests.support.samples import PROMPT, QUESTIONS
 
 

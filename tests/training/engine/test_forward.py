@@ -11,9 +11,9 @@ import transformers
 from torch.nn.functional import cross_entropy
 
 from decompose_distill import ConfigError
+from decompose_distill.models.attention import attempt
 from decompose_distill.models.loading import load_model, recompute_activations
-from decompose_distill.models.probing import attempt
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine import attention, loss
 from decompose_distill.training.engine.forward import EndToEnd, Forward, Padded, choose_forward
 from decompose_distill.training.engine.loss import LinearHead, OwnHead

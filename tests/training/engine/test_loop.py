@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from decompose_distill import DistillConfig, TrainingError
 from decompose_distill.models.loading import load_model
 from decompose_distill.training.data.batching import plan_batches
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine.forward import choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train
 from decompose_distill.training.engine.optimizer import Optimizer, lr_factor

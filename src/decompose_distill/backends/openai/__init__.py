@@ -4,7 +4,8 @@
 - `client`: one request until it is settled, by tenacity's retries
 - `endpoints`: which address a request goes to; `connections`: the sockets
 - `rate_control`, `retry_after`, `circuit_breaker`: when a request may go
-- `wire_format`: bodies out and replies in
+- `providers`: how providers differ, as data; `dialect`: bodies out, less what a server refuses
+- `replies`, `server_errors`: what comes back, read alike of all; `secrets`: what is never shown
 - `event_loop`: all of it on a loop in a thread of its own
 - `batch`: the same server by its batch interface
 """

@@ -1,18 +1,22 @@
 """Any OpenAI-compatible server as a backend: httpcore2 for the wire, tenacity for the retries.
 
-| What comes back                         | What becomes of it                             |
-|-----------------------------------------|------------------------------------------------|
-| 200, `finish_reason` stop or length     | the completion                                 |
-| 200, anything else                      | `finish="error"`, saying what was found        |
-| 401–405, a redirect, 429 without credit | `BackendError` raised: every request fails     |
-| 408, 409, 425, 429, 5xx, timeout, loss  | tried again, at last `finish="error"`          |
-| 400, 413, 422, any other status         | `finish="error"` with the server's words       |
+| What comes back                         | What becomes of it                              |
+|-----------------------------------------|-------------------------------------------------|
+| 200, an ordinary end or a cut           | the completion                                  |
+| 200, an error in it                     | what its code says                              |
+| 200, anything else                      | `finish="error"`, saying what it was            |
+| 400 or 422 that names a setting         | asked again without it, now and later           |
+| 401–405, a redirect, no credit          | `BackendError` raised: every request fails      |
+| a wait of over a minute, a daily quota  | `BackendUnavailable` raised, with its words     |
+| 408, 409, 425, 429, 5xx, timeout, loss  | tried again, at last `finish="error"`           |
+| 400, 413, 422, any other status         | `finish="error"` with the server's words        |
 | no connection, and never one before     | tried briefly, then `BackendUnavailable` raised |
 
-Beside this file: `attempts` tries one request until it is settled, over a route that `endpoints`
-chooses; `pacing` says when it may go, from what `retry_after` reads; `breaker` gives a broken
-server a rest; `wire` writes and reads bodies, `connections` sends them, `flight` runs all this
-on an event loop in a thread.
+Beside this file, in the order of a request: `event_loop` runs all this in a thread; `client` tries
+one request until it is settled, over a route that `endpoints` chooses; `rate_control` says when it
+may go and `circuit_breaker` gives a broken server a rest; `dialect` writes its body as `providers`
+want it and learns what the server refuses; `connections` sends it; `server_errors`, `retry_after`
+and `replies` read what comes back, and `secrets` makes it fit to be shown.
 """
 
 import asyncio
@@ -29,6 +33,9 @@ from decompose_distill.backends.openai.rate_control import RateController, Token
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
 
+MAX_NEW_TOKENS = 8192
+"""What a model that thinks can live with, where nobody sets `max_new_tokens`."""
+
 
 class OpenAIBackend:
     """Completes chats on OpenAI or a compatible server: vLLM, Ollama, llama.cpp and the like.
@@ -44,6 +51,7 @@ class OpenAIBackend:
             same model are a mapping of each to its weight, such as `{"http://a:8000/v1": 2,
             "http://b:8000/v1": 1}`: what one does not answer another does.
         api_key_env: Environment variable with the key, which only the official endpoint needs.
+        needs_key: Whether a missing key is an error at once; not for a forecast.
         max_in_flight: Requests under way at once, in all runs of this backend together.
         timeout: Seconds for one attempt, from connecting to the last byte, a server's own queue
             included: a server that works one by one wants a small `max_in_flight`.
@@ -71,12 +79,16 @@ class OpenAIBackend:
         'openai:my-model http://localhost:8000/v1'
     """
 
+    max_new_tokens = MAX_NEW_TOKENS
+    """Longest completion of a role without a `Sampling`."""
+
     def __init__(
         self,
         model: str,
         *,
         base_url: str | Mapping[str, float] | None = None,
         api_key_env: str = "OPENAI_API_KEY",
+        needs_key: bool = True,
         max_in_flight: int = 32,
         timeout: float = 600.0,
         deadline: float | None = None,
@@ -101,7 +113,7 @@ class OpenAIBackend:
             tokens_per_minute=tokens_per_minute,
         )
         self.model, self.base_url = model, ""  # so that a report of the next line can show this
-        self._endpoints = addresses.find(api_key_env)
+        self._endpoints = addresses.find(api_key_env, needs_key=needs_key)
         self.base_url = " ".join(sorted(endpoint.shown for endpoint, _ in self._endpoints))
         self._extra_body = dict(extra_body or {})
         self.max_in_flight = max_in_flight

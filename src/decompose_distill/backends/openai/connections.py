@@ -103,7 +103,9 @@ class Connections:
         try:
             response = await connection.handle_async_request(request)
             headers = httpx2.Headers(response.headers)
-            content = await _read(response.stream, headers.get("content-encoding", ""))
+            packed = headers.get("content-encoding", "")
+            assert isinstance(response.stream, AsyncIterable)
+            content = await _read(response.stream, packed)
             await response.aclose()
         except BaseException:
             await connection.aclose()

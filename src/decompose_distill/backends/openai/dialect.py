@@ -1,6 +1,7 @@
 """How one server wants to be asked: its provider's form, less what it has refused so far."""
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -79,15 +80,21 @@ class Dialect:
         self.urls = list(urls)
         self._extra = dict(extra_body or {})
         if ours := [name for name in _OURS if name in self._extra]:
-            raise ConfigError(
-                f"extra_body must not hold {ours[0]!r}, which is set for each request"
-            )
+            raise ConfigError(f"extra_body must not hold {ours[0]!r}, which requests set")
+        try:
+            json.dumps(self._extra, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"extra_body must be plain JSON: {error}") from None
         self._limit: str = provider.limit
         self._largest: int | None = None
         self._folds_system = False
         self._dropped: set[str] = set()
         self._tried: set[str] = set()
         self._scout: asyncio.Future[None] | None = None
+
+    def before_learning(self) -> "Dialect":
+        """The same as if nothing had been learnt."""
+        return Dialect(self.provider, self._extra, self.shown, self.urls)
 
     def encode(self, model: str, request: Request) -> dict[str, object]:
         """The body of a request."""

@@ -81,8 +81,12 @@ class Addresses:
             base_url = own or os.environ.get("OPENAI_BASE_URL") or OFFICIAL
         self._weights = {base_url: 1.0} if isinstance(base_url, str) else dict(base_url)
 
-    def find(self, api_key_env: str) -> list[tuple[Endpoint, float]]:
+    def find(self, api_key_env: str, *, needs_key: bool = True) -> list[tuple[Endpoint, float]]:
         """The endpoints with their weights; credentials are those in an address, else the key.
+
+        Args:
+            api_key_env: Environment variable with the key.
+            needs_key: Whether a missing key is an error; not for a forecast, which sends nothing.
 
         Raises:
             ConfigError: An address is malformed, or a weight is not above 0.
@@ -90,14 +94,14 @@ class Addresses:
         """
         if not self._weights or not all(weight > 0 for weight in self._weights.values()):
             raise ConfigError("base_url must be an address, or map addresses to weights above 0")
-        results = [self._endpoint(address, api_key_env) for address in self._weights]
+        results = [self._endpoint(address, api_key_env, needs_key) for address in self._weights]
         for result in results:
             if isinstance(result, Exception):
                 raise result
         endpoints = [result for result in results if isinstance(result, Endpoint)]
         return list(zip(endpoints, self._weights.values(), strict=True))
 
-    def _endpoint(self, address: str, api_key_env: str) -> Endpoint | Exception:
+    def _endpoint(self, address: str, api_key_env: str, needs_key: bool) -> Endpoint | Exception:
         """Read an address; an error is returned, so that it shows no local variable of here."""
         url = _read(address)
         if url is None:
@@ -113,7 +117,8 @@ class Addresses:
             )
         bare = url.copy_with(userinfo=b"")
         endpoint = Endpoint(bare, str(bare.copy_with(query=None)), secret, provider)
-        if provider.needs_key and provider is provider_at(url.host) and not secret.headers:
+        theirs = provider.needs_key and provider is provider_at(url.host)
+        if needs_key and theirs and not secret.headers:
             return BackendError(
                 f"no key for {endpoint.shown}: set the environment variable {api_key_env}, "
                 "or give base_url for a server of your own"

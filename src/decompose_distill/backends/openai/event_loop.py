@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any, Self
 
 from decompose_distill.backends.openai.endpoints import Pool
+from decompose_distill.errors import BackendError
 from decompose_distill.types import Completion, Request
 
 Resting = Callable[[], AbstractContextManager[None]]
@@ -91,6 +92,7 @@ class RequestStream:
         As many more may be while they wait for their next attempt.
         """
         while self._under_way > most + min(self._resting, most) or not self._finished.empty():
+            self._thread.check()
             for result in self._finished.get():
                 self._under_way -= 1
                 if isinstance(result, BaseException):
@@ -151,6 +153,15 @@ class _EventLoopThread:
         """Have the loop call something soon."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(callback, *args)
+
+    def check(self) -> None:
+        """Refuse to wait for a thread that is not there, as in a process that was forked off.
+
+        Raises:
+            BackendError: This is not the process that began the run.
+        """
+        if not self._thread.is_alive():
+            raise BackendError("a process that was forked off cannot go on with requests under way")
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Set work under way; to be called on the loop."""

@@ -6,9 +6,9 @@ requests at any pace. So the first one begins a trial at little more than half t
 
 | At the lower pace     | What is concluded                                                       |
 |-----------------------|-------------------------------------------------------------------------|
-| hardly any is refused | The pace was too high: it is kept below what was served, and felt for   |
+| none is refused       | The pace was too high: it is kept below what was served, and felt for   |
 | a few are, as before  | It is not the pace: full speed, until clearly more of them are refused  |
-| most are              | The pace is still too high                                              |
+| many are              | The pace is still too high                                              |
 
 Where the pace counts, each answer 429 takes a tenth of the requests at once and a twentieth of the
 rate, one time for all that were sent before it took effect; each success adds. The rate is measured
@@ -34,10 +34,12 @@ _ACCELERATION = 400
 _MEASURED = 100
 """Latest successes from which the rate is measured, and latest answers for the share refused."""
 _TRIAL_PACE = 0.6
-_TRIAL_LEAST, _TRIAL_MOST = 20, 200
-"""Answers of a trial: before a verdict that refusals are none of the pace's, and at most."""
+_TRIAL_LEAST, _TRIAL_MOST = 20, 100
+"""Answers before the verdict of a trial, and without a refusal till one that the pace counts."""
 _MOST_AT_RANDOM = 0.25
 """Share of refusals above which the pace is too high, whatever else is the matter."""
+_CLEARLY_MORE = 0.1
+"""Share of refusals, beside twice what is held to be random, from which on the pace counts."""
 _DOUBTFUL_BELOW = 0.7
 """Part of the pace after a verdict at which that is doubted, if it was that the pace counts."""
 _DOUBTFUL_AFTER = 1000
@@ -216,9 +218,11 @@ class RateController:
             return
         if self._is_doubtful:
             self._begin_trial()
-        elif self._at_random is None or self.refused_share > 2 * self._at_random + 0.05:
+        elif self._at_random is None:
+            self._set(self.gate.size * _FEWER, self._rate * _SLOWER)
+        elif self.refused_share > 2 * self._at_random + _CLEARLY_MORE:
             self._at_random = None
-            self._set(self.gate.size * _FEWER, _SLOWER * self._rate)
+            self._conclude(self.gate.size * _FEWER, self._rate * _SLOWER)
 
     def pause(self, seconds: float) -> None:
         """Ask nothing for so long."""
@@ -244,20 +248,21 @@ class RateController:
         return self._turn == 0 or self._pace < _DOUBTFUL_BELOW * self._concluded
 
     def _begin_trial(self) -> None:
-        size, rate = self.gate.size, self._rate
+        size, rate = self.gate.size, max(self._rate, self._measured(_MEASURED // 4))
         self._set(_TRIAL_PACE * size, _TRIAL_PACE * rate)
         self._trial = _Trial(self._turn, size, rate)
 
     def _judge(self, trial: _Trial) -> None:
-        answers, refusals = trial.answers, trial.refusals
-        share = refusals / answers
-        if answers >= _TRIAL_LEAST / 2 and share > _MOST_AT_RANDOM:
+        share = trial.refusals / trial.answers
+        if trial.answers < _TRIAL_LEAST:
+            return
+        if share > _MOST_AT_RANDOM:
             self._conclude(self.gate.size * _FEWER, self._rate * _SLOWER)
-        elif answers >= _TRIAL_LEAST and refusals > 1:
+        elif trial.refusals:
             self._doubtful_after *= 2
             self._at_random = share
-            self._conclude(trial.gate_size, math.inf)
-        elif answers >= _TRIAL_MOST or (answers >= _TRIAL_MOST / 2 and not refusals):
+            self._conclude(min(self._most, trial.gate_size + trial.answers), math.inf)
+        elif trial.answers >= _TRIAL_MOST:
             self._at_random = None
             self._conclude(trial.gate_size * _FEWER, trial.rate * _SLOWER)
 
@@ -308,8 +313,9 @@ class RateController:
             if not self._pauses:
                 return
 
-    def _measured(self) -> float:
+    def _measured(self, latest: int = _MEASURED) -> float:
         """Successes a second of late, or infinity while they are too few to tell."""
-        if len(self._successes) < _MEASURED / 10:
+        count = min(latest, len(self._successes))
+        if count < _MEASURED / 10:
             return math.inf
-        return len(self._successes) / (time.monotonic() - self._successes[0])
+        return count / (time.monotonic() - self._successes[-count])

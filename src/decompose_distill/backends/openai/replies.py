@@ -11,10 +11,10 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Literal
 
-from decompose_distill.backends.metering import most_tokens
 from decompose_distill.backends.openai.providers import Provider
 from decompose_distill.backends.openai.secrets import Secret
 from decompose_distill.backends.openai.server_errors import RetryableError
+from decompose_distill.cost.forecast import most_tokens
 from decompose_distill.parsing import split_thinking
 from decompose_distill.types import Completion, Request, Usage
 
@@ -69,6 +69,8 @@ def decode(
         raise RetryableError(f"{source} ended a completion with {ended}", billed=True)
     split = split_thinking(text or "")
     answer, thinking = split.rest, thinking or split.reasoning
+    if finish == "stop" and not split.closed:
+        finish = "length"  # thinking that does not end was cut, whatever the server calls it
     counts = body.get("usage")
     usage = read_usage(counts, request, provider, bool(text or thinking))
     cost = _billed(counts, provider)
@@ -132,7 +134,8 @@ def read_usage(counts: Any, request: Request, provider: Provider, spoke: bool) -
 def _finish(reason: Any) -> Literal["stop", "length", "again"] | None:
     if not isinstance(reason, str):
         return None
-    name = re.sub(r"[\s-]+", "_", reason.strip().lower()).removeprefix("finish_reason_")
+    name = re.sub(r"[\s-]+|(?<=[a-z])(?=[A-Z])", "_", reason.strip())
+    name = name.lower().removeprefix("finish_reason_")
     if name in STOP:
         return "stop"
     if name in LENGTH:

@@ -61,7 +61,7 @@ def wait_in_body(rows: Sequence[Mapping[str, Any]]) -> float:
         seconds = seconds or _duration(row.get("retry_after_ms")) / 1000
         if not seconds and isinstance(row.get("headers"), dict):  # those of a gateway's provider
             texts = {str(name): str(value) for name, value in row["headers"].items()}
-            seconds = _positive(lambda texts=texts: requested_wait(429, httpx2.Headers(texts)))
+            seconds = requested_wait(429, httpx2.Headers(texts))
         if seconds:
             return seconds
     return 0.0

@@ -10,8 +10,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from decompose_distill.errors import CheckpointError, ConfigError
-from decompose_distill.models.loading import save_model
+from decompose_distill.errors import BackendError, CheckpointError, ConfigError
+from decompose_distill.models.loading import load_model, save_model
 from decompose_distill.prompts import Prompt
 from decompose_distill.storage.atomic import sync, write_text
 from decompose_distill.training.checkpoints.resume import has_begun, hash_file
@@ -163,9 +163,19 @@ def check_files(checkpoint: str | Path, manifest: Manifest) -> None:
             raise CheckpointError(f"{checkpoint} is incomplete: {name} is missing; copy it again")
         if hash_file(file) != digest:
             raise CheckpointError(
-                f"{file} is damaged or was changed: it is not what training saved. Copy it again; "
-                f"if you changed it on purpose, remove its line from 'files' in {MANIFEST}"
+                f"{file} is damaged or was changed: it is not what training saved"
+                f"{_what_loading_says(Path(checkpoint))}. Copy it again; if you changed it on "
+                f"purpose, remove its line from 'files' in {MANIFEST}"
             )
+
+
+def _what_loading_says(checkpoint: Path) -> str:
+    """Such as the name of a tensor that is not there; empty where it can be loaded."""
+    try:
+        load_model(checkpoint)
+    except BackendError as error:
+        return f" ({error})"
+    return ""
 
 
 def check_student(student: str | Path) -> None:
@@ -209,9 +219,12 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
         CheckpointError: It is missing, incomplete, of another format or for another role.
     """
     path = Path(checkpoint) / MANIFEST
+    if not Path(checkpoint).is_dir():
+        raise CheckpointError(f"{checkpoint}: no such folder of a student")
     if not path.is_file():
         raise CheckpointError(
-            f"{checkpoint} is no complete checkpoint of distill(): {MANIFEST} is missing"
+            f"{checkpoint} is not a complete distill() checkpoint: {MANIFEST} is missing; name a "
+            f"folder that distill wrote, or load a plain model as 'hf:{checkpoint}'"
         )
     manifest = _load(path)
     if manifest.role != role:
@@ -224,14 +237,18 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
 
 def _load(path: Path) -> Manifest:
     try:
-        return _read(json.loads(path.read_text(encoding="utf-8")))
+        row = json.loads(path.read_text(encoding="utf-8"))
+        if row["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path} has format {row['format']}; this version reads format {FORMAT}: load it "
+                "with the version of decompose-distill that wrote it, or a newer one"
+            )
+        return _read(row)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged: {error!r}") from error
 
 
 def _read(row: Mapping[str, Any]) -> Manifest:
-    if row["format"] != FORMAT:
-        raise ValueError(f"format {row['format']}; this version reads format {FORMAT}")
     if row["target"] not in TARGETS.get(row["role"], ()):
         raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
     prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])

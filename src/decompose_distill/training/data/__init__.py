@@ -14,18 +14,17 @@ if TYPE_CHECKING:
     from decompose_distill.training.data.batching import lay_end_to_end as lay_end_to_end
     from decompose_distill.training.data.batching import plan_batches as plan_batches
     from decompose_distill.training.data.examples import Example as Example
+    from decompose_distill.training.data.examples import TokenizedExample as TokenizedExample
     from decompose_distill.training.data.examples import make_examples as make_examples
+    from decompose_distill.training.data.examples import tokenize as tokenize
     from decompose_distill.training.data.preparation import make_task as make_task
     from decompose_distill.training.data.preparation import prepare as prepare
-    from decompose_distill.training.data.tokenization import TokenizedExample as TokenizedExample
-    from decompose_distill.training.data.tokenization import tokenize as tokenize
 
 __getattr__, __dir__ = lazy(
     __name__,
     {
         "batching": ("lay_end_to_end", "plan_batches"),
-        "examples": ("Example", "make_examples"),
+        "examples": ("Example", "TokenizedExample", "make_examples", "tokenize"),
         "preparation": ("make_task", "prepare"),
-        "tokenization": ("TokenizedExample", "tokenize"),
     },
 )

@@ -23,9 +23,8 @@ from decompose_distill.models.chat_template import (
     prompt_ids,
 )
 from decompose_distill.training.data.batching import Batch, lay_end_to_end
-from decompose_distill.training.data.examples import Example
+from decompose_distill.training.data.examples import Example, TokenizedExample
 from decompose_distill.training.data.token_dataset import TokenDataset
-from decompose_distill.training.data.tokenization import TokenizedExample
 from decompose_distill.types import Message
 
 SHOWN = 3

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from decompose_distill.models.generation import common_prefix
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 
 POOL_BATCHES = 16
 """Batches drawn at once and sorted by length: passes of like length, and the order stays random."""
@@ -68,10 +68,10 @@ def plan_batches(
     """
     order = random.Random(seed)
     for _ in range(epochs):
-        shuffle_decompositions = order.sample(range(len(lengths)), len(lengths))
+        shuffled = order.sample(range(len(lengths)), len(lengths))
         pool = batch_size * POOL_BATCHES
-        for start in range(0, len(shuffle_decompositions), pool):
-            drawn = shuffle_decompositions[start : start + pool]
+        for start in range(0, len(shuffled), pool):
+            drawn = shuffled[start : start + pool]
             if group:
                 drawn.sort(key=lambda row: lengths[row])
             batches = [drawn[at : at + batch_size] for at in range(0, len(drawn), batch_size)]

@@ -30,12 +30,13 @@ from decompose_distill.training.data.examples import (
     Example,
     Role,
     Target,
+    TokenizedExample,
     make_examples,
     resolve_target,
+    tokenize,
     unusable,
 )
 from decompose_distill.training.data.token_dataset import TokenDataset, write_rows
-from decompose_distill.training.data.tokenization import TokenizedExample, tokenize
 from decompose_distill.types import Trace
 
 
@@ -94,7 +95,7 @@ class Prepared:
 def prepare(
     task: Task,
     traces: Iterable[Trace],
-    keep: filters.Filter,
+    keep: filters.Filter | filters.FilterName,
     validation: float | Iterable[Trace],
     folder: Path,
     *,

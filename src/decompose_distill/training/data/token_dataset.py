@@ -12,7 +12,7 @@ from typing import BinaryIO, overload
 
 import numpy as np
 
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 
 IDS, NAMES = "ids.bin", "names.jsonl"
 _BEGIN, _END, _START, _NAME, _PROMPT, _COMPLETION = range(6)  # columns of the index

@@ -14,6 +14,7 @@ from decompose_distill.faces import lazy
 if TYPE_CHECKING:
     from decompose_distill.training.engine.forward import choose_forward as choose_forward
     from decompose_distill.training.engine.loop import train as train
+    from decompose_distill.training.engine.lora import attach as attach
     from decompose_distill.training.engine.optimizer import Optimizer as Optimizer
     from decompose_distill.training.engine.optimizer import lr_factor as lr_factor
 
@@ -22,6 +23,7 @@ __getattr__, __dir__ = lazy(
     {
         "forward": ("choose_forward",),
         "loop": ("train",),
+        "lora": ("attach",),
         "optimizer": ("Optimizer", "lr_factor"),
     },
 )

@@ -13,11 +13,10 @@ from typing import Any
 import torch
 
 from decompose_distill.errors import ConfigError
-from decompose_distill.models.attention import attending_by
+from decompose_distill.models.attention import attempt, attending_by, logits_match, probe_ids, reach
 from decompose_distill.models.generation import SHORTEST_SHARED
-from decompose_distill.models.probing import attempt, logits_match, probe_ids, reach
 from decompose_distill.training.data.batching import Batch, lay_end_to_end, pad_rows
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine import attention
 from decompose_distill.training.engine.kernels import fused_kernels
 from decompose_distill.training.engine.loss import LinearHead, OwnHead

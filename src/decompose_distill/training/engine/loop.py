@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from decompose_distill.errors import TrainingError
+from decompose_distill.models.attention import is_out_of_memory
 from decompose_distill.models.loading import recompute_activations
-from decompose_distill.models.probing import is_out_of_memory
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.batching import split_rows
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine.forward import Forward
 from decompose_distill.training.engine.loss import count_targets
 from decompose_distill.training.engine.optimizer import Optimizer, lr_factor

@@ -6,8 +6,8 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from decompose_distill.errors import ConfigError, MissingExtraError
+from decompose_distill.models.attention import probe_ids
 from decompose_distill.models.loading import quiet_peft
-from decompose_distill.models.probing import probe_ids
 
 ALPHA = 2
 """Scale of the adapter over its rank, so that the learning rate suits any rank."""

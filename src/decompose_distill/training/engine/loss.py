@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 
 CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 27}
 """Logits that exist at a time: 64 MB of float32 on a processor, 512 MB on a card."""

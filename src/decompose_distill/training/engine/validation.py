@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import torch
 
-from decompose_distill.models.probing import is_out_of_memory
+from decompose_distill.models.attention import is_out_of_memory
 from decompose_distill.training.data.batching import split_rows
-from decompose_distill.training.data.tokenization import TokenizedExample
+from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine.forward import Forward
 from decompose_distill.training.engine.loss import count_targets
 

@@ -486,7 +486,16 @@ def shown(error: BaseException) -> str:
 
 
 @pytest.mark.parametrize(
-    "reply", [DROP, Reply(500, KEY.encode()), Reply(401, KEY.encode()), Reply(200, KEY.encode())]
+    "reply",
+    [
+        DROP,
+        Reply(500, KEY.encode()),
+        Reply(401, KEY.encode()),
+        Reply(200, KEY.encode()),
+        Reply(200, {"id": f"{KEY} {KEY}"}),
+        Reply(raw=f"HTTP/1.1 {KEY}\r\n\r\n".encode()),
+        Reply(raw=f"HTTP/1.1 200 OK\r\n{KEY}\r\n\r\n".encode()),
+    ],
 )
 def test_the_key_is_in_no_error_no_file_and_no_repr(
     server: FakeBatchServer, path: Path, reply: Reply
@@ -745,6 +754,114 @@ def kill_at(
         return DROP
 
     return kill
+
+
+def hide_for(server: FakeBatchServer, looks: int) -> None:
+    """Leave batches out of the list until it was looked at so often."""
+    page = server._page
+
+    def lagging(limit: int, after: str | None) -> Body:
+        listed = server.calls.count("GET /batches")
+        return page(limit, after) if listed > looks else {"data": [], "has_more": False}
+
+    server._page = lagging  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("reply", [DROP, Reply(500, b""), Reply(503, {"error": "busy"})])
+def test_a_batch_that_the_list_does_not_show_yet_is_not_created_again(
+    server: FakeBatchServer, path: Path, reply: Reply
+) -> None:
+    left = [reply]
+    waited: list[float] = []
+    server.after = lambda call: left.pop() if left and call == "POST /batches" else None
+    hide_for(server, looks=10)
+
+    assert len(texts_of(backend(server, path, sleep=waited.append).generate(number(3)))) == 3
+    assert created(server) == 1
+    assert set(server.billed.values()) == {1}
+    assert sum(waited) > 60
+
+
+def test_after_a_kill_it_is_looked_for_as_long(server: FakeBatchServer, path: Path) -> None:
+    server.after = lambda call: DROP if call == "POST /batches" else None
+    waited: list[float] = []
+
+    def until_looked_for(seconds: float) -> None:
+        if "GET /batches" in server.calls:
+            raise KeyboardInterrupt
+
+    hide_for(server, looks=10)
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=until_looked_for).generate(number(3)))
+    server.after = lambda call: None
+
+    assert len(texts_of(backend(server, path, sleep=waited.append).generate(number(3)))) == 3
+    assert created(server) == 1
+    assert set(server.billed.values()) == {1}
+
+
+def test_one_that_was_never_ordered_is_not_waited_for(server: FakeBatchServer, path: Path) -> None:
+    def press_ctrl_c(call: str) -> Reply | None:
+        if call == "POST /files":
+            raise ConnectionAbortedError
+        return None
+
+    server.before = press_ctrl_c
+    with pytest.raises(BackendUnavailable):
+        list(backend(server, path).generate(number(3)))
+    server.before = lambda call: None
+    waited: list[float] = []
+
+    assert len(texts_of(backend(server, path, sleep=waited.append).generate(number(3)))) == 3
+    assert server.calls.count("GET /batches") == 1
+    assert sum(waited) < 30
+
+
+def test_a_parameter_that_lines_are_refused_for_is_left_out_of_the_next_batch(
+    server: FakeBatchServer, path: Path
+) -> None:
+    error = {"error": {"message": "Unsupported parameter: 'temperature'", "param": "temperature"}}
+    server.answer = lambda body: Reply(400, error) if "temperature" in body else echo(body)
+    ours = backend(server, path, max_attempts=1)
+
+    assert texts_of(ours.generate(number(4))) == {each.id: each.id for each in number(4)}
+    assert [len(lines) for lines in batch_lines(server)] == [4, 4]
+    assert len(texts_of(ours.generate(asks("another")))) == 1
+    assert created(server) == 3
+
+
+def test_so_it_is_where_another_run_awaits_that_batch(server: FakeBatchServer, path: Path) -> None:
+    error = {"error": {"message": "Unsupported parameter: 'seed'", "param": "seed"}}
+    server.answer = lambda body: Reply(400, error) if "seed" in body else echo(body)
+    with pytest.raises(KeyboardInterrupt):
+        list(backend(server, path, sleep=press_ctrl_c).generate(number(3)))
+
+    assert len(texts_of(backend(server, path).generate(number(3)))) == 3
+    assert created(server) == 2
+    assert len(server.billed) == 6  # three refused, which cost nothing, and three answered
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": 429, "message": "slow down"}},
+        chat_body("half", "insufficient_system_resource"),
+        Reply(429, {"error": {"message": "daily limit"}}),
+    ],
+)
+def test_what_may_pass_goes_into_another_batch(
+    server: FakeBatchServer, path: Path, answer: Any
+) -> None:
+    server.answer = first_time(answer, "question 1")
+
+    assert texts_of(backend(server, path).generate(number(3)))["question 1"] == "question 1"
+
+
+def test_a_name_with_control_sequences_is_refused(server: FakeBatchServer, path: Path) -> None:
+    server.before = lambda call: Reply(200, {"id": "file-\x1b[2J"}) if "files" in call else None
+
+    with pytest.raises(BackendError, match="without an id that can be used"):
+        list(backend(server, path).generate(number(1)))
 
 
 def test_a_torn_last_line_is_cut_and_the_rest_kept(server: FakeBatchServer, path: Path) -> None:

@@ -116,8 +116,8 @@ class BatchApi:
 
     def create(self, file: str, key: str, since: float) -> str:
         """Have a file run as a batch; where the answer is lost, look before asking again."""
-        order = {"input_file_id": file, "endpoint": PATH, "completion_window": "24h"}
-        order |= {"metadata": {METADATA: key}}
+        order: dict[str, object] = {"input_file_id": file, "endpoint": PATH}
+        order |= {"completion_window": "24h", "metadata": {METADATA: key}}
         headers = {"Idempotency-Key": key}
         lag: float | None = None
 

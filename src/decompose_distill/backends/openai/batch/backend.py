@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from decompose_distill.backends.openai.backend import identity_of
+from decompose_distill.backends.openai.backend import MAX_NEW_TOKENS, identity_of
 from decompose_distill.backends.openai.batch.api import BatchApi
 from decompose_distill.backends.openai.batch.scheduler import MOST_REQUESTS, BatchRun
 from decompose_distill.backends.openai.batch.submissions import BatchRegister
@@ -40,6 +40,7 @@ class OpenAIBatchBackend:
             process at a time.
         base_url: As for `OpenAIBackend`; the `identity` is the same too.
         api_key_env: Environment variable with the key.
+        needs_key: Whether a missing key is an error at once; not for a forecast.
         max_requests: Requests a batch; fewer where the account's queue is short.
         max_attempts: Times a request is submitted before it becomes an error.
         progress: Print what was submitted, and now and then how far it is, on stderr.
@@ -61,6 +62,8 @@ class OpenAIBatchBackend:
 
     batch = True
     """Takes the batch price."""
+    max_new_tokens = MAX_NEW_TOKENS
+    """Longest completion of a role without a `Sampling`."""
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class OpenAIBatchBackend:
         *,
         base_url: str | None = None,
         api_key_env: str = "OPENAI_API_KEY",
+        needs_key: bool = True,
         max_requests: int = MOST_REQUESTS,
         max_attempts: int = 3,
         progress: bool = True,
@@ -89,7 +93,7 @@ class OpenAIBatchBackend:
         self.batches = Path(batches)
         self.max_requests = max_requests
         self.max_attempts = max_attempts
-        [(self._endpoint, _)] = addresses.find(api_key_env)
+        [(self._endpoint, _)] = addresses.find(api_key_env, needs_key=needs_key)
         self.base_url = self._endpoint.shown
         self._api_key_env = api_key_env
         self._extra_body = dict(extra_body or {})

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Self
 
+from decompose_distill.backend import FIRST_LIMIT
+from decompose_distill.backends.openai.backend import MAX_NEW_TOKENS
 from decompose_distill.backends.openai.batch.api import ENDED, LAG, Batch, BatchApi
 from decompose_distill.backends.openai.batch.file_format import (
     Again,
@@ -93,6 +95,7 @@ class BatchRun:
         self._api = api
         self._model = model
         self._dialect = dialect
+        self._unlearnt = dialect.before_learning()
         self._register = register
         self._identity = identity
         self._most = max_requests
@@ -125,12 +128,10 @@ class BatchRun:
 
     def take(self, request: Request) -> None:
         """Await a request in the batch it is in already, or put it into the next one."""
-        self._place(self._named(request))
-
-    def _place(self, item: _BatchItem) -> None:
+        item = self._named(request)
         if len(item.line) > MOST_BYTES:
             error = f"a request of {len(item.line)} bytes, where a batch holds {MOST_BYTES}"
-            self._too_long.append(failed(item.request, error))
+            self._too_long.append(failed(request, error))
         elif submission := self._submitted(item.custom_id):
             active = self._active.setdefault(submission.key, _ActiveBatch(submission))
             active.items[item.custom_id] = item
@@ -159,13 +160,24 @@ class BatchRun:
                 self._launch()
 
     def _named(self, request: Request) -> _BatchItem:
-        """Name a request by what it asks, so that another run gives it the same name."""
-        body = self._dialect.encode(self._model, request)
-        asked = json.dumps([body, request.sample, request.solve], sort_keys=True)
-        digest = sha256(asked.encode()).hexdigest()[:48]
+        """Name a request by what it asks, so that another run gives it the same name.
+
+        That is by its body before anything was learnt of the server, and with the limit that
+        stands for the backend's own in keys.
+        """
+        asked = request
+        if request.sampling.max_new_tokens == MAX_NEW_TOKENS:
+            sampling = replace(request.sampling, max_new_tokens=FIRST_LIMIT)
+            asked = replace(request, sampling=sampling)
+        body = self._unlearnt.encode(self._model, asked)
+        key = json.dumps([body, request.sample, request.solve], sort_keys=True)
+        digest = sha256(key.encode()).hexdigest()[:48]
         name = f"{digest}-{self._seen[digest]}"
         self._seen[digest] += 1
-        return _BatchItem(request, name, encode_line(name, body))
+        return _BatchItem(request, name, self._line(name, request))
+
+    def _line(self, custom_id: str, request: Request) -> bytes:
+        return encode_line(custom_id, self._dialect.encode(self._model, request))
 
     def _put(self, item: _BatchItem) -> None:
         draft = self._draft
@@ -264,7 +276,7 @@ class BatchRun:
             say(f"{active.batch} {batch.status}: {len(again)} requests go again", show=self._show)
             self._waiting.append(_PendingBatch(again, attempt + 1))
         for item in rewritten:
-            self._place(replace(self._named(item.request), unanswered=item.unanswered))
+            self._put(replace(item, line=self._line(item.custom_id, item.request)))
         self.submit()
 
     def _outcomes(
@@ -295,8 +307,7 @@ class BatchRun:
     def _learns(self, item: _BatchItem, error: ServerError) -> bool:
         """Whether the request is written otherwise after what the server said of it."""
         self._dialect.learn(error, item.request)
-        body = self._dialect.encode(self._model, item.request)
-        return encode_line(item.custom_id, body) != item.line
+        return self._line(item.custom_id, item.request) != item.line
 
 
 def _last(

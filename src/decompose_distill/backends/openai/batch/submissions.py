@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill.errors import DataError
-from decompose_distill.storage.jsonl import decode_object, typed
+from decompose_distill.storage.jsonl import decode_object, typed, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,15 @@ class BatchRegister:
         path: Created with its folder, or continued; a last line torn by a kill is cut.
 
     Raises:
-        DataError: A line is malformed; the message names file, line and field.
+        DataError: A line is malformed, or the file cannot be written; the message names file,
+            line and field.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open: dict[str, Submission] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
         for number, line in enumerate(_whole_lines(path), start=1):
             self._read(line, f"{path}:{number}")
 
@@ -97,7 +99,7 @@ class BatchRegister:
         self._append(row)
 
     def _append(self, row: Mapping[str, object]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())

@@ -16,12 +16,13 @@ OPENAI = Provider(
     base_url="https://api.openai.com/v1",
     needs_key=True,
     limit="max_completion_tokens",
+    refuses=("temperature", "top_p"),
     thinking_tokens="completion_tokens_details.reasoning_tokens",
     cached_tokens="prompt_tokens_details.cached_tokens",
     finish_reasons=("stop", "length", "content_filter"),
     notes=(
-        "Models that think refuse `temperature`, `top_p` and, some, `seed`; their thoughts are "
-        "not shown. Always send an effort: which one is the default differs by model.",
+        "Models that think do not show it. Always send an effort: which one is the default "
+        "differs by model.",
     ),
 )
 
@@ -32,6 +33,7 @@ AZURE = Provider(
     key_header="api-key",
     needs_key=True,
     limit="max_completion_tokens",
+    refuses=("temperature", "top_p"),
     thinking_tokens="completion_tokens_details.reasoning_tokens",
     cached_tokens="prompt_tokens_details.cached_tokens",
     finish_reasons=("stop", "length", "content_filter"),
@@ -51,6 +53,7 @@ ANTHROPIC = Provider(
     seed=None,
     effort="thinking.budget_tokens",
     effort_none={"thinking": {"type": "disabled"}},
+    refuses=("temperature", "top_p"),
     finish_reasons=("stop", "length", "end_turn", "max_tokens", "stop_sequence"),
     error={"type": "error", "error": {"type": "…", "message": "…"}},
     notes=(
@@ -233,10 +236,11 @@ TGI = Provider(
     name="tgi",
     title="Text Generation Inference",
     base_url="http://localhost:8080/v1",
+    refuses=("temperature",),
     thinking=("<think>",),
     finish_reasons=("stop", "eos_token", "stop_sequence", "length"),
     error={"error": "…", "error_type": "overloaded"},
-    notes=("Refuses a temperature of 0, which is then left out.",),
+    notes=("It refuses a temperature of 0.",),
 )
 
 PROVIDERS = (

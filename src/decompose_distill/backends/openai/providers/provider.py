@@ -41,6 +41,9 @@ class Provider:
     effort_none: Mapping[str, object] | None = None
     """What is sent in place of the effort `none`."""
 
+    refuses: tuple[str, ...] = ()
+    """Settings that some of its models refuse, and which are then left out."""
+
     thinking: tuple[str, ...] = ()
     """Where the text of thinking stands in a reply."""
     thinking_outside: bool = False

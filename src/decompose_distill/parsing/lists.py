@@ -1,0 +1,311 @@
+"""Subquestions in lines: a list with marks, nested or not, or questions without marks."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from decompose_distill.parsing.inline import split_inline
+from decompose_distill.parsing.lines import Line
+from decompose_distill.parsing.markers import (
+    Marker,
+    accept_markers,
+    read_markers,
+    without_marker,
+)
+from decompose_distill.parsing.remarks import (
+    QUESTION_END,
+    SENTENCE_END,
+    is_closing,
+    is_opening,
+    is_question,
+    is_to_reader,
+    without_opening,
+    without_remarks,
+)
+
+_SECTION = re.compile(
+    r"\W*(?:the |my |your |short |brief |final |step[- ]by[- ]step )?(?:(?:sub-?)?answers?"
+    r"|solutions?"
+    r"|explanations?|reasoning|rationale|analysis|notes?|thoughts?|thinking|thought process"
+    r"|approach"
+    r"|why(?: this works)?|given|known(?: facts)?|facts|context|summary|conclusion|justification"
+    r"|(?:(?:original|main|complex) )?question|分析|解答|答案|推理|思路|原问题)\W*",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(
+    r"(?:id|depends_on|a(?:ns(?:wer)?)?\s?\d{0,2}|type|reason|rationale|purpose|note)\s*:",
+    re.IGNORECASE,
+)
+_MAIN_QUESTION = re.compile(r"(?:the\s+)?(?:main|original)\s+question\b", re.IGNORECASE)
+_HEADING = re.compile(
+    r"(?:the\s+|main\s+)?(?:sub[- ]?questions?|questions?|steps?|sq|q)\s*:?\s*\Z", re.IGNORECASE
+)
+_LABEL = re.compile(r"(?:sub[- ]?question|question|q)\s*[:：]\s*(?=\S)", re.IGNORECASE)
+_QUESTION_END = re.compile(rf"[{QUESTION_END}](?P<quotes>[\"'”’»」』)）\]*_]*)[{QUESTION_END}]*")
+_ASKING = re.compile(
+    r"(?:how|what|who|whom|whose|which|when|where|why|is|are|was|were|do|does|did|can|could|has"
+    r"|have|had)\s",
+    re.IGNORECASE,
+)
+_QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "「": "」", "『": "』", "'": "'"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The subquestions in some lines, and the lines that are none."""
+
+    items: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    """What stands before the first item."""
+    after: tuple[str, ...] = ()
+    """What stands between and behind the items."""
+    marked: bool = True
+    """Whether something other than a question mark tells the items from other text."""
+    declined: bool = False
+    """Whether a structure says that there are no items."""
+
+    @property
+    def leftover(self) -> str:
+        """Lines that neither lead to the items nor round them off."""
+        before = (line for line in self.before if not is_opening(line))
+        after = (line for line in self.after if not is_closing(line))
+        return "\n".join([*before, *after])
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    marker: Marker
+    parts: list[str]
+    """Its text in the lines it stands on."""
+    indent: int
+    title: bool
+    depth: int = 0
+    open: bool = True
+    """Whether the next line may go on with it."""
+    kept: bool = True
+    explains: bool = False
+    """Whether it only says something about the item above it."""
+
+    @property
+    def asks(self) -> bool:
+        return bool(self.parts) and is_question(self.parts[-1])
+
+
+@dataclass(slots=True)
+class _Lines:
+    """Lines while they are sorted into items and others."""
+
+    before: list[str] = field(default_factory=list)
+    items: list[_Item] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+
+
+def read_list(lines: Sequence[Line]) -> Reading:
+    """Read lines that carry marks, or without marks the questions in them.
+
+    Example:
+        >>> from decompose_distill.parsing.lines import read_lines
+        >>> read_list(read_lines("Sure:\\n1. How old is Ada?\\n2. Is #1 > 9?")).items
+        ('How old is Ada?', 'Is #1 > 9?')
+    """
+    reading = _marked(list(_sections(lines)))
+    if not reading.items:
+        reading = _marked(lines)
+    return reading if reading.items else _unmarked(lines)
+
+
+def clean_item(text: str) -> str:
+    """A subquestion without what is around it: quotes, a second mark, words to the reader.
+
+    Example:
+        >>> clean_item('"Q: How old is Ada?",'), clean_item("“Is #1 > 9?”")
+        ('How old is Ada?', 'Is #1 > 9?')
+    """
+    text = re.sub(rf"(?<=[{SENTENCE_END}]);\Z", "", text.strip().lstrip(",;、").strip())
+    if text[:1] in _QUOTES and text.rstrip(",")[-1:] == _QUOTES[text[0]]:
+        inner = text.rstrip(",")[1:-1]
+        first = inner.find(_QUOTES[text[0]])  # a quote that closes before the end is not around
+        text = inner if first < 0 or inner[max(first - 1, 0)].isspace() else text
+    for sign in "*_":
+        if text.count(sign) % 2 and text.endswith(sign):
+            text = text[:-1]
+    label = _LABEL.match(text)
+    return without_remarks(text[label.end() :] if label else text).strip()
+
+
+def _sections(lines: Sequence[Line]) -> Iterator[Line]:
+    """The lines outside sections whose headings announce something else, such as answers."""
+    skipping = False
+    for line in lines:
+        if (
+            line.title or line.text.endswith((":", "：")) or len(line.text) < 20
+        ) and not is_question(line.text):
+            if _SECTION.fullmatch(line.text):
+                skipping = True
+            elif line.title or line.text.endswith((":", "：")):
+                skipping = False
+        if not skipping:
+            yield line
+
+
+def _marked(lines: Sequence[Line]) -> Reading:
+    pieces = [
+        replace(line, text=piece, after_blank=line.after_blank and not i)
+        for line in lines
+        for i, piece in enumerate(split_inline(line.text))
+    ]
+    markers = accept_markers([read_markers(piece.text) for piece in pieces])
+    if any(marker and marker.family != "bullet" for marker in markers):
+        first = next(i for i, marker in enumerate(markers) if marker and marker.family != "bullet")
+        markers[:first] = [None] * first
+    sorted_lines = _Lines()
+    for piece, marker in zip(pieces, markers, strict=True):
+        _sort(sorted_lines, piece, marker)
+    return _finished(sorted_lines)
+
+
+def _sort(lines: _Lines, line: Line, marker: Marker | None) -> None:
+    if marker:
+        text = line.text[marker.end :].strip()
+        text = without_marker(text, marker.value) if marker.family != "bullet" else text
+        lines.items.append(_Item(marker, [text] if text else [], line.indent, line.title))
+    elif not lines.items:
+        lines.before.append(line.text)
+    elif _goes_on(item := lines.items[-1], line):
+        if item.title:
+            item.parts.clear()
+        item.parts.append(line.text)
+        item.title = False
+    else:
+        lines.items[-1].open = False
+        lines.after.append(line.text)
+
+
+def _goes_on(item: _Item, line: Line) -> bool:
+    """Whether a line without a mark belongs to the item before it."""
+    if not item.parts:
+        return True
+    if not item.open or _FIELD.match(line.text):
+        return False
+    if item.title:
+        return is_question(line.text) and not item.asks
+    if line.after_blank or item.asks:
+        return False
+    if item.parts[-1].endswith(tuple(SENTENCE_END)):
+        return line.indent > item.indent and is_question(line.text)
+    return line.text[:1].islower() or not is_closing(line.text)
+
+
+def _finished(lines: _Lines) -> Reading:
+    _nest(lines.items)
+    _keep(lines.items)
+    explanations = (" ".join(item.parts) for item in lines.items if item.explains)
+    items = (clean_item(" ".join(item.parts)) for item in lines.items if item.kept)
+    asked = [
+        item
+        for item in items
+        if item and not _HEADING.match(item) and not _MAIN_QUESTION.match(item)
+    ]
+    return Reading(tuple(asked), tuple(lines.before), (*explanations, *lines.after))
+
+
+def _nest(items: Iterable[_Item]) -> None:
+    """Set how deep each item lies below others, by the kinds of marks and their indents."""
+    above: list[_Item] = []
+    for item in items:
+        for depth in range(len(above) - 1, -1, -1):
+            if _is_sibling(above[depth], item):
+                del above[depth:]
+                break
+        item.depth = len(above)
+        above.append(item)
+
+
+def _is_sibling(before: _Item, item: _Item) -> bool:
+    if before.marker.family != item.marker.family:
+        return False
+    counts_on = bool(item.marker.value) and item.marker.value == before.marker.value + 1
+    return item.indent <= before.indent + 1 or (
+        counts_on and item.marker.parent == before.marker.parent
+    )
+
+
+def _keep(items: Iterable[_Item]) -> None:
+    """Drop items that ask nothing: what explains a question, and headings above questions."""
+    above: list[_Item] = []
+    for item in items:
+        del above[item.depth :]
+        parent = above[-1] if above else None
+        above.append(item)
+        if parent:
+            item.explains = not item.asks and (parent.asks or item.marker.family == "bullet")
+            item.kept = not item.explains
+            parent.kept = parent.kept and (item.explains or parent.asks)
+
+
+def _unmarked(lines: Sequence[Line]) -> Reading:
+    """Questions of lines without marks, one or several on a line."""
+    items: list[str] = []
+    before: list[str] = []
+    after: list[str] = []
+    sentences = list(_joined(lines))
+    bare = len(sentences) > 1 and all(
+        _asks_bare(sentence)
+        or is_question(sentence)
+        or is_opening(sentence)
+        or is_closing(sentence)
+        for sentence in sentences
+    )
+    for sentence in sentences:
+        questions, rest = _questions(sentence)
+        if bare and _asks_bare(sentence) and not is_question(sentence):
+            questions, rest = [clean_item(sentence)], ""
+        items += questions
+        if rest:
+            (after if items else before).append(rest)
+    return Reading(tuple(items), tuple(before), tuple(after), marked=False)
+
+
+def _questions(line: str) -> tuple[list[str], str]:
+    """The questions of a line, and what else it says."""
+    if line.endswith((":", "：")):
+        return [], line
+    pieces: list[str] = []
+    start = 0
+    for end in _QUESTION_END.finditer(line):
+        if end["quotes"] and line[end.end() : end.end() + 2].lstrip()[:1].islower():
+            continue  # a title in quotes, behind which the sentence goes on
+        pieces.append(line[start : end.end("quotes")])
+        start = end.end()
+    if not pieces and is_question(line):
+        return [clean_item(line)], ""
+    items = (clean_item(without_marker(without_opening(piece))) for piece in pieces)
+    return [item for item in items if len(item) > 1 and not _is_said(item)], line[start:].strip()
+
+
+def _asks_bare(line: str) -> bool:
+    """Whether a line is a question whose mark is missing."""
+    return bool(_ASKING.match(line)) and not any(end in line for end in (". ", ": ", "? "))
+
+
+def _is_said(item: str) -> bool:
+    return bool(_MAIN_QUESTION.match(item)) or is_to_reader(item)
+
+
+def _joined(lines: Sequence[Line]) -> Iterator[str]:
+    """Lines with those that go on with the sentence before them."""
+    whole: list[str] = []
+    for line in lines:
+        if whole and (line.after_blank or _ended(whole[-1], line.text)):
+            yield " ".join(whole)
+            whole = []
+        whole.append(line.text)
+    if whole:
+        yield " ".join(whole)
+
+
+def _ended(line: str, following: str) -> bool:
+    """Whether a line without a mark is a sentence of its own."""
+    if not following[:1].islower() or line.endswith((*SENTENCE_END, ":", "：", ";", ",")):
+        return True
+    return _asks_bare(line) and _asks_bare(following) and not line.endswith((" and", " or"))

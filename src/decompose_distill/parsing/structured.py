@@ -1,0 +1,261 @@
+"""Subquestions in JSON, in tags and in tables."""
+
+import html
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from decompose_distill.parsing.lists import Reading, clean_item
+from decompose_distill.parsing.markers import read_markers, without_marker
+from decompose_distill.parsing.remarks import is_question
+
+_MAX_STARTS = 4
+"""Places at which JSON is looked for: each may cost a pass over the whole text."""
+_MAX_DEPTH = 6
+_JSON_START = re.compile(r"(?:^|[:：=])[^\S\n]*(?P<json>[\[{](?=\s*[\"'“{\[\]}]))", re.MULTILINE)
+_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.|(?<=\w)'(?=\w))*'|“[^”\n]*”"
+_ELEMENT = re.compile(rf"\s*(?P<text>{_QUOTED})\s*(?P<end>,|(?=\])|\Z)")
+_BROKEN_LIST = re.compile(
+    r"[\"']?(?:sub[_ -]?questions|questions|steps|decomposition)[\"']?\s?:\s?(?=\[)", re.IGNORECASE
+)
+_BROKEN_FIELD = re.compile(
+    rf"[\"'](?:sub[_ -]?)?question[\"']\s?:\s?(?P<text>{_QUOTED})", re.IGNORECASE
+)
+_LISTS = ("subquestion", "question", "decomposition", "subproblem", "subquery", "step", "task")
+_OTHER_LISTS = ("list", "item", "result", "output", "part", "querie", "plan", "response", "answer")
+_TEXTS = ("subquestion", "question", "query", "q", "text", "subproblem", "task", "step", "content")
+_MORE_TEXTS = ("description", "prompt", "title", "item", "value")
+
+_TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w:.-]{0,40})(?:\s[^<>]{0,200}|)/?>")
+_ITEM_TAGS = frozenset(
+    (
+        *("subquestion", "question", "q", "sq", "subq", "query", "subproblem", "s"),
+        *("step", "substep", "task", "subtask", "part", "li", "item", "entry"),
+    )
+)
+_PIPE = re.compile(r"(?<!\\)\|")
+_QUESTION_HEADER = re.compile(r"question|ask|step|query|frage|pregunta|问题", re.IGNORECASE)
+
+
+def read_structured(text: str) -> Reading | None:
+    """Read a text whose subquestions stand in JSON, in tags or in a table; else `None`.
+
+    Example:
+        >>> read_structured('{"subquestions": ["How old is Ada?"]}').items
+        ('How old is Ada?',)
+        >>> read_structured("<q>How old is Ada?</q>").items
+        ('How old is Ada?',)
+    """
+    for read in (_read_json, _read_tags, _read_table):
+        if reading := read(text):
+            return reading
+    return None
+
+
+def _read_json(text: str) -> Reading | None:
+    for count, start in enumerate(_JSON_START.finditer(text)):
+        if count == _MAX_STARTS or _lists_before(text[: start.start()]):
+            return None
+        values, end = _decoded(text, start.start("json"))
+        items = _texts(values)
+        if not values:
+            items, end = _broken(text, start.start("json"))
+        if items:
+            return _reading(items, text[: start.start("json")], text[end:])
+        if _is_empty(values):
+            return Reading((), declined=True)
+    return _quoted(text)
+
+
+def _lists_before(text: str) -> bool:
+    """Whether a list began before, so that the JSON belongs to one of its items."""
+    return any(marker.strong for line in text.splitlines() for marker in read_markers(line.strip()))
+
+
+def _decoded(text: str, start: int) -> tuple[list[Any], int]:
+    """The JSON values from a place on, which commas or white space may part."""
+    values: list[Any] = []
+    decoder = json.JSONDecoder()
+    position = start
+    while text[position : position + 1] in ("[", "{"):
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            break
+        values.append(value)
+        start = end
+        position = re.compile(r"[\s,]*").match(text, end).end()  # type: ignore[union-attr]
+    return values, start
+
+
+def _texts(value: Any, depth: int = 0) -> list[str]:
+    """The subquestions in a JSON value."""
+    if isinstance(value, str):
+        return [value] if value.strip() else []
+    if depth > _MAX_DEPTH or not isinstance(value, list | dict):
+        return []
+    if isinstance(value, list):
+        return [text for element in value for text in _texts(element, depth + 1)]
+    fields = [(_name(key), key, element) for key, element in value.items()]
+    if counted := [element for name, key, element in fields if _counts(name, key)]:
+        return _texts(counted, depth + 1)
+    for names in (_LISTS, _OTHER_LISTS):
+        for name, key, element in fields:
+            if name in names and (_is_many(element) or (key[-1:] in "sS" and _is_words(element))):
+                return _texts(element, depth + 1)
+    for wanted in (*_TEXTS, *_MORE_TEXTS):
+        for name, _, element in fields:
+            if name == wanted and isinstance(element, str) and element.strip():
+                return [element]
+    if asked := [key for _, key, _ in fields if is_question(key)]:
+        return asked
+    return [
+        text for _, _, element in fields if _is_many(element) for text in _texts(element, depth + 1)
+    ]
+
+
+def _name(key: str) -> str:
+    """A key without its number, its plural and what parts its words."""
+    return re.sub(r"[^a-z]", "", key.lower()).removesuffix("s")
+
+
+def _counts(name: str, key: str) -> bool:
+    if not name:
+        return key.strip(" .)").isdecimal()
+    numbered = any(character.isdecimal() for character in key)
+    return numbered and name in ("q", "sq", "subq", "part", "item", *_LISTS)
+
+
+def _is_many(value: Any) -> bool:
+    return isinstance(value, list | dict) and bool(value)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_empty(values: Sequence[Any]) -> bool:
+    """Whether JSON says that there are no subquestions: `[]`, or a field without them."""
+    if len(values) != 1:
+        return False
+    [value] = values
+    if not isinstance(value, dict):
+        return bool(value == [])
+    return any(
+        _name(key) in _LISTS and element in ([], None, "", {}) for key, element in value.items()
+    )
+
+
+def _broken(text: str, start: int) -> tuple[list[str], int]:
+    """The strings of what only looks like JSON: other quotes, a comma too many, no end."""
+    fields = [_unquoted(field["text"]) for field in _BROKEN_FIELD.finditer(text, start)]
+    if fields:
+        return fields, len(text)
+    named = _BROKEN_LIST.search(text, start)
+    position = (named.end() if named else start) + 1
+    items: list[str] = []
+    while element := _ELEMENT.match(text, position):
+        items.append(_unquoted(element["text"]))
+        position = element.end()
+        if not element["end"]:
+            break
+    return items, position
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text[1:-1].replace("\\'", "'").replace('\\"', '"')
+
+
+def _quoted(text: str) -> Reading | None:
+    """A text that is one JSON string as a whole."""
+    if not (text.startswith('"') and text.endswith('"') and "\\n" in text):
+        return None
+    try:
+        return _reading([json.loads(text)], "", "")
+    except ValueError:
+        return None
+
+
+def _read_tags(text: str) -> Reading | None:
+    """The texts of the innermost tags that are named after items."""
+    tags = [tag for tag in _TAG.finditer(text) if _tag_name(tag) in _ITEM_TAGS]
+    closed = {_tag_name(tag) for tag in tags if tag["close"]}
+    opened = Counter(_tag_name(tag) for tag in tags if not tag["close"])
+    items: list[str] = []
+    start: re.Match[str] | None = None
+    end = 0
+    for tag in tags:
+        unclosed = start and (_tag_name(start) == "li" or _tag_name(start) not in closed)
+        if start and (tag["close"] or unclosed):
+            items.append(text[start.end() : tag.start()])
+        start = None if tag["close"] else tag
+        end = tag.end()
+    if start and opened[_tag_name(start)] > 1 and (_tag_name(start) not in closed or not items):
+        items.append(text[start.end() :])
+        end = len(text)
+    items = [html.unescape(_TAG.sub("", item)).strip() for item in items]
+    if not any(items) or (not closed and len(items) < 2):
+        return None
+    return _reading([item for item in items if item], text[: tags[0].start()], text[end:])
+
+
+def _tag_name(tag: re.Match[str]) -> str:
+    return re.sub(r"[\d_.:-]", "", tag["name"].lower())
+
+
+def _read_table(text: str) -> Reading | None:
+    """The column of a Markdown table that asks the questions."""
+    lines = [line.strip() for line in text.splitlines()]
+    rule = next((i for i, line in enumerate(lines) if _is_rule(line)), None)
+    if not rule:
+        return None
+    header = _cells(lines[rule - 1])
+    rows: list[list[str]] = []
+    for line in lines[rule + 1 :]:
+        if "|" not in line:
+            break
+        rows.append(_cells(line))
+    column = _question_column(header, rows)
+    items = [row[column] for row in rows if column < len(row) and row[column]]
+    after = "\n".join(lines[rule + 1 + len(rows) :])
+    return _reading(items, "\n".join(lines[: rule - 1]), after) if items else None
+
+
+def _is_rule(line: str) -> bool:
+    return {"|", "-"} <= set(line) <= set("|-: \t")
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.replace("\\|", "|").strip() for cell in _PIPE.split(line.strip().strip("|"))]
+
+
+def _question_column(header: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    def asking(column: int) -> tuple[int, bool, int]:
+        cells = [row[column] for row in rows if column < len(row)]
+        named = bool(_QUESTION_HEADER.search(header[column]))
+        return sum(map(is_question, cells)), named, sum(map(len, cells))
+
+    return max(range(len(header)), key=asking)
+
+
+def _reading(items: Sequence[str], before: str, after: str) -> Reading:
+    if len(items) == 1 and "\n" in items[0].strip():  # a list in one field, to be read as lines
+        return Reading((items[0].strip(),), tuple(_remarks(before)), tuple(_remarks(after)))
+    plain = [without_marker(item.strip()) for item in items]
+    if not all(text != item.strip() for text, item in zip(plain, items, strict=True)):
+        plain = [item.strip() for item in items]
+    cleaned = (clean_item(" ".join(item.split())) for item in plain)
+    return Reading(tuple(filter(None, cleaned)), tuple(_remarks(before)), tuple(_remarks(after)))
+
+
+def _remarks(text: str) -> Iterator[str]:
+    """Lines of words, without fences, brackets and tags."""
+    for line in text.splitlines():
+        words = _TAG.sub("", line).strip(" \t`~[]{},\"'")
+        if words and words.lower() not in ("json", "xml", "html", "python", "text", "markdown"):
+            yield words

@@ -1,0 +1,72 @@
+"""Values of another kind than meant: taken where that is plain, else refused by name at once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import decompose_distill as dd
+from decompose_distill.backends.scripted import ScriptedBackend
+
+BACKEND = ScriptedBackend(lambda text: "The answer is: 42")
+ALONE = dd.Pipeline(None, dd.Solver(BACKEND, mode="direct"))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: dd.Decomposer("openai:m"), "backend must be .* load_backend.* not str"),  # type: ignore[arg-type]
+        (lambda: dd.Decomposer(ScriptedBackend), "backend must be .* not ScriptedBackend"),  # type: ignore[arg-type]
+        (lambda: dd.Decomposer(BACKEND, prompt="Split."), "prompt must be a Prompt.* not str"),  # type: ignore[arg-type]
+        (lambda: dd.Solver(BACKEND, sampling={"seed": 3}), "sampling must be .* not dict"),  # type: ignore[arg-type]
+        (lambda: dd.Pipeline(BACKEND, BACKEND), "decomposer must .*Decomposer.backend"),  # type: ignore[arg-type]
+        (lambda: dd.Pipeline(None, BACKEND), "solver must .*Solver.backend.* not Scripted"),  # type: ignore[arg-type]
+        (lambda: ALONE({"question": "Why?"}), "questions must be .* not dict"),  # type: ignore[arg-type]
+        (lambda: dd.evaluate(ALONE, 3, progress=False), "questions must be a path.* not int"),  # type: ignore[arg-type]
+        (lambda: dd.evaluate(ALONE, [{}], progress=False), "questions must be .* not dict"),  # type: ignore[list-item]
+        (lambda: dd.evaluate(ALONE, [], score="exat", progress=False), "score must be .*'exat'"),  # type: ignore[arg-type]
+        (lambda: dd.filters.screen([], "corect"), "keep must be .*'corect'"),  # type: ignore[arg-type]
+        (lambda: dd.filters.screen([{}], "correct"), "traces must be .* not dict"),  # type: ignore[list-item]
+        (lambda: dd.filters.screen(3, "correct"), "traces must be a path.* not int"),  # type: ignore[arg-type]
+    ],
+)
+def test_another_kind_is_a_config_error_that_names_the_argument(
+    call: Callable[[], Any], words: str
+) -> None:
+    with pytest.raises(dd.ConfigError, match=words):
+        call()
+
+
+def test_what_is_plain_is_taken(tmp_path: Path, traces: tuple[dd.Trace, ...]) -> None:
+    file, kept = tmp_path / "questions.jsonl", tmp_path / "traces.jsonl"
+    file.write_text('{"question": "What is 6 times 7?", "answer": "42"}\n')
+    dd.write_traces(traces, kept)
+
+    assert ALONE("What is 6 times 7?").answer == "42"
+    assert [trace.answer for trace in ALONE.run(["What is 6 times 7?"])] == ["42"]
+    assert dd.collect(ALONE, file, tmp_path / "t.jsonl", progress=False).asked == 1
+    assert dd.plan(ALONE, str(file)).missing == 1
+    report = dd.evaluate(ALONE, str(file), score="contains", progress=False)
+    assert (report.score_name, report.mean) == ("contains", 1.0)
+    assert report.rescore("f1").score_name == "f1"
+    assert len(dd.filters.screen(kept, "correct").kept) == 4
+    assert dd.export_traces(str(kept), tmp_path / "sft.jsonl", keep="correct").kept == 4
+    correct = dd.filters.correct_by("exact")
+    assert sum(correct(trace) is None for trace in traces) == 4
+
+
+def test_a_student_learns_from_a_file_by_the_name_of_a_filter(
+    tmp_path: Path, tiny_dir: Path, learned: tuple[dd.Trace, ...]
+) -> None:
+    dd.write_traces(learned, tmp_path / "traces.jsonl")
+    checkpoint = dd.distill(
+        tmp_path / "traces.jsonl",
+        student=tiny_dir,
+        output_dir=tmp_path / "student",
+        keep="correct",
+        config=dd.DistillConfig(epochs=1),
+        progress=False,
+    )
+
+    assert (checkpoint / "decompose_distill.json").is_file()
