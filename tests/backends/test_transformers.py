@@ -185,6 +185,14 @@ def test_a_batch_size_below_one_is_refused(tiny_dir: Path) -> None:
         TransformersBackend(tiny_dir, batch_size=0)
 
 
+def test_a_model_runs_where_and_in_what_numbers_it_is_told(tiny_dir: Path) -> None:
+    backend = TransformersBackend(tiny_dir, device="cpu", dtype="bfloat16")
+
+    assert (backend.model.device.type, backend.model.dtype) == ("cpu", torch.bfloat16)
+    with pytest.raises(ConfigError, match="device 'nowhere' cannot be used"):
+        TransformersBackend(tiny_dir, device="nowhere")
+
+
 @pytest.mark.smollm2
 def test_smollm2_is_loaded_from_gguf_trained_saved_and_sampled(
     smollm2_dir: Path, tmp_path: Path

@@ -504,3 +504,10 @@ def test_the_files_of_a_student_have_the_rights_that_the_user_gives_files(
         os.umask(before)
 
     assert {oct(path.stat().st_mode & 0o777) for path in student.iterdir()} == {"0o640"}
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    config = DistillConfig(device="cuda:77")
+
+    with pytest.raises(ConfigError, match="device 'cuda:77' cannot be used"):
+        distill(iter(()), student="nowhere", output_dir=tmp_path / "s", config=config)

@@ -65,7 +65,7 @@ class DistillConfig:
     """Fixes the order of the examples and which are held out."""
     tokens_per_pass: int | None = None
     """Tokens of a forward pass, about; by default as many as fit the memory of a card, on a
-    processor 1024. Halved when memory runs out. The step stays the same: gradients of its passes
+    processor 2048. Halved when memory runs out. The step stays the same: gradients of its passes
     add up to those of the whole."""
     device: str | None = None
     """Where to train, such as `cpu` or `cuda:1`; by default on the accelerator if there is one."""

@@ -18,6 +18,7 @@ from decompose_distill.models.loading import (
     context_window,
     end_tokens,
     load_student,
+    named_device,
     recompute_activations,
 )
 from decompose_distill.storage.traces import TraceSource, as_traces
@@ -156,6 +157,8 @@ def distill(
 
 def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: str | None) -> None:
     check_report_to(report_to)
+    if config.device is not None:
+        named_device(config.device)
     if config.lora_rank:
         check_peft()
     if repo_id:
@@ -168,9 +171,13 @@ def _train(
     """Train to the end, from the newest state where there is one: the model, and how it went."""
     model, config = _load(task.student, task.config), task.config
     rank = config.lora_rank
-    wrapper = attach(model, rank, task.student, config.seed) if rank else None
+    wrapper = None
+    if rank:
+        wrapper = attach(model, rank, task.student, config.seed, short=config.master_weights)
     longest = max(*prepared.train.lengths, *prepared.validation.lengths, 0)
-    forward = choose_forward(model, longest=longest, packing=config.packing)
+    forward = choose_forward(
+        model, longest=longest, packing=config.packing, tokens=config.tokens_per_pass
+    )
     optimizer = Optimizer(model, config)
     if (before := load_progress(folder)).step:
         load_state(folder, optimizer, before.step)
@@ -223,7 +230,7 @@ def _states(
                 continue
             checked = state.validation
             if due and len(prepared.validation):
-                loss = validation_loss(forward, prepared.validation, config.tokens_per_pass)
+                loss = validation_loss(forward, prepared.validation)
                 checked = (*checked, (step.number, loss))
                 report(step.number, {"validation_loss": loss})
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)

@@ -229,7 +229,7 @@ def test_the_choice_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     [line] = caplog.messages
     assert line == (
         "forward pass of LlamaForCausalLM: "
-        "rows end to end, fused kernels, loss at targets in chunks"
+        "rows end to end, fused kernels, loss at targets in chunks, 2048 tokens per pass"
     )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def test_validation_loss_is_the_mean_over_all_target_tokens(
     forward = choose_forward(model)
     with torch.no_grad(), forward.applied():
         sums = [forward.loss(forward.lay([row])).item() for row in rows]
-    found = validation_loss(forward, rows, tokens=150)
+    found = validation_loss(replace(forward, tokens=150), rows)
 
     assert found == pytest.approx(sum(sums) / sum(row.targets for row in rows), rel=1e-5)
 

@@ -117,6 +117,26 @@ def test_a_model_without_a_layer_for_adapters_is_refused() -> None:
         lora.attach(model, 4, "nothing")
 
 
+def test_adapters_in_the_models_own_numbers_have_float32_copies(tiny_dir: Path) -> None:
+    model = load_model(tiny_dir, dtype=torch.bfloat16)
+    lora.attach(model, 4, str(tiny_dir), short=True)
+    optimizer = Optimizer(model, DistillConfig())
+    before = {name: weight.clone() for name, weight in optimizer.state().items()}
+    in_float32 = {
+        name.replace("master.", "weight."): weight
+        for name, weight in before.items()
+        if name.startswith("master.")
+    }
+    for weight in optimizer.updated.values():
+        weight.data.zero_()
+    optimizer.load(in_float32, 0)
+
+    assert {weight.dtype for weight in optimizer.weights.values()} == {torch.bfloat16}
+    assert {weight.dtype for weight in optimizer.updated.values()} == {torch.float32}
+    for name, weight in optimizer.updated.items():
+        assert torch.equal(weight, in_float32[f"weight.{name}"])
+
+
 def test_without_peft_the_command_that_adds_it_is_shown(
     learned: tuple[Trace, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ run by `choose_forward` and proven on a few tokens.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine import attention
 from decompose_distill.training.engine.kernels import fused_kernels
 from decompose_distill.training.engine.loss import LinearHead, OwnHead
+from decompose_distill.training.engine.memory import PROCESSOR_TOKENS, tokens_that_fit
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +88,11 @@ class Forward:
     model: Any
     layout: EndToEnd | Padded
     head: LinearHead | OwnHead
+    tokens: int = PROCESSOR_TOKENS
+    """Of a pass, about, to begin with."""
 
     def __str__(self) -> str:
-        return f"{self.layout}, {self.head}"
+        return f"{self.layout}, {self.head}, {self.tokens} tokens per pass"
 
     def lay(self, rows: Sequence[TokenizedExample]) -> Batch:
         """Make one batch of rows, on the model's device."""
@@ -109,7 +112,13 @@ class Forward:
         return self.layout.applied(self.model)
 
 
-def choose_forward(model: Any, *, longest: int | None = None, packing: bool = False) -> Forward:
+def choose_forward(
+    model: Any,
+    *,
+    longest: int | None = None,
+    packing: bool = False,
+    tokens: int | None = None,
+) -> Forward:
     """Choose the cheapest way that this model computes alike.
 
     Some models scale or cap their logits behind the head, mix tokens by other means than
@@ -118,6 +127,8 @@ def choose_forward(model: Any, *, longest: int | None = None, packing: bool = Fa
     Args:
         longest: Tokens of the longest row; by default rows may be longer than any window.
         packing: Whether rows must be laid end to end.
+        tokens: Of a forward pass; by default as many as fit the memory that is free now, before
+            the optimizer takes its share.
 
     Raises:
         ConfigError: They must, and the model cannot keep them apart.
@@ -144,6 +155,7 @@ def choose_forward(model: Any, *, longest: int | None = None, packing: bool = Fa
                 "packing=False"
             )
         way = Forward(model, Padded(), head)
+    way = replace(way, tokens=tokens or tokens_that_fit(model))
     logger.info("forward pass of %s: %s", type(model).__name__, way)
     return way
 

@@ -15,7 +15,6 @@ from decompose_distill.training.data.batching import split_rows
 from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine.forward import Forward
 from decompose_distill.training.engine.loss import count_targets
-from decompose_distill.training.engine.memory import tokens_that_fit
 from decompose_distill.training.engine.optimizer import Optimizer, lr_factor
 
 Rows = Sequence[TokenizedExample]
@@ -63,8 +62,7 @@ def train(
         TrainingError: A loss or gradient is not finite, or one example exceeds the memory; the
             message names the traces.
     """
-    tokens = config.tokens_per_pass or tokens_that_fit(forward.model)
-    short = False
+    tokens, short = forward.tokens, False
     for number, rows in enumerate(batches, start=done + 1):
         began = time.perf_counter()
         torch.manual_seed(config.seed + number)  # by step, so that a resumed run draws the same

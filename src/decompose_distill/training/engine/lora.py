@@ -27,8 +27,12 @@ def check_peft() -> None:
         ) from error
 
 
-def attach(model: Any, rank: int, base_model: str, seed: int = 0) -> Any:
+def attach(model: Any, rank: int, base_model: str, seed: int = 0, *, short: bool = False) -> Any:
     """Freeze a model, put adapters into its linear layers, in place, and return the wrapper.
+
+    Args:
+        short: Keep adapters in the model's own number type rather than in float32: for where
+            their updates are collected in float32 copies. Nothing is cast in a step then.
 
     Raises:
         ConfigError: It has no layer that an adapter fits.
@@ -50,7 +54,7 @@ def attach(model: Any, rank: int, base_model: str, seed: int = 0) -> Any:
     )
     try:
         with quiet_peft():
-            wrapper = peft.get_peft_model(model, settings)
+            wrapper = peft.get_peft_model(model, settings, autocast_adapter_dtype=not short)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(
             f"lora_rank={rank}: peft puts no adapters into {type(model).__name__}: {error}. Train "

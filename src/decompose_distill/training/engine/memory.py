@@ -4,14 +4,15 @@ from typing import Any
 
 import torch
 
-PROCESSOR_TOKENS = 1024
-"""More at once are no faster on a processor, and activations are most of the memory."""
+PROCESSOR_TOKENS = 2048
+"""A step in one pass needs no more memory than in two halves: while the activations of one pass go,
+its gradients come, and those of two would stand beside the second half's activations."""
 LEAST, MOST = 1024, 32768
 """Bounds on a card; more tokens than the upper one do not make its products faster."""
 SHARE = 0.7
 """Of the free memory: the rest is for the logits of a chunk and what an allocator cannot use."""
-OPTIMIZER_BYTES = 12
-"""Per trained weight, at most: a gradient and two moments in float32."""
+OPTIMIZER_BYTES = 16
+"""Per trained weight, at most: a copy, a gradient and two moments in float32."""
 
 
 def tokens_that_fit(model: Any) -> int:

@@ -82,7 +82,8 @@ class Optimizer:
             weight.copy_(state[f"weight.{name}"])
         for name, weight in self.updated.items():
             if weight is not self.weights[name]:
-                weight.copy_(state[f"master.{name}"])
+                whole = state.get(f"master.{name}")  # adapters were in float32 once
+                weight.copy_(state[f"weight.{name}"] if whole is None else whole)
             self._adamw.state.pop(weight, None)
             if f"{_MOMENTS[0]}.{name}" in state:  # else it never had a gradient
                 moments = {kind: state[f"{kind}.{name}"].to(weight.device) for kind in _MOMENTS}

@@ -9,29 +9,20 @@ from decompose_distill.training.data.batching import split_rows
 from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine.forward import Forward
 from decompose_distill.training.engine.loss import count_targets
-from decompose_distill.training.engine.memory import tokens_that_fit
 
 POOL = 256
 """Rows read from disk at a time."""
 
 
 @torch.no_grad()
-def validation_loss(
-    forward: Forward, rows: Sequence[TokenizedExample], tokens: int | None = None
-) -> float:
-    """Mean nats per target token over all rows.
-
-    Args:
-        tokens: Of a forward pass; by default as many as fit.
-    """
-    tokens = tokens or tokens_that_fit(forward.model)
+def validation_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> float:
+    """Mean nats per target token over all rows."""
     forward.model.eval()
     order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
     pools = ([rows[at] for at in order[i : i + POOL]] for i in range(0, len(order), POOL))
     with forward.applied():
-        losses = [
-            _halving_loss(forward, part) for pool in pools for part in split_rows(pool, tokens)
-        ]
+        parts = (part for pool in pools for part in split_rows(pool, forward.tokens))
+        losses = [_halving_loss(forward, part) for part in parts]
     return float(torch.stack(losses).double().sum()) / count_targets(rows)
 
 
