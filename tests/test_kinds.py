@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import decompose_distill as dd
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 
 BACKEND = ScriptedBackend(lambda text: "The answer is: 42")
 ALONE = dd.Pipeline(None, dd.Solver(BACKEND, mode="direct"))

@@ -6,7 +6,7 @@ import pytest
 
 import decompose_distill as dd
 from decompose_distill import BackendInfo
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.testing import check_backend
 from decompose_distill.types import Completion, Message, Request, Usage
 

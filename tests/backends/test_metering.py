@@ -453,7 +453,7 @@ def _tokenizer(place: Path) -> Any:
 
 
 def test_a_metered_backend_is_a_backend(tmp_path: Path) -> None:
-    from decompose_distill.backends.scripted import ScriptedBackend
+    from decompose_distill.backends.replay import ScriptedBackend
 
     numbers = iter(range(1000))
 

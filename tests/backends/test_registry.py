@@ -18,7 +18,7 @@ from decompose_distill import (
     read_traces,
     write_traces,
 )
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from tests.support.samples import make_trace
 
 

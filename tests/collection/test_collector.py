@@ -34,7 +34,7 @@ from decompose_distill import (
     collect,
     read_traces,
 )
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from tests.support.samples import QUESTIONS
 
 
@@ -399,7 +399,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_says_how_to_go_on(
 SLOW = """
 import sys, time
 import decompose_distill as dd
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 def script(text):
     time.sleep(0.005)
     with open(sys.argv[2], "a") as log:

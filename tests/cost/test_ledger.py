@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, DataError, Price, Usage
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.cost.ledger import Ledger
 from decompose_distill.cost.ledger_records import read_accounts
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, DataError, Price, Usage, load_backend
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.cost import format_usd
 from decompose_distill.cost.price_table import PROVIDERS
 from decompose_distill.cost.pricing import (

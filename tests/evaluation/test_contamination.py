@@ -3,7 +3,7 @@
 import pytest
 
 from decompose_distill import Pipeline, Question, Solver, evaluate
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.evaluation.contamination import find_overlap
 
 LONG = "A robe takes two bolts of blue fiber and half that much white fiber, how many bolts?"

@@ -39,7 +39,7 @@ from decompose_distill import (
     prompts,
     scores,
 )
-from decompose_distill.cost.budget import SharedBudget
+from decompose_distill.cost.ledger import SharedBudget
 from decompose_distill.cost.pricing import Price
 from decompose_distill.experiments.config import PaperConfig
 from decompose_distill.experiments.measurement import shuffle_decompositions

@@ -13,7 +13,7 @@ from decompose_distill import load_backend
 from decompose_distill.backends.caching import request_key
 from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.backends.openai.batch.backend import OpenAIBatchBackend
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.cost.pricing import Price
 from decompose_distill.demo.run import PROMPT as DEMO_PROMPT

@@ -17,7 +17,7 @@ from decompose_distill import (
     Request,
     Subquestion,
 )
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.parsing import (
     LEAST_REPEATS,
     format_subquestions,

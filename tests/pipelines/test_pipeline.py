@@ -20,7 +20,7 @@ from decompose_distill import (
     Trace,
     collect,
 )
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.pipelines.pipeline import MOST_HELD_FAILURES
 
 

@@ -26,10 +26,9 @@ from decompose_distill import (
 )
 from decompose_distill.cost.break_even import Cost, Expense
 from decompose_distill.evaluation.results import Result
-from decompose_distill.reporting.render import write_report
+from decompose_distill.reporting.render import trace_viewer_data, write_report
 from decompose_distill.reporting.study import Cell, Flow, Grid, LossCurve, MaskedRow, Study
 from decompose_distill.reporting.study_file import load_study, save_study
-from decompose_distill.reporting.trace_viewer import trace_viewer_data
 
 HOSTILE = "<script>document.title='run'</script></script><img src=x onerror=alert(1)> \x1b[31mred"
 TEACHER, STUDENT, SOLVER = ("teacher", "solver"), ("S_D-R", "solver"), ("teacher", "S_E-R")

@@ -33,7 +33,7 @@ from decompose_distill import (
     plan,
     read_traces,
 )
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.cost.ledger import ledger_path
 from decompose_distill.cost.ledger_records import read_accounts
 from decompose_distill.storage.jsonl import JsonlFile
@@ -153,7 +153,7 @@ def test_files_beside_a_link_from_before_are_gone_on_with(tmp_path: Path) -> Non
 FILLING = """
 import resource, sys
 import decompose_distill as dd
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
 backend = ScriptedBackend(lambda text: "The answer is: 5")
 pipeline = dd.Pipeline(None, dd.Solver(backend, mode="direct"))

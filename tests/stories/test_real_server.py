@@ -21,7 +21,7 @@ from decompose_distill import (
     prompts,
 )
 from decompose_distill.backends.openai import OpenAIBackend
-from decompose_distill.cost.budget import SharedBudget
+from decompose_distill.cost.ledger import SharedBudget
 from decompose_distill.cost.pricing import read_prices
 from tests.support.real_server import serving
 from tests.support.samples import run_cli

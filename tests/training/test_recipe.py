@@ -224,7 +224,7 @@ def test_the_state_with_the_best_validation_is_the_student(
 def _validation_loss(checkpoint: Path, traces: tuple[Trace, ...]) -> float:
     from decompose_distill.training.data.examples import make_examples, tokenize
     from decompose_distill.training.engine import choose_forward
-    from decompose_distill.training.engine.validation import validation_loss
+    from decompose_distill.training.engine.loop import validation_loss
 
     tokenizer = load_tokenizer(checkpoint)
     examples = make_examples(traces, "decomposer", PROMPT, "subquestions")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from decompose_distill.backends.metering import MeteredBackend as MeteredBackend
     from decompose_distill.backends.registry import load_backend as load_backend
     from decompose_distill.backends.replay import ReplayBackend as ReplayBackend
-    from decompose_distill.backends.scripted import ScriptedBackend as ScriptedBackend
+    from decompose_distill.backends.replay import ScriptedBackend as ScriptedBackend
     from decompose_distill.backends.transformers import TransformersBackend as TransformersBackend
 
 __getattr__, __dir__ = lazy(
@@ -27,8 +27,7 @@ __getattr__, __dir__ = lazy(
         "caching": ("CachingBackend", "CompletionStore"),
         "metering": ("MeteredBackend",),
         "registry": ("load_backend",),
-        "replay": ("ReplayBackend",),
-        "scripted": ("ScriptedBackend",),
+        "replay": ("ReplayBackend", "ScriptedBackend"),
         "transformers": ("TransformersBackend",),
     },
 )

@@ -92,7 +92,7 @@ class CachingBackend:
 
     Example:
         >>> import tempfile
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> from decompose_distill.types import Message
         >>> asked = []
         >>> backend = ScriptedBackend(lambda text: asked.append(text) or "Hello!")

@@ -58,7 +58,7 @@ class MeteredBackend:
 
     Example:
         >>> import tempfile
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> from decompose_distill.types import Message
         >>> with Ledger(tempfile.mkdtemp() + "/ledger") as ledger:
         ...     metered = MeteredBackend(ScriptedBackend(str.upper), ledger, "solver")

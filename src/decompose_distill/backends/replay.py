@@ -1,13 +1,43 @@
-"""Recorded traces as a backend: the same answers again, without a model."""
+"""Backends that answer without a model: from a script, and from recorded completions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
+from typing import ClassVar
 
-from decompose_distill.cost.pricing import FREE
+from decompose_distill.cost.pricing import FREE, Price
 from decompose_distill.errors import DataError
 from decompose_distill.storage.traces import read_traces
-from decompose_distill.types import Completion, Request, Trace
+from decompose_distill.types import Completion, Request, Trace, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptedBackend:
+    """Answers each request with `function(text of the last message)`.
+
+    Usage counts words, as a function has no tokenizer.
+
+    Example:
+        >>> from decompose_distill.types import Message
+        >>> backend = ScriptedBackend(str.upper)
+        >>> next(backend.generate([Request("0", (Message("user", "hi"),))])).text
+        'HI'
+    """
+
+    function: Callable[[str], str]
+    identity: str = "scripted"
+    """Name of the function's version; change it when its answers change."""
+    price: ClassVar[Price] = FREE
+
+    def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Call the function once a request, in order."""
+        for request in requests:
+            prompt = request.messages[-1].content
+            text = self.function(prompt)
+            yield Completion(
+                request.id, text, "stop", Usage(len(prompt.split()), len(text.split()))
+            )
 
 
 class ReplayBackend:

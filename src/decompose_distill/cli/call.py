@@ -1,11 +1,13 @@
-"""One call of a command: what it prints, where it writes, and how it ends."""
+"""One call of a command: what it prints and logs, where it writes, and how it ends."""
 
 import errno
 import glob
 import inspect
 import json
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,13 +16,41 @@ from typing import Annotated, Any
 
 import typer
 
-from decompose_distill.cli.config_file import read_settings, to_toml
-from decompose_distill.cli.logs import shown_on_stderr
-from decompose_distill.cli.settings import REQUIRED, Setting, arguments_of, settings_of
+from decompose_distill.cli.settings import (
+    REQUIRED,
+    Setting,
+    arguments_of,
+    read_settings,
+    settings_of,
+    to_toml,
+)
 from decompose_distill.cli.values import choices, is_list
-from decompose_distill.console import exit_code, printable
+from decompose_distill.console import exit_code, printable, say
 from decompose_distill.errors import ConfigError, DataError, DecomposeDistillError
 from decompose_distill.storage.atomic import write_text
+
+
+class _Lines(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+@contextmanager
+def shown_on_stderr(*, verbose: bool) -> Iterator[None]:
+    """Show warnings as one line each, and with `verbose` all that this package logs."""
+    logger, handler = logging.getLogger("decompose_distill"), _Lines()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if verbose else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
 
 SCHEMA = 1
 """Version of what `--json` prints."""

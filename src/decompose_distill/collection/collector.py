@@ -112,7 +112,7 @@ def collect(
     Example:
         >>> import tempfile
         >>> from decompose_distill import Solver
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> pipeline = Pipeline(None, Solver(ScriptedBackend(lambda text: "42")))
         >>> path = tempfile.mkdtemp() + "/traces.jsonl"
         >>> collect(pipeline, [Question("What is 6 times 7?")], path, progress=False).asked

@@ -78,7 +78,7 @@ def plan(
             one id.
 
     Example:
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> pipeline = Pipeline(None, Solver(ScriptedBackend(str.upper), mode="direct"))
         >>> forecast = plan(pipeline, [Question("What is 6 times 7?")], samples=3)
         >>> forecast.missing, forecast.usd.expected

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from decompose_distill.cost.break_even import machine_usd as machine_usd
     from decompose_distill.cost.break_even import pareto_front as pareto_front
     from decompose_distill.cost.break_even import usage_by_role as usage_by_role
-    from decompose_distill.cost.budget import SharedBudget as SharedBudget
     from decompose_distill.cost.forecast import Estimate as Estimate
     from decompose_distill.cost.forecast import Plan as Plan
     from decompose_distill.cost.forecast import RoleForecast as RoleForecast
     from decompose_distill.cost.forecast import TokenStats as TokenStats
     from decompose_distill.cost.ledger import Ledger as Ledger
+    from decompose_distill.cost.ledger import SharedBudget as SharedBudget
     from decompose_distill.cost.ledger import find_price as find_price
     from decompose_distill.cost.ledger import ledger_path as ledger_path
     from decompose_distill.cost.ledger_records import read_accounts as read_accounts
@@ -40,16 +40,10 @@ __getattr__, __dir__ = lazy(
     {
         "accounts": ("Accounts", "Entry"),
         "break_even": (
-            "BreakEven",
-            "Cost",
-            "Expense",
-            "machine_usd",
-            "pareto_front",
-            "usage_by_role",
+            *("BreakEven", "Cost", "Expense", "machine_usd", "pareto_front", "usage_by_role"),
         ),
-        "budget": ("SharedBudget",),
         "forecast": ("Estimate", "Plan", "RoleForecast", "TokenStats"),
-        "ledger": ("Ledger", "find_price", "ledger_path"),
+        "ledger": ("Ledger", "SharedBudget", "find_price", "ledger_path"),
         "ledger_records": ("read_accounts",),
         "pricing": ("Price", "format_usd", "list_price", "price_of", "read_prices"),
     },

@@ -1,10 +1,11 @@
-"""The ledger: what a request may cost, written before it is sent, and what it did cost."""
+"""Money: a budget, and the ledger that keeps spending below it."""
 
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import takewhile
 from pathlib import Path
@@ -18,8 +19,15 @@ from decompose_distill.cost.ledger_records import (
     run_line,
     sent_line,
 )
-from decompose_distill.cost.pricing import Price, check_prices, price_name, price_of
-from decompose_distill.errors import ConfigError
+from decompose_distill.cost.pricing import (
+    Price,
+    add_usd,
+    check_prices,
+    format_usd,
+    price_name,
+    price_of,
+)
+from decompose_distill.errors import BudgetExceeded, ConfigError
 from decompose_distill.storage.jsonl import JsonlFile, beside
 from decompose_distill.types import Usage
 
@@ -83,7 +91,7 @@ class Ledger(JsonlFile):
 
     Example:
         >>> import tempfile
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> with Ledger(tempfile.mkdtemp() + "/traces.jsonl.ledger") as ledger:
         ...     ledger.open_account("solver", ScriptedBackend(str.upper))
         ...     made = ledger.reserve("solver", Usage(100, 512), attempts=1)
@@ -239,3 +247,56 @@ class Ledger(JsonlFile):
     def entries(self) -> tuple[Entry, ...]:
         """What each role used in each phase, over all runs."""
         return self._accounts.entries
+
+
+_NOTHING_LEFT = Decimal("1e-12")
+"""A budget must be above 0; with this one, only what is free can still be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedBudget:
+    """What may be spent on all that lies below a folder.
+
+    Example:
+        >>> print(SharedBudget(Path("runs/none")).spent_usd())
+        0
+    """
+
+    folder: Path
+    prices: Mapping[str, Price] | None = None
+    budget_usd: Decimal | None = None
+
+    def spent_usd(self, besides: Path | None = None) -> Decimal | None:
+        """What all ledgers hold, perhaps but that of one file of traces."""
+        skipped = None if besides is None else ledger_path(besides)
+        ledgers = sorted(self.folder.rglob("*.ledger"))
+        return add_usd(
+            read_accounts(path, self.prices).spent_usd for path in ledgers if path != skipped
+        )
+
+    def budget_of(self, traces: Path) -> Decimal | None:
+        """What a file of traces may cost, after what the others did.
+
+        Raises:
+            ConfigError: What was spent before has no known price.
+        """
+        if self.budget_usd is None:
+            return None
+        spent = self.spent_usd(besides=traces)
+        if spent is None:
+            raise ConfigError(
+                f"budget_usd: what was spent in {self.folder} has no known price; give it in prices"
+            )
+        return max(self.budget_usd - spent, _NOTHING_LEFT)
+
+    @contextmanager
+    def saying_the_whole(self) -> Iterator[None]:
+        """Set what was given and spent before the words of one file, which knows only the rest."""
+        try:
+            yield
+        except BudgetExceeded as error:
+            spent, given = format_usd(self.spent_usd()), format_usd(self.budget_usd)
+            raise BudgetExceeded(
+                f"{spent} of budget_usd {given} is spent in {self.folder}; of what the other parts "
+                f"left: {error}"
+            ) from None

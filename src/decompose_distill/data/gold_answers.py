@@ -1,8 +1,12 @@
-"""Gold answers as files write them: behind a marker, in a box, as a number or as yes and no."""
+"""Gold answers as files write them, and options of multiple choice that they name."""
 
+import ast
+import json
 import math
 import re
-from collections.abc import Iterable
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from decompose_distill.errors import DataError
@@ -95,3 +99,194 @@ def of_kind(value: object, kind: type[T], field: str) -> T:
     if not isinstance(value, kind):
         raise DataError(f"field {field!r} must be {kind.__name__}, not {type(value).__name__}")
     return value
+
+
+# Not the 3 of "3.5", "3:30" and "3 : 4".
+_MARKED = re.compile(r"\s*\(?([A-Za-z](?=\s?[).:])|\d{1,2}(?=\)|\.\s))\s?[).:]\s*(.*)", re.DOTALL)
+_MARK = re.compile(r"(?:^|(?<=[\s,;|(]))([A-Za-z])\s?[).:]\s*")
+_COLUMN = re.compile(r"(?:option|choice|op)[ _]?([A-Ha-h]|[1-9])|([A-H])")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One option; without a label where the file gives neither label nor order."""
+
+    text: str
+    label: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.label}) {self.text}" if self.label else f"- {self.text}"
+
+
+def read_choices(value: Any, field: str = "options") -> tuple[Choice, ...]:
+    """Options in the shapes of published files; a plain list is labelled A, B, C.
+
+    Takes a list of texts, with labels in front (`A)12`) or without, objects of `label` and
+    `text`, an object of two such lists as on the hub, an object of labels, and one text in
+    which the labels count up.
+
+    Raises:
+        DataError: It has none of these shapes; names the field.
+
+    Example:
+        >>> [str(choice) for choice in read_choices(["A)12", "B)15"])]
+        ['A) 12', 'B) 15']
+        >>> [str(choice) for choice in read_choices({"text": ["red", "blue"], "label": ["1", "2"]})]
+        ['1) red', '2) blue']
+    """
+    value = _unpacked(value, field)
+    if isinstance(value, dict) and isinstance(value.get("text"), list):
+        texts, labels = value["text"], value.get("label")
+        value = texts if labels is None else _paired(texts, labels, field)
+    if isinstance(value, dict):
+        value = [{"label": label, "text": text} for label, text in value.items()]
+    if not isinstance(value, list | tuple):
+        raise DataError(f"field {field!r} must be a list of options, not {type(value).__name__}")
+    if value and all(isinstance(each, dict) and {"label", "text"} <= set(each) for each in value):
+        return tuple(
+            Choice(answer_text(each["text"], field), answer_text(each["label"], field))
+            for each in value
+        )
+    if value and all(isinstance(each, Choice) for each in value):
+        return tuple(value)
+    return _labelled([answer_text(each, field).strip() for each in value])
+
+
+def columns_of_choices(row: dict[str, Any]) -> dict[str, Any]:
+    """Options of a table that has a column for each: `A` to `H`, or such as `option_a`.
+
+    Example:
+        >>> columns_of_choices({"question": "Which?", "A": "red", "B": "blue"})
+        {'A': 'red', 'B': 'blue'}
+    """
+    matches = {name: _COLUMN.fullmatch(name) for name in row}
+    labels = {name: (match[1] or match[2]).upper() for name, match in matches.items() if match}
+    runs = list(labels.values()) in (_letters(len(labels)), _numbers(len(labels)))
+    if len(labels) < 2 or not runs:
+        return {}
+    return {label: row[name] for name, label in labels.items() if row[name] not in (None, "")}
+
+
+def with_choices(question: str, choices: Sequence[Choice]) -> str:
+    """The question as a model gets it, its options below it.
+
+    Example:
+        >>> print(with_choices("Which is 3 times 4?", read_choices([12, 15])))
+        Which is 3 times 4?
+        Options:
+        A) 12
+        B) 15
+    """
+    return "\n".join([question.rstrip(), "Options:", *map(str, choices)])
+
+
+def chosen(key: Any, choices: Sequence[Choice], field: str, *, is_label: bool) -> list[str]:
+    """The golds that a key stands for: label and text of the option; none where it is blank.
+
+    Args:
+        key: A label, the text of an option, a number from 0, or a list of these.
+        choices: The options.
+        field: Name of the key's field.
+        is_label: Whether the field holds labels, so that "A" never means an option "A".
+
+    Raises:
+        DataError: It names no option, or by its label another one than by its text.
+
+    Example:
+        >>> choices = read_choices(["red", "blue"])
+        >>> [chosen(key, choices, "answer", is_label=False) for key in ("B", "blue", 1)]
+        [['B', 'blue'], ['blue', 'B'], ['B', 'blue']]
+    """
+    if isinstance(key, list):
+        return [gold for each in key for gold in chosen(each, choices, field, is_label=is_label)]
+    if key is None or key == -1 or not (text := answer_text(key, field).strip()):
+        return []
+    labelled = next((each for each in choices if each.label and _is_label(text, each)), None)
+    same = next((each for each in choices if each.text.casefold() == text.casefold()), None)
+    counted = choices[int(text)] if text.isdecimal() and int(text) < len(choices) else None
+    if labelled and same and labelled is not same and not is_label:
+        raise DataError(
+            f"field {field!r}: {text!r} is the label of one option and the text of another"
+        )
+    by_number = counted if same is None or isinstance(key, int | float) else None
+    if option := labelled or by_number:
+        return [gold for gold in (option.label, option.text) if gold]
+    if same:
+        return [gold for gold in (same.text, same.label) if gold]
+    raise DataError(
+        f"field {field!r}: {text!r} is none of the options {'; '.join(map(str, choices))}"
+    )
+
+
+def _is_label(text: str, choice: Choice) -> bool:
+    """Whether a key is the label, alone or with signs and the option's text behind it."""
+    if text.casefold() == choice.label.casefold():
+        return True
+    match = _MARKED.fullmatch(text)
+    return (
+        match is not None
+        and match[1].casefold() == choice.label.casefold()
+        and match[2].strip().casefold() in ("", choice.text.casefold())
+    )
+
+
+def _labelled(texts: list[str]) -> tuple[Choice, ...]:
+    """Labels that stand in front of all texts, else letters, else numbers for more than 26."""
+    letters, numbers = _letters(len(texts)), _numbers(len(texts))
+    marked = [match for match in map(_MARKED.fullmatch, texts) if match]
+    labels = [match[1].upper() for match in marked]
+    if labels and labels in (letters, numbers):
+        return tuple(Choice(match[2].strip(), match[1]) for match in marked)
+    return tuple(map(Choice, texts, letters if len(texts) <= len(letters) else numbers))
+
+
+def _letters(count: int) -> list[str]:
+    return list(string.ascii_uppercase[:count])
+
+
+def _numbers(count: int) -> list[str]:
+    return [str(number) for number in range(1, count + 1)]
+
+
+def _paired(texts: Any, labels: Any, field: str) -> list[dict[str, Any]]:
+    if not isinstance(labels, list) or len(labels) != len(texts):
+        raise DataError(f"field {field!r} must hold a label for each of {len(texts)} texts")
+    return [{"label": label, "text": text} for label, text in zip(labels, texts, strict=True)]
+
+
+def _unpacked(value: Any, field: str) -> Any:
+    """Options that a table holds in one cell: a list as JSON or Python, or labels in a text."""
+    if value is None or not isinstance(value, str):
+        return value or []
+    if not value.strip():
+        return []
+    if value.lstrip()[0] not in "[{":
+        return _cut_at_marks(value, field)
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    raise DataError(f"field {field!r} must be a list of options, not the text {value[:40]!r}")
+
+
+def _cut_at_marks(text: str, field: str) -> list[str]:
+    """Cut `a ) 38 , b ) 27` at its labels, which stay in front of their options."""
+    starts: list[int] = []
+    for match in _MARK.finditer(text):
+        if match[1].upper() == string.ascii_uppercase[len(starts) % 26]:
+            starts.append(match.start())
+    if len(starts) < 2:
+        raise DataError(f"field {field!r} must be a list of options, not the text {text[:40]!r}")
+    ends = [*starts[1:], len(text)]
+    return [text[start:end].strip(" ,;|\n\t") for start, end in zip(starts, ends, strict=True)]
+
+
+def texts_of(values: Iterable[Any], field: str) -> tuple[Choice, ...]:
+    """Options that the file neither labels nor orders, sorted, so that no order tells the key.
+
+    Example:
+        >>> [str(choice) for choice in texts_of(["red", "blue"], "options")]
+        ['- blue', '- red']
+    """
+    return tuple(map(Choice, sorted(answer_text(value, field).strip() for value in values)))

@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from decompose_distill.data import passage_layouts, task_layouts
-from decompose_distill.data.choices import chosen, columns_of_choices, read_choices, with_choices
-from decompose_distill.data.gold_answers import Row, of_kind
+from decompose_distill.data.gold_answers import (
+    Row,
+    chosen,
+    columns_of_choices,
+    of_kind,
+    read_choices,
+    with_choices,
+)
 from decompose_distill.data.passage_layouts import passages
 from decompose_distill.errors import DataError
 

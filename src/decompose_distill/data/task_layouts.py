@@ -3,13 +3,13 @@
 import re
 from typing import Any
 
-from decompose_distill.data.choices import texts_of
 from decompose_distill.data.gold_answers import (
     Row,
     answer_text,
     boxed_answer,
     marked_answer,
     of_kind,
+    texts_of,
     with_golds,
 )
 

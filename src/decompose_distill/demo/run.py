@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from decompose_distill import filters, prompts
-from decompose_distill.backends.scripted import ScriptedBackend
+from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.collection.collector import collect
 from decompose_distill.demo.scripted_model import scripted_teacher

@@ -62,7 +62,7 @@ def evaluate(
 
     Example:
         >>> from decompose_distill import Solver
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> pipeline = Pipeline(None, Solver(ScriptedBackend(lambda text: "42")))
         >>> questions = [Question("What is 6 times 7?", answer="42")]
         >>> print(evaluate(pipeline, questions, progress=False))

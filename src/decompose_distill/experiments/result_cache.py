@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from decompose_distill.collection.collector import Collected, collect
-from decompose_distill.cost.budget import SharedBudget
-from decompose_distill.cost.ledger import ledger_path
+from decompose_distill.cost.ledger import SharedBudget, ledger_path
 from decompose_distill.cost.ledger_records import seconds_worked
 from decompose_distill.errors import DataError
 from decompose_distill.experiments.values import (

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from decompose_distill import scores
-from decompose_distill.cost.budget import SharedBudget
-from decompose_distill.cost.ledger import find_price, read_budget
+from decompose_distill.cost.ledger import SharedBudget, find_price, read_budget
 from decompose_distill.cost.pricing import Price
 from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.errors import ConfigError, DataError

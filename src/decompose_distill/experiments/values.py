@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill import filters, scores
-from decompose_distill.cost.budget import SharedBudget
+from decompose_distill.cost.ledger import SharedBudget
 from decompose_distill.experiments.config import PaperConfig
 from decompose_distill.experiments.student import Student
 from decompose_distill.experiments.variants import (

@@ -1,18 +1,161 @@
 """Files that others wrote, as traces."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.data import read_rows, unwrapped
-from decompose_distill.errors import ConfigError, DataError
+from decompose_distill.data import marked_answer, read_rows, unwrapped
+from decompose_distill.errors import ConfigError, DataError, ParseError
 from decompose_distill.interop import hub_dataset as hub
-from decompose_distill.interop.trace_formats import from_chat, from_socratic, from_subq
-from decompose_distill.interop.training_formats import FORMS, ChatForm, Row
+from decompose_distill.interop.training_formats import FORMS, PLAIN, ChatForm, Row
+from decompose_distill.parsing import (
+    format_answer,
+    format_subquestions,
+    parse_answer,
+    parse_subquestions,
+)
 from decompose_distill.storage.traces import decode_trace
 from decompose_distill.training.data.examples import TARGETS, Role
-from decompose_distill.types import Trace
+from decompose_distill.types import (
+    Decomposition,
+    Failure,
+    Message,
+    Question,
+    Solution,
+    Subquestion,
+    Trace,
+)
+
+NOT_SOLVED = "not solved"
+"""Reason of a trace whose source holds subquestions and no solution."""
+_CALCULATOR = re.compile(r"<<[^<>]*>>")
+
+
+def from_chat(chat: Sequence[Message], role: Role) -> Trace:
+    """A chat as one role's half of a trace; its user turn holds the question.
+
+    Where that turn is written as our prompts write it, question, context and, for a solver,
+    subquestions are taken out of it; else all of it is the question.
+
+    Raises:
+        DataError: It is not one question, perhaps behind a system turn, and one completion.
+
+    Example:
+        >>> chat = [Message("user", "Question: Who?"), Message("assistant", "1. Who wrote it?")]
+        >>> from_chat(chat, "decomposer").question.text
+        'Who?'
+    """
+    turns = [turn for turn in chat if turn.role != "system"]
+    if [turn.role for turn in turns] != ["user", "assistant"] or len(chat) - len(turns) > 1:
+        roles = ", ".join(turn.role for turn in chat) or "nothing"
+        raise DataError(
+            "a chat must be one user turn and one assistant turn, perhaps behind a system turn, "
+            f"not {roles}"
+        )
+    asked, said = (turn.content for turn in turns)
+    if not asked.strip():
+        raise DataError("the user turn is empty")
+    question, listed = PLAIN.parse(asked) or (Question(asked), "")
+    if role == "decomposer":
+        return _trace(_decomposed(question, said), None)
+    return _trace(Decomposition(question, _listed(listed), listed), said)
+
+
+def _listed(text: str) -> tuple[Subquestion, ...]:
+    try:
+        return parse_subquestions(text) if text else ()
+    except ParseError:
+        return ()
+
+
+def from_subq(row: Row, where: str) -> Iterator[Trace]:
+    """A row of GSM8K-AI-SubQ: each of its lists of subquestions, with its answers, is a sample.
+
+    Source: https://huggingface.co/datasets/DT6A/GSM8K-AI-SubQ.
+
+    Raises:
+        DataError: A field is of another type, or there are not as many questions as answers.
+    """
+    question = Question(_text(row, "problem", where), _gold(row.get("answer", ""), where) or None)
+    asked, answered = (_texts(row, name, where) for name in ("questions", "answers"))
+    if len(asked) != len(answered):
+        raise DataError(
+            f"{where}: field 'answers' holds {len(answered)} texts for {len(asked)} 'questions'"
+        )
+    for sample, (steps, said) in enumerate(zip(asked, answered, strict=True)):
+        yield _trace(_decomposed(question, steps, sample), said, sample)
+
+
+def from_socratic(row: Row, where: str) -> Trace:
+    """A row of GSM8K's Socratic version: a subquestion and its answer a line, then `#### n`.
+
+    Source: https://github.com/openai/grade-school-math, `train_socratic.jsonl`. Its calculator
+    marks, as `<<48/2=24>>`, are left out.
+
+    Raises:
+        DataError: A line of `answer` is neither.
+    """
+    *lines, last = _text(row, "answer", where).strip().splitlines()
+    gold = _gold(last, where)
+    if not gold or not lines:
+        raise DataError(
+            f"{where}: field 'answer' must be lines 'subquestion ** subanswer' and then '#### n'"
+        )
+    pairs = [line.split(" ** ", 1) for line in lines]
+    for number, pair in enumerate(pairs, start=1):
+        if len(pair) < 2 or not pair[0].strip():
+            raise DataError(f"{where}: field 'answer': line {number} lacks 'subquestion ** '")
+    question = Question(_text(row, "question", where), gold)
+    steps = tuple(Subquestion(step.strip()) for step, _ in pairs)
+    found = [f"{number}. {said.strip()}" for number, (_, said) in enumerate(pairs, start=1)]
+    text = _CALCULATOR.sub("", "\n".join([*found, format_answer(gold)]))
+    split = Decomposition(question, steps, format_subquestions(steps))
+    return Trace(question, Solution(split, gold, text))
+
+
+def _decomposed(question: Question, text: str, sample: int = 0) -> Decomposition | Failure:
+    try:
+        return Decomposition(question, parse_subquestions(text), text, sample)
+    except ParseError as error:
+        return Failure(question, "decompose", str(error), str(error), text, sample=sample)
+
+
+def _trace(split: Decomposition | Failure, said: str | None, sample: int = 0) -> Trace:
+    """What the text of a solution makes of a decomposition; `None` where there is none."""
+    if isinstance(split, Failure):
+        return Trace(split.question, split, sample)
+    reason = NOT_SOLVED
+    if said is not None:
+        try:
+            return Trace(split.question, Solution(split, parse_answer(said), said), sample)
+        except ParseError as error:
+            reason = str(error)
+    failure = Failure(split.question, "solve", reason, reason, said or "", split, sample)
+    return Trace(split.question, failure, sample)
+
+
+def _gold(answer: Any, where: str) -> str:
+    """What follows the mark of GSM8K's final answer; empty where it is not there."""
+    if not isinstance(answer, str):
+        raise DataError(f"{where}: field 'answer' must be str, not {type(answer).__name__}")
+    return marked_answer(answer)
+
+
+def _text(row: Row, name: str, where: str) -> str:
+    text = row[name]
+    if not isinstance(text, str) or not text.strip():
+        raise DataError(f"{where}: field {name!r} must be a text that is not empty")
+    return text
+
+
+def _texts(row: Row, name: str, where: str) -> list[str]:
+    texts = row[name]
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise DataError(f"{where}: field {name!r} must be a list of strings")
+    return texts
+
 
 _SUBQ = {"problem", "questions", "answers"}
 _SOCRATIC = {"question", "answer"}

@@ -12,7 +12,7 @@ from decompose_distill.errors import ParseError
 from decompose_distill.parsing.lines import plain_lines
 from decompose_distill.parsing.remarks import is_to_reader
 from decompose_distill.parsing.thinking import split_thinking
-from decompose_distill.scores.latex import without_latex
+from decompose_distill.scores.numeric import without_latex
 
 _SIGNS = r"[ \t*_#>`•]"
 _BRACKET = r"(?:\s*(?:\([^()\n]{1,60}\)|\[[^\[\]\n]{1,60}\]))?"

@@ -29,7 +29,7 @@ class Decomposer:
         ConfigError: An argument is of another type; the message names it.
 
     Example:
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> decomposer = Decomposer(ScriptedBackend(lambda text: "1. How old is Ada?"))
         >>> next(decomposer.decompose([Question("Is Ada over 9?")])).subquestions
         (Subquestion(text='How old is Ada?'),)

@@ -29,7 +29,7 @@ def decomposing_requests(role: Decomposing, questions: Sequence[Question]) -> Re
     """What a decomposer would ask about questions; nothing where it asks no backend.
 
     Example:
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> made = decomposing_requests(Decomposer(ScriptedBackend(str)), [Question("Why?")])
         >>> len(made["decomposer"])
         1

@@ -43,7 +43,7 @@ class Pipeline:
 
     Example:
         >>> from decompose_distill import Decomposer, Solver
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> teacher = ScriptedBackend(lambda text: "The answer is: 42")
         >>> pipeline = Pipeline(None, Solver(teacher, mode="direct"))
         >>> pipeline(Question("What is 6 times 7?")).answer

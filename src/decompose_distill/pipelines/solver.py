@@ -53,7 +53,7 @@ class Solver:
 
     Example:
         >>> from decompose_distill import Question
-        >>> from decompose_distill.backends.scripted import ScriptedBackend
+        >>> from decompose_distill.backends.replay import ScriptedBackend
         >>> solver = Solver(ScriptedBackend(lambda text: "The answer is: 42"), mode="direct")
         >>> next(solver.solve([Decomposition(Question("What is 6 times 7?"), ())])).answer
         '42'

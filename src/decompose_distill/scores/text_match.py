@@ -5,8 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from decompose_distill.scores.latex import without_latex
-from decompose_distill.scores.numeric import as_number
+from decompose_distill.scores.numeric import as_number, without_latex
 from decompose_distill.scores.versioning import versioned
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b(?![+#-])")

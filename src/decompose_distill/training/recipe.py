@@ -14,13 +14,14 @@ from decompose_distill import filters, prompts
 from decompose_distill.console import deferred_interrupt, progress_bar, say
 from decompose_distill.keys import fingerprint
 from decompose_distill.models.chat_template import end_of_turn
+from decompose_distill.models.devices import named_device
 from decompose_distill.models.loading import (
     context_window,
     end_tokens,
     load_student,
-    named_device,
     recompute_activations,
 )
+from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
@@ -29,12 +30,16 @@ from decompose_distill.training.checkpoints.checkpoint import (
     check_student,
     publish,
     save_student,
+    snapshot,
+    verify_reload,
     working_folder,
 )
-from decompose_distill.training.checkpoints.full_disk import telling_full_disk
-from decompose_distill.training.checkpoints.hub_upload import check_push, push
-from decompose_distill.training.checkpoints.model_card import base_licence, model_card
-from decompose_distill.training.checkpoints.reload_check import snapshot, verify_reload
+from decompose_distill.training.checkpoints.publishing import (
+    base_licence,
+    check_push,
+    model_card,
+    push,
+)
 from decompose_distill.training.checkpoints.resume import (
     TrainState,
     begin,
@@ -50,10 +55,9 @@ from decompose_distill.training.data.examples import Role, Target, TokenizedExam
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.engine.forward import Forward, choose_forward
-from decompose_distill.training.engine.loop import TrainStep, train
+from decompose_distill.training.engine.loop import TrainStep, train, validation_loss
 from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
-from decompose_distill.training.engine.validation import validation_loss
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from decompose_distill.backends.openai import OpenAIBackend
-from decompose_distill.backends.openai.circuit_breaker import FAILURES
+from decompose_distill.backends.openai.endpoints import FAILURES
 from decompose_distill.errors import BackendUnavailable
 from decompose_distill.types import Message, Request
 from tests.support.fake_server import Call, FakeServer, Reply, echo

@@ -17,9 +17,8 @@ from decompose_distill.models.loading import load_model
 from decompose_distill.training.data.batching import plan_batches
 from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine.forward import choose_forward
-from decompose_distill.training.engine.loop import TrainStep, train
+from decompose_distill.training.engine.loop import TrainStep, train, validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer, lr_factor
-from decompose_distill.training.engine.validation import validation_loss
 
 
 @pytest.fixture

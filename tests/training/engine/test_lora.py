@@ -17,7 +17,7 @@ from decompose_distill import (
     distill,
 )
 from decompose_distill.models.loading import load_model, load_tokenizer
-from decompose_distill.training.checkpoints.reload_check import snapshot
+from decompose_distill.training.checkpoints.checkpoint import snapshot
 from decompose_distill.training.data.examples import make_examples
 from decompose_distill.training.engine import lora
 from decompose_distill.training.engine.optimizer import Optimizer

@@ -23,11 +23,10 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
-from decompose_distill.backends.openai.circuit_breaker import CircuitBreaker
 from decompose_distill.backends.openai.client import Client
 from decompose_distill.backends.openai.connections import Connections
 from decompose_distill.backends.openai.dialect import Dialect
-from decompose_distill.backends.openai.endpoints import Addresses, Pool, Route
+from decompose_distill.backends.openai.endpoints import Addresses, CircuitBreaker, Pool, Route
 from decompose_distill.backends.openai.event_loop import EventLoops, RequestStream
 from decompose_distill.backends.openai.rate_control import RateController, TokenBucket
 from decompose_distill.errors import ConfigError

@@ -1,21 +1,24 @@
-"""A student on disk: an ordinary Hugging Face directory with a manifest, whole or absent."""
+"""Checkpoints of a student: written whole, read back, and checked against what was trained."""
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
+from transformers import GenerationConfig
 
 from decompose_distill.errors import BackendError, CheckpointError, ConfigError
-from decompose_distill.models.loading import load_model, save_model
+from decompose_distill.models.chat_template import prompt_ids
+from decompose_distill.models.loading import end_tokens, load_model, load_tokenizer, save_model
 from decompose_distill.prompts import Prompt
 from decompose_distill.storage.atomic import sync, write_text
 from decompose_distill.training.checkpoints.resume import has_begun, hash_file
-from decompose_distill.training.data.examples import TARGETS, Role, Target
+from decompose_distill.training.data.examples import TARGETS, Example, Role, Target
 from decompose_distill.types import Sampling
 
 FORMAT = 1
@@ -256,3 +259,58 @@ def _read(row: Mapping[str, Any]) -> Manifest:
     rest: dict[str, Any] = {name: row[name] for name in always}
     rest |= {name: row[name] for name in ("template", "files") if name in row}
     return Manifest(row["role"], row["target"], prompt, sampling, **rest)
+
+
+NEW_TOKENS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationSnapshot:
+    """What must survive the disk."""
+
+    prompt_ids: tuple[tuple[int, ...], ...]
+    """Rendered prompts of the examples."""
+    end_tokens: tuple[tuple[int, ...], tuple[int, ...]]
+    """Where generation stops, by the generation config and by the model's."""
+    greedy: tuple[str, ...]
+    """What the model writes to each prompt."""
+
+
+def snapshot(model: Any, tokenizer: Any, examples: Sequence[Example]) -> GenerationSnapshot:
+    """Render a few examples' prompts and continue them greedily."""
+    prompts = [prompt_ids(tokenizer, example.messages) for example in examples]
+    ends = end_tokens(model.generation_config), end_tokens(model.config)
+    model.eval()
+    texts = (tokenizer.decode(_continue(model, prompt, ends[0])) for prompt in prompts)
+    return GenerationSnapshot(tuple(map(tuple, prompts)), ends, tuple(texts))
+
+
+def _continue(model: Any, prompt: list[int], ends: Sequence[int]) -> list[int]:
+    ids = torch.tensor([prompt], device=model.device)
+    config = GenerationConfig(
+        max_new_tokens=NEW_TOKENS, do_sample=False, eos_token_id=list(ends), pad_token_id=ends[0]
+    )
+    written = model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config
+    )
+    found: list[int] = written[0, len(prompt) :].tolist()
+    return found
+
+
+def verify_reload(
+    place: Path, trained: GenerationSnapshot, examples: Sequence[Example], dtype: Any
+) -> None:
+    """Reload a saved student and compare it with the model that was in memory.
+
+    Raises:
+        CheckpointError: Something differs; the message shows both.
+    """
+    reloaded = snapshot(load_model(place, dtype=dtype), load_tokenizer(place), examples)
+    for entry in fields(GenerationSnapshot):
+        saved, kept = getattr(reloaded, entry.name), getattr(trained, entry.name)
+        if saved != kept:
+            first = next(pair for pair in zip(kept, saved, strict=False) if pair[0] != pair[1])
+            raise CheckpointError(
+                f"the student at {place} is not the one that was trained: {entry.name} differ, "
+                f"{first[0]!r} in memory, {first[1]!r} after reloading"
+            )

@@ -11,14 +11,15 @@ from typing import Any, Self
 from decompose_distill.backend import FIRST_LIMIT
 from decompose_distill.backends.openai.backend import MAX_NEW_TOKENS
 from decompose_distill.backends.openai.batch.api import ENDED, LAG, Batch, BatchApi
-from decompose_distill.backends.openai.batch.file_format import (
+from decompose_distill.backends.openai.batch.submissions import (
     Again,
+    BatchRegister,
     Refused,
+    Submission,
     encode_line,
     outcome,
     read_line,
 )
-from decompose_distill.backends.openai.batch.submissions import BatchRegister, Submission
 from decompose_distill.backends.openai.dialect import Dialect
 from decompose_distill.backends.openai.replies import failed
 from decompose_distill.backends.openai.server_errors import ServerError

@@ -1,6 +1,6 @@
 import asyncio
 
-from decompose_distill.backends.openai.circuit_breaker import FAILURES, LONGEST_REST, CircuitBreaker
+from decompose_distill.backends.openai.endpoints import FAILURES, LONGEST_REST, CircuitBreaker
 from decompose_distill.backends.openai.server_errors import RetryableError
 
 DOWN = RetryableError("down", broken=True)

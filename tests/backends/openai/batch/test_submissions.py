@@ -8,14 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from decompose_distill.backends.openai.batch.file_format import (
+from decompose_distill.backends.openai.batch.submissions import (
     Again,
+    BatchRegister,
     Refused,
+    Submission,
     encode_line,
     outcome,
     read_line,
 )
-from decompose_distill.backends.openai.batch.submissions import BatchRegister, Submission
 from decompose_distill.backends.openai.providers import provider_named
 from decompose_distill.backends.openai.secrets import Secret
 from decompose_distill.errors import DataError

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decompose_distill.cli.commands import COMMANDS
-from decompose_distill.cli.config_file import read_settings, to_toml
-from decompose_distill.cli.settings import Setting, settings_of
+from decompose_distill.cli.settings import Setting, read_settings, settings_of, to_toml
 from decompose_distill.cli.values import convert
 from decompose_distill.errors import MissingExtraError
 
