@@ -48,7 +48,8 @@ class Optimizer:
         """
         learned = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
         grads = [weight.grad for weight in learned.values()]
-        norms = torch.stack(torch._foreach_norm(grads)).float()  # type: ignore[arg-type]
+        # In float32, as the norm of bfloat16 gradients has three digits in their own numbers.
+        norms = torch.stack(torch._foreach_norm(grads, 2, dtype=torch.float32))  # type: ignore[arg-type]
         norm: torch.Tensor = torch.linalg.vector_norm(norms)
         clipped = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
         # The fused kernel divides by the one and leaves all as it is where the other is set.
