@@ -293,9 +293,9 @@ def complete(
 
     def requests() -> Iterator[Request]:
         for number, item in enumerate(items):
-            made = request(str(number), item)
-            waiting[made.id] = item
-            yield made
+            numbered = request(str(number), item)
+            waiting[numbered.id] = item
+            yield numbered
 
     for completion in completions(backend, requests()):
         if completion.id not in waiting:

@@ -97,7 +97,9 @@ class TransformersBackend:
         """
         stream = iter(requests)
         while window := list(islice(stream, self.batch_size * WINDOW_BATCHES)):
-            prompts = {each.id: prompt_ids(self.tokenizer, each.messages) for each in window}
+            prompts = {
+                request.id: prompt_ids(self.tokenizer, request.messages) for request in window
+            }
             fitting = []
             for request in window:
                 if self._fits(request, prompts[request.id]):
@@ -105,7 +107,7 @@ class TransformersBackend:
                 else:
                     yield self._too_long(request, prompts[request.id])
             for batch in _batches(fitting, prompts, self.batch_size):
-                yield from self._complete(batch, [prompts[each.id] for each in batch])
+                yield from self._complete(batch, [prompts[request.id] for request in batch])
 
     def _fits(self, request: Request, prompt: Sequence[int]) -> bool:
         return len(prompt) + request.sampling.max_new_tokens <= context_window(self.model.config)
@@ -150,7 +152,7 @@ class TransformersBackend:
         return frozenset([self.tokenizer.eos_token_id, end_of_turn(self.tokenizer), *stops])
 
     def _read(self, request: Request, prompt_tokens: int, ids: list[int]) -> Completion:
-        end = next((place for place, token in enumerate(ids) if token in self._ends), None)
+        end = next((index for index, token in enumerate(ids) if token in self._ends), None)
         finish: Finish = "length" if end is None else "stop"
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
         written = len(ids) if end is None else end + 1

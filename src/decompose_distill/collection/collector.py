@@ -211,8 +211,8 @@ def _paying(
 def _saved(paying: Mapping[str, CachingBackend], ledger: Ledger) -> Decimal | None:
     parts: list[Decimal | None] = []
     for name, backend in paying.items():
-        price, found = ledger.price(name), backend.found
-        parts.append(price.usd(found) if price else None if found != Usage() else Decimal(0))
+        price, reused = ledger.price(name), backend.reused
+        parts.append(price.usd(reused) if price else None if reused != Usage() else Decimal(0))
     return add_usd(parts)
 
 

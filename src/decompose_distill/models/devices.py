@@ -9,8 +9,8 @@ from decompose_distill.errors import (
 
 def best_device() -> torch.device:
     """The accelerator where there is one, else the processor."""
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return found or torch.device("cpu")
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator or torch.device("cpu")
 
 
 def named_device(name: str) -> torch.device:

@@ -95,5 +95,5 @@ class DistillConfig:
             raise ConfigError(f"max_duplicates must be from 0 to 1, not {self.max_duplicates}")
         for name, choices in (("dtype", DType), ("schedule", Schedule)):
             if getattr(self, name) not in get_args(choices):
-                found, known = getattr(self, name), ", ".join(get_args(choices))
-                raise ConfigError(f"{name} must be one of {known}, not {found!r}")
+                known = ", ".join(get_args(choices))
+                raise ConfigError(f"{name} must be one of {known}, not {getattr(self, name)!r}")

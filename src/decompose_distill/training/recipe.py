@@ -136,10 +136,10 @@ def distill(
     _check_extras(config, report_to, push_to_hub)
     check_student(student)
     with telling_full_disk(output_dir), working_folder(output_dir) as folder:
-        place = folder / "rows"
+        rows_folder = folder / "rows"
         day = begun_on(folder)
         prepared = prepare(
-            task, as_traces(traces), keep, validation, place, day=day, progress=progress
+            task, as_traces(traces), keep, validation, rows_folder, day=day, progress=progress
         )
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
         settings = fingerprint(task) | {
@@ -250,7 +250,7 @@ def _batches(rows: TokenDataset, config: DistillConfig) -> Iterator[list[Tokeniz
     plan = plan_batches(
         lengths, config.batch_size, config.epochs, config.seed, group=not config.packing
     )
-    return ([rows[place] for place in places] for places in plan)
+    return ([rows[index] for index in indices] for indices in plan)
 
 
 def _stale(state: TrainState, config: DistillConfig) -> bool:
@@ -267,7 +267,7 @@ def _scalars(step: TrainStep) -> dict[str, float]:
     }
 
 
-def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: Path) -> None:
+def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, directory: Path) -> None:
     """Write the student, read it back and compare."""
     adapted = task.config.lora_rank is not None
     if adapted and task.config.merge_lora:
@@ -296,8 +296,8 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: 
     )
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)
-    save_student(place, model, prepared.tokenizer, card, manifest, losses)
-    verify_reload(place, trained, prepared.shown, whole.dtype)
+    save_student(directory, model, prepared.tokenizer, card, manifest, losses)
+    verify_reload(directory, trained, prepared.shown, whole.dtype)
 
 
 def _align_tokens(model: Any, tokenizer: Any) -> None:

@@ -118,7 +118,7 @@ class OpenAIBackend:
         self.max_in_flight = max_in_flight
         self.max_attempts = max_attempts
         self._meters = [
-            (TokenBucket.a_minute(requests_per_minute), TokenBucket.a_minute(tokens_per_minute))
+            (TokenBucket.per_minute(requests_per_minute), TokenBucket.per_minute(tokens_per_minute))
             for _ in self._endpoints
         ]
         self._dialects = [

@@ -108,14 +108,14 @@ class RetryableError(BackendUnavailable):
         self,
         message: str,
         *,
-        asked: float = 0.0,
+        wait: float = 0.0,
         alone: bool = False,
         unreachable: bool = False,
         broken: bool = False,
         billed: bool = False,
     ) -> None:
         super().__init__(message)
-        self.asked = asked
+        self.wait = wait
         self.alone = alone
         """Whether the wait is for this request, and not for all of that server."""
         self.unreachable = unreachable

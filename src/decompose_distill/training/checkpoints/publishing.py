@@ -194,7 +194,7 @@ def _table(facts: Mapping[str, Any]) -> str:
 def _flat(facts: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """Name and value of each leaf; an empty mapping is one."""
     for name, value in facts.items():
-        if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+        if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
             value = dict(enumerate(value, start=1))
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{above}{name}: ")

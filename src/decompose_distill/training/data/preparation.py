@@ -143,7 +143,7 @@ def prepare(
     with bar:
         every = write_rows(rows(), folder)
     mask = np.frombuffer(held, dtype=np.bool_)
-    found = Prepared(
+    prepared = Prepared(
         tokenizer,
         every.where(~mask),
         every.where(mask),
@@ -152,13 +152,13 @@ def prepare(
         digest.hexdigest(),
         template,
     )
-    given = f"validation={validation}" if isinstance(validation, float | int) else "validation"
-    if not len(found.train):
-        raise ConfigError(f"{given} leaves nothing to train on: {found}")
-    if validation and not len(found.validation):
-        raise ConfigError(f"{given} holds out none of {len(every)} examples")
-    audit_rows(tokenizer, config, found.train, found.validation, task.config.max_duplicates)
-    return found
+    argument = f"validation={validation}" if isinstance(validation, float | int) else "validation"
+    if not len(prepared.train):
+        raise ConfigError(f"{argument} leaves nothing to train on: {prepared}")
+    if validation and not len(prepared.validation):
+        raise ConfigError(f"{argument} holds out none of {len(every)} examples")
+    audit_rows(tokenizer, config, prepared.train, prepared.validation, task.config.max_duplicates)
+    return prepared
 
 
 def _examples(

@@ -25,7 +25,7 @@ POOL = 256
 def validation_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> float:
     """Mean nats per target token over all rows."""
     forward.model.eval()
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
     pools = ([rows[at] for at in order[i : i + POOL]] for i in range(0, len(order), POOL))
     with forward.applied():
         parts = (part for pool in pools for part in split_rows(pool, forward.tokens))
@@ -140,6 +140,7 @@ def _accumulate(
 def _backward(forward: Forward, passes: Sequence[Rows], targets: int) -> torch.Tensor:
     losses = []
     for rows in passes:
+        # A share of the step's targets, not of the pass's: passes differ in theirs.
         loss = forward.loss(forward.lay(rows), 1 / targets)
         torch.autograd.backward(loss)
         losses.append(loss.detach())
