@@ -144,8 +144,8 @@ def deferred_interrupt(first: str = "finishing and saving this step") -> Iterato
     def note(number: int, frame: FrameType | None) -> None:
         say(f"{first}; {'SIGTERM' if number == signal.SIGTERM else 'Ctrl-C'} again stops at once")
         stop.note(number)
-        for each, handler in before.items():
-            signal.signal(each, at_once if each == signal.SIGTERM else handler)
+        for other, handler in before.items():
+            signal.signal(other, at_once if other == signal.SIGTERM else handler)
 
     for number in before:
         signal.signal(number, note)
@@ -164,10 +164,10 @@ def _handlers() -> dict[int, Any]:
     """Those in place of the signals that can be put off here."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     ends = {signal.SIGINT: (), signal.SIGTERM: (signal.SIG_DFL,)}
     return {
         number: handler
-        for number, handler in found.items()
+        for number, handler in handlers.items()
         if callable(handler) or handler in ends[number]
     }

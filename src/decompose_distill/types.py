@@ -289,8 +289,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p"):  # 1 and 1.0 are to be one key
-            if (given := getattr(self, name)) is not None:
-                object.__setattr__(self, name, float(given))
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(value))
         if self.temperature is not None and not self.temperature >= 0:
             raise ConfigError(f"temperature must be 0 or more, not {self.temperature}")
         if self.top_p is not None and not 0 < self.top_p <= 1:

@@ -163,16 +163,16 @@ def check_prices(prices: object) -> None:
             )
 
 
-def dearest(found: Sequence[Price | None]) -> Price | None:
+def dearest(prices: Sequence[Price | None]) -> Price | None:
     """What several endpoints cost at most; `None` where one is unknown."""
-    prices = [price for price in found if price is not None]
-    if not prices or len(prices) < len(found):
+    known = [price for price in prices if price is not None]
+    if not known or len(known) < len(prices):
         return None
     return Price(
-        max(price.input_per_million for price in prices),
-        max(price.output_per_million for price in prices),
-        min(price.batch_discount for price in prices),
-        max(price.cached for price in prices) if any(map(_tells_cached, prices)) else None,
+        max(price.input_per_million for price in known),
+        max(price.output_per_million for price in known),
+        min(price.batch_discount for price in known),
+        max(price.cached for price in known) if any(map(_tells_cached, known)) else None,
     )
 
 

@@ -177,7 +177,7 @@ def base_student(student: str, directory: Path, world: World) -> Path | str:
         return base.parent
     if student == "tiny":
         texts = [f"{PROMPT.system}\n{question.text}" for question in world.train]
-        plans = ["\n".join(asked.plan()) for asked in world.compositions.values()]
+        plans = ["\n".join(composition.plan()) for composition in world.compositions.values()]
         return make_tiny_student(texts + plans, directory / "base")
     name = find_student(student)
     if not str(name).endswith(".gguf"):
@@ -187,7 +187,7 @@ def base_student(student: str, directory: Path, world: World) -> Path | str:
 
 
 def _introduction(world: World, base: Path | str) -> str:
-    held_out = ", ".join(f"{len(asked)} {split}" for split, asked in world.splits.items())
+    held_out = ", ".join(f"{len(questions)} {split}" for split, questions in world.splits.items())
     return (
         "Teacher and solver are scripted: the teacher errs on about a quarter of the questions,\n"
         "the solver is a database that answers only atomic subquestions.\n"

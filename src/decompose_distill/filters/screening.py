@@ -103,10 +103,10 @@ def all_of(*keeps: Filter | FilterName) -> Filter:
         'solve: length'
     """
 
-    chosen = [as_filter(each) for each in keeps]
+    chosen = [as_filter(rule) for rule in keeps]
 
     def keep(trace: Trace) -> str | None:
-        reasons = (each(trace) for each in chosen)
+        reasons = (rule(trace) for rule in chosen)
         return next((reason for reason in reasons if reason is not None), None)
 
     return keep

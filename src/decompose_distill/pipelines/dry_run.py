@@ -48,8 +48,10 @@ def solving_requests(role: Solving, decompositions: Sequence[Decomposition]) -> 
 
 def is_greedy(requests: Requests) -> bool:
     """Whether all are sampled at temperature 0, so that a repeated one is answered alike."""
-    temperatures = [each.sampling.temperature for made in requests.values() for each in made]
-    return bool(temperatures) and not any(each is None or each > 0 for each in temperatures)
+    temperatures = [
+        request.sampling.temperature for several in requests.values() for request in several
+    ]
+    return bool(temperatures) and not any(value is None or value > 0 for value in temperatures)
 
 
 def _recorders(role: object, items: int) -> "dict[str, _Recorder]":

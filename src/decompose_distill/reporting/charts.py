@@ -27,11 +27,11 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points as an SVG polyline takes them; `place` picks its colour and dashes."""
+    """Points as an SVG polyline takes them; `index` picks its colour and dashes."""
 
     name: str
     points: str
-    place: int
+    index: int
 
 
 RADIUS = 14
@@ -221,7 +221,7 @@ def _shown_questions(pays: BreakEven) -> int:
     return math.ceil(pays.training_usd / dearest) or 1000 if dearest else 1000
 
 
-def loss_chart(curve: LossCurve, place: int) -> Chart | None:
+def loss_chart(curve: LossCurve, index: int) -> Chart | None:
     """Loss by optimizer step; `None` without a step."""
     series = (("Training", curve.train), ("Validation", curve.validation))
     drawn = [(name, steps) for name, steps in series if steps]
@@ -238,7 +238,7 @@ def loss_chart(curve: LossCurve, place: int) -> Chart | None:
         for number, (name, steps) in enumerate(drawn)
     )
     return Chart(
-        f"loss-{place}",
+        f"loss-{index}",
         f"Loss of {curve.name}",
         f"Loss over {max(step for step, _ in points):,} steps: {ends}.",
         "Optimizer step",

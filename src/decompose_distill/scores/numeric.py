@@ -223,8 +223,8 @@ def gsm8k_paper(answer: str, golds: Sequence[str]) -> float | None:
     if not (known := _golds(golds)):
         return None
     tokens = _PAPER_MARKER.split(answer)[-1].lstrip(":").split()
-    found = {whole for token in tokens if (whole := _whole(token)) is not None}
-    return float(not found.isdisjoint(int(number) for number in known))
+    numbers = {whole for token in tokens if (whole := _whole(token)) is not None}
+    return float(not numbers.isdisjoint(int(number) for number in known))
 
 
 def as_number(text: str) -> Decimal | None:

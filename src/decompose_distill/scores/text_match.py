@@ -41,7 +41,7 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     """
     if not (golds := _known(golds)):
         return None
-    return _best(lambda said, gold: float(said == gold), answer, golds)
+    return _best(lambda predicted, gold: float(predicted == gold), answer, golds)
 
 
 @versioned("5")
@@ -57,7 +57,7 @@ def f1(answer: str, golds: Sequence[str]) -> float | None:
     """
     if not (golds := _known(golds)):
         return None
-    return _best(lambda said, gold: _overlap(said.split(), gold.split()), answer, golds)
+    return _best(lambda predicted, gold: _overlap(predicted.split(), gold.split()), answer, golds)
 
 
 @versioned("4")
@@ -75,7 +75,7 @@ def contains(answer: str, golds: Sequence[str]) -> float | None:
     """
     if not (golds := _known(golds)):
         return None
-    return _best(lambda said, gold: float(f" {gold} " in f" {said} "), answer, golds)
+    return _best(lambda predicted, gold: float(f" {gold} " in f" {predicted} "), answer, golds)
 
 
 @versioned("3")
@@ -102,8 +102,8 @@ def _known(golds: Sequence[str]) -> list[str]:
 
 def _best(points: Callable[[str, str], float], answer: str, golds: Sequence[str]) -> float:
     """Points against the best gold, initials read as one word (`US`) and as several (`J. K.`)."""
-    said = _readings(answer)
-    pairs = (pair for gold in golds for pair in zip(said, _readings(gold), strict=True))
+    predicted = _readings(answer)
+    pairs = (pair for gold in golds for pair in zip(predicted, _readings(gold), strict=True))
     return max(points(*pair) for pair in pairs)
 
 
@@ -113,10 +113,12 @@ def _readings(text: str) -> tuple[str, str]:
 
 def _verdict(text: str) -> bool | None:
     text = without_latex(text).lower().strip().lstrip("\"'*([ ")
-    found = [(word in ("yes", "true")) != bool(denied) for denied, word in _VERDICT.findall(text)]
-    if not found:
+    verdicts = [
+        (word in ("yes", "true")) != bool(denied) for denied, word in _VERDICT.findall(text)
+    ]
+    if not verdicts:
         return None
-    return found[0] if _VERDICT.match(text) or len(set(found)) == 1 else None
+    return verdicts[0] if _VERDICT.match(text) or len(set(verdicts)) == 1 else None
 
 
 def _overlap(answer: list[str], gold: list[str]) -> float:

@@ -142,8 +142,8 @@ def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
 
 def beside(path: str | Path, ending: str) -> Path:
     """The file that belongs to another: beside it, and also beside a link to it if it is there."""
-    given = Path(f"{path}{ending}")
-    return given if given.exists() else Path(f"{followed(Path(path))}{ending}")
+    near = Path(f"{path}{ending}")
+    return near if near.exists() else Path(f"{followed(Path(path))}{ending}")
 
 
 @contextmanager
@@ -215,9 +215,9 @@ def _last_line(file: BinaryIO) -> int:
     while end > 0:
         start = max(0, end - 65536)
         file.seek(start)
-        found = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0
 
