@@ -52,7 +52,7 @@ class _Lines:
     def _pace(self, now: float) -> str:
         rate = (self._done - self._before) / (now - self._began)
         left = f", {(self._total - self._done) / rate:.0f} left" if self._total and rate else ""
-        return f"{left}, {rate:.3g} a second"
+        return f"{left}, {rate:.3g} per second"
 
     def set_postfix(self, *, loss: str, refresh: bool = False) -> None:
         """Add a figure to the lines."""
@@ -69,7 +69,7 @@ def progress_bar(
     """A context manager with `update()`, `set_postfix(loss=...)` and `set_postfix_str(...)`.
 
     Args:
-        total: Units of work, with those `done` before; `None` where it is not known.
+        total: Units of work, with those `done` before; `None` if it is not known.
     """
     if show and not sys.stderr.isatty():
         return _Lines(name, total, unit, done)

@@ -32,7 +32,7 @@ class Prompt:
     """A system instruction, a user template and, for a few-shot prompt, worked examples.
 
     The template may hold `{question}` (required), `{context}` and `{subquestions}`; the last
-    two stand for a labelled block, or for nothing where there is none.
+    two stand for a labelled block, or for nothing if there is none.
 
     Raises:
         ConfigError: The template lacks `{question}` or names an unknown placeholder.
@@ -108,7 +108,7 @@ class Prompt:
     def parse(self, text: str) -> tuple[Question, str] | None:
         """Take a user turn of `render` apart: the question, and what its subquestions say.
 
-        `None` where the text is not as the template writes it.
+        `None` if the text is not as the template writes it.
 
         Example:
             >>> question = Question("Who is older?", context="Ada is 40, Bob 2.")

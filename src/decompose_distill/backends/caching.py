@@ -229,7 +229,7 @@ def _digest(key: str) -> int:
 
 
 def _scan(path: Path) -> Iterator[tuple[int, str]]:
-    """Where each line begins, and its key."""
+    """Offset of each line, and its key."""
     begins = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):

@@ -194,7 +194,7 @@ class _Supply:
         """What ended the requests; raised when those under way, paid for, have come back."""
 
     def pull(self) -> bool:
-        """Take one more; `False` where there is none."""
+        """Take one more; `False` if there is none."""
         if self.ended:
             return False
         try:

@@ -1,4 +1,4 @@
-"""A local model as a backend: batched, left-padded, bfloat16 where the hardware has it."""
+"""A local model as a backend: batched, left-padded, bfloat16 if the hardware has it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
@@ -36,7 +36,7 @@ class TransformersBackend:
         batch_size: Requests completed together.
         device: Where it runs, such as `cpu` or `cuda:1`; by default on the accelerator if there
             is one.
-        dtype: Number type of the weights, `bfloat16` or `float32`; by default bfloat16 where the
+        dtype: Number type of the weights, `bfloat16` or `float32`; by default bfloat16 if the
             hardware multiplies it natively.
 
     Raises:
@@ -131,7 +131,7 @@ class TransformersBackend:
         ]
 
     def _way(self, longest: int) -> Callable[..., list[list[int]]]:
-        """How to continue prompts that reach so many tokens, the fastest that is proven right."""
+        """The fastest way to continue prompts of this length that is proven right."""
         window = reach(self.model.config)
         beyond = window if window and longest > window else 0
         if beyond not in self._proven:
@@ -147,7 +147,7 @@ class TransformersBackend:
 
     @cached_property
     def _ends(self) -> frozenset[int]:
-        """Where a turn ends, by the tokenizer, its chat template and the model."""
+        """Ids of the tokens that end a turn, by the tokenizer, its chat template and the model."""
         stops = end_tokens(self.model.generation_config)
         return frozenset([self.tokenizer.eos_token_id, end_of_turn(self.tokenizer), *stops])
 

@@ -37,7 +37,7 @@ class Reading:
     """How files of questions are read."""
 
     limit: int | None = None
-    """Take only so many questions, from the start."""
+    """Take only the first N questions."""
     fields: Mapping[str, str] | None = None
     """What a file calls our fields, as question=frage,answer=antwort."""
 

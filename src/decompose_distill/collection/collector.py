@@ -51,7 +51,7 @@ class Collected:
 
     @property
     def spent_usd(self) -> Decimal | None:
-        """What the file has cost so far, over all calls; `None` where a price is unknown."""
+        """What the file has cost so far, over all calls; `None` if a price is unknown."""
         return add_usd(entry.total_usd for entry in self.spend)
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """A forecast of what collecting takes: requests, tokens, money and time, with nothing sent."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -33,7 +33,7 @@ from decompose_distill.storage.traces import scan_traces
 from decompose_distill.types import Decomposition, Message, Question, Subquestion, Trace, Usage
 
 LOOKED_AT = 1000
-"""Questions whose prompts are counted; where there are more, these stand for all."""
+"""Questions whose prompts are counted; if there are more, these stand for all."""
 TOKENS_A_CHARACTER = Estimate(1 / 5, 1 / 4, 1 / 3)
 """Of English prose; code, figures and other languages take more."""
 WRITTEN = {
@@ -159,6 +159,7 @@ class _Stage:
 
     name: str
     backends: Mapping[str, Backend]
+    _: KW_ONLY
     requests: Requests
     """By the names of `backends`."""
     items: int
@@ -178,12 +179,24 @@ def _stages(
     written = _answer(seen["decomposer"], "decompose")
     requests = {} if first is None else decomposing_requests(first, examined)
     before = _Stage(
-        "decomposer", backends_of(first), requests, len(examined), written, seen["decomposer"]
+        "decomposer",
+        backends_of(first),
+        requests=requests,
+        items=len(examined),
+        answer=written,
+        seen=seen["decomposer"],
     )
     bare = [Decomposition(question, ()) for question in examined]
     written = _answer(seen["solver"], second.mode if isinstance(second, HasModes) else "joint")
     requests = solving_requests(second, bare)
-    after = _Stage("solver", backends_of(second), requests, len(examined), written, seen["solver"])
+    after = _Stage(
+        "solver",
+        backends_of(second),
+        requests=requests,
+        items=len(examined),
+        answer=written,
+        seen=seen["solver"],
+    )
     if before.requests and _shows_subquestions(second, bare[:1]):
         longest = max((_limit(before, name) for name in before.backends), default=0)
         after = replace(after, split=before.answer, longest=longest)

@@ -1,4 +1,4 @@
-"""Where the traces of one collection stand in their file: what is there, missing, out of order."""
+"""Index of a trace file: which slots (question, sample, solve) are filled, or out of order."""
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ class TraceIndex:
     """A slot for each question, sample and solve, in the order of the finished file.
 
     A slot holds where its trace begins in the file and no more, so that millions fit. The slots
-    of one question and sample are a row, as they share a decomposition; where that failed for
+    of one question and sample are a row, because they share a decomposition; if that failed for
     good, the one trace that says so settles the row.
 
     Args:
@@ -41,7 +41,7 @@ class TraceIndex:
         self._begins = array("q", [_ABSENT]) * (len(self._rows) * solves)
         self._errors: set[int] = set()
         self.superseded: set[int] = set()
-        """Where the errors begin that were asked for again."""
+        """Offsets of the errors that were asked for again."""
 
     def note(self, trace: Trace, begins: int) -> None:
         """Take in a trace of the file; only an error gives up its slot to a later trace."""
@@ -126,7 +126,7 @@ class TraceIndex:
 
     @property
     def order(self) -> Sequence[int]:
-        """Where the traces begin, in the order they are to have."""
+        """Offsets of the traces, in the order they are to have."""
         return [begins for begins in self._begins if begins != _ABSENT]
 
     @property

@@ -28,7 +28,7 @@ class Entry:
     usage: Usage
     """Tokens of their answers, as the backend counted them, thinking and cached ones told apart."""
     usd: Decimal | None
-    """What the provider billed for these, or their price; `None` where both are unknown."""
+    """What the provider billed for these, or their price; `None` if both are unknown."""
     unanswered: int
     """Attempts that may be billed though nothing came of them: timeouts, a kill."""
     unanswered_usd: Decimal | None
@@ -92,7 +92,7 @@ class Accounts:
 
         Args:
             role: Whose tokens.
-            price: `None` where it is unknown.
+            price: `None` if it is unknown.
             backend: Whose price it is; it says nothing of tokens that another one used.
         """
         self._prices[role] = price
@@ -138,7 +138,7 @@ class Accounts:
 
     @property
     def spent_usd(self) -> Decimal | None:
-        """What was spent and lost; `None` where a price is unknown."""
+        """What was spent and lost; `None` if a price is unknown."""
         return add_usd(entry.total_usd for entry in self.entries)
 
     @property

@@ -147,7 +147,7 @@ class Ledger(JsonlFile):
     def reserve(
         self, role: str, most: Usage, attempts: int, batched: str = ""
     ) -> Reservation | None:
-        """Write a request down before it is sent; `None` where it does not fit the budget.
+        """Write a request down before it is sent; `None` if it does not fit the budget.
 
         Args:
             role: One with an account.
@@ -240,7 +240,7 @@ class Ledger(JsonlFile):
 
     @property
     def spent_usd(self) -> Decimal | None:
-        """What the file holds, without what is under way; `None` where a price is unknown."""
+        """What the file holds, without what is under way; `None` if a price is unknown."""
         return self._accounts.spent_usd
 
     @property

@@ -61,7 +61,7 @@ def done_line(
     seconds: float,
     billed_usd: Decimal | None = None,
 ) -> str:
-    """A request came back, so many seconds after the run began."""
+    """A request came back, `seconds` after the run began."""
     row: dict[str, Any] = {
         "done": reservation.number,
         **_encode(usage),
@@ -97,7 +97,7 @@ def read_accounts(path: str | Path, prices: Mapping[str, Price] | None = None) -
 
 
 def requests_per_second(path: Path) -> float | None:
-    """How fast the last run worked in which so much came back that it says something.
+    """Requests per second of the latest run with enough finished requests to tell.
 
     Raises:
         DataError: A line is malformed.

@@ -88,7 +88,7 @@ FREE = Price(Decimal(0), Decimal(0))
 
 
 def add_usd(parts: Iterable[Decimal | None]) -> Decimal | None:
-    """A sum; `None` where a part is unknown.
+    """A sum; `None` if a part is unknown.
 
     Example:
         >>> add_usd([Decimal(1), Decimal(2)]), add_usd([Decimal(1), None])
@@ -122,7 +122,7 @@ def format_usd(amount: Decimal | float | None, *, unknown: str = "unknown") -> s
 
 
 def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Price | None:
-    """Price of a backend's tokens, or `None` where it is unknown.
+    """Price of a backend's tokens, or `None` if it is unknown.
 
     The first that is there: the price given for its `model` or identity; the `price` of its
     `info`, which local models have, at 0; the list price of that model at that provider. A
@@ -164,7 +164,7 @@ def check_prices(prices: object) -> None:
 
 
 def dearest(prices: Sequence[Price | None]) -> Price | None:
-    """What several endpoints cost at most; `None` where one is unknown."""
+    """What several endpoints cost at most; `None` if one is unknown."""
     known = [price for price in prices if price is not None]
     if not known or len(known) < len(prices):
         return None
@@ -187,7 +187,7 @@ def price_name(backend: object) -> str:
 
 
 def list_price(base_url: str, model: str) -> Price | None:
-    """The published price of a model at an endpoint; `None` where the table has none.
+    """The published price of a model at an endpoint; `None` if the table has none.
 
     A dated snapshot that is not listed costs what its family costs.
 

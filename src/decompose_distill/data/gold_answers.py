@@ -183,7 +183,7 @@ def with_choices(question: str, choices: Sequence[Choice]) -> str:
 
 
 def chosen(key: Any, choices: Sequence[Choice], field: str, *, is_label: bool) -> list[str]:
-    """The golds that a key stands for: label and text of the option; none where it is blank.
+    """The golds that a key stands for: label and text of the option; none if it is blank.
 
     Args:
         key: A label, the text of an option, a number from 0, or a list of these.

@@ -88,7 +88,9 @@ def run_demo(
     say(str(collect(Pipeline(expert, solver), world.train, journal, progress=False)))
     rows: dict[tuple[str, str], Report] = {}
     say(f"\n{_HEADER}")
-    for name, decomposer in _decomposers(expert, base, journal, directory, scale, seed):
+    for name, decomposer in _decomposers(
+        expert, base, journal=journal, directory=directory, scale=scale, seed=seed
+    ):
         reports = {
             (name, split): evaluate(Pipeline(decomposer, solver), questions, name=name)
             for split, questions in world.splits.items()
@@ -140,7 +142,7 @@ def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
 
 
 def _decomposers(
-    expert: Decomposer, base: Path | str, journal: Path, directory: Path, scale: Scale, seed: int
+    expert: Decomposer, base: Path | str, *, journal: Path, directory: Path, scale: Scale, seed: int
 ) -> Iterator[tuple[str, Decomposer | None]]:
     """The rows of the table; a student is trained when its row is reached."""
     from decompose_distill.training.recipe import distill

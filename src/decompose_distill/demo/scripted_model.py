@@ -185,7 +185,7 @@ def draw(rng: Random) -> Work:
 
 
 def carry_out(steps: Sequence[str], records: Records, work: Work = right) -> list[Working] | None:
-    """Work every step out; `None` where one is not atomic, or asks for what is not recorded.
+    """Work every step out; `None` if one is not atomic, or asks for what is not recorded.
 
     Example:
         >>> records = Records({("boss", "Emma"): "Lucy", ("age", "Lucy"): "50"})

@@ -55,7 +55,7 @@ class Step:
 
 
 def read_step(text: str) -> Step | None:
-    """Read an atomic subquestion; `None` where it is none.
+    """Read an atomic subquestion; `None` if it is none.
 
     Example:
         >>> read_step("How old is #2?")
@@ -85,7 +85,7 @@ class Records:
         self._names = {entity.lower(): entity for _, entity in facts}
 
     def find(self, step: Step, earlier: list[str]) -> dict[str, str] | None:
-        """What is recorded of each entity of a step; `None` where one has no such record."""
+        """What is recorded of each entity of a step; `None` if one has no such record."""
         known = {f"#{number}": answer for number, answer in enumerate(earlier, start=1)}
         entities = dict.fromkeys(known.get(word, word) for word in step.words)
         records = {entity: self._record(step.record, entity) for entity in entities}

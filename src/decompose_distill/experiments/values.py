@@ -204,7 +204,7 @@ class Experiment:
         return {**learned, "content": self.setup.student_content}
 
     def checkpoint(self, variant: str, seed: int) -> Path:
-        """Where a student is kept, trained or not yet."""
+        """Folder of a student, trained or not yet."""
         inputs = self.student_inputs(variant, seed)
         return work_folder(self.setup.output_dir / "students", f"{variant}-seed-{seed}", inputs)
 

@@ -211,7 +211,7 @@ def length_cap(
     role: Literal["decomposer", "solver"] = "decomposer",
     measure: Callable[[str], int] = len,
 ) -> Filter:
-    """Keep traces whose texts are at most so long together, in characters or in tokens.
+    """Keep traces whose texts are at most this long together, in characters or in tokens.
 
     Args:
         maximum: Longest sum over the texts, in the unit of `measure`.

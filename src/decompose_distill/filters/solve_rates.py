@@ -64,7 +64,7 @@ class Uplift:
 
 
 Measured = Callable[[Trace], Uplift | None]
-"""Says the uplift of a trace's decomposition; `None` where it was not measured."""
+"""The uplift of a trace's decomposition; `None` if it was not measured."""
 
 
 def measure_uplift(
@@ -120,7 +120,7 @@ def measure_uplift(
 
 
 def uplift(measured: Measured, *, minimum: float, solves: int = 1) -> Filter:
-    """Keep decompositions that help the solver by at least so much, over no decomposition.
+    """Keep decompositions that help the solver by at least `minimum`, over no decomposition.
 
     A question that the solver always answers without has an uplift of 0 at most: with a
     `minimum` above 0 it is dropped, as splitting it teaches nothing that helps.
@@ -176,7 +176,7 @@ def _question_key(trace: Trace) -> int:
 def _count(
     traces: Iterable[Trace], key: Callable[[Trace], Hashable], score: scores.Score
 ) -> tuple[Counter[Hashable], Counter[Hashable]]:
-    """How many solves were right, and how many there were, by key."""
+    """Right solves, and all solves, by key."""
     right: Counter[Hashable] = Counter()
     solves: Counter[Hashable] = Counter()
     for trace in traces:
@@ -188,7 +188,7 @@ def _count(
 
 
 def points_of(trace: Trace, score: scores.Score) -> float | None:
-    """1 or less for an answer, 0 for none; `None` where nothing was measured."""
+    """1 or less for an answer, 0 for none; `None` if nothing was measured."""
     if trace.failure and (trace.failure.is_unavailable or trace.decomposition is None):
         return None
     return score(trace.answer or "", trace.question.golds)
@@ -204,7 +204,7 @@ def best_per_question(
     score: scores.Score = scores.exact,
     measured: Measured | None = None,
 ) -> Filter:
-    """Keep at most so many traces of a question: the best, each with another decomposition.
+    """Keep at most N traces per question: the best, each with another decomposition.
 
     Right answers come before wrong ones, then the higher uplift, the shorter subquestions, the
     shorter solution, the lower sample and solve. The choice does not depend on the order of

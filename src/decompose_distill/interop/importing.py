@@ -36,7 +36,7 @@ _CALCULATOR = re.compile(r"<<[^<>]*>>")
 def from_chat(chat: Sequence[Message], role: Role) -> Trace:
     """A chat as one role's half of a trace; its user turn holds the question.
 
-    Where that turn is written as our prompts write it, question, context and, for a solver,
+    If that turn is written as our prompts write it, question, context and, for a solver,
     subquestions are taken out of it; else all of it is the question.
 
     Raises:
@@ -124,7 +124,7 @@ def _decomposed(question: Question, text: str, sample: int = 0) -> Decomposition
 
 
 def _trace(split: Decomposition | Failure, text: str | None, sample: int = 0) -> Trace:
-    """What the text of a solution makes of a decomposition; `None` where there is none."""
+    """What the text of a solution makes of a decomposition; `None` if there is none."""
     if isinstance(split, Failure):
         return Trace(split.question, split, sample)
     reason = NOT_SOLVED
@@ -138,7 +138,7 @@ def _trace(split: Decomposition | Failure, text: str | None, sample: int = 0) ->
 
 
 def _gold(answer: Any, where: str) -> str:
-    """What follows the mark of GSM8K's final answer; empty where it is not there."""
+    """What follows the mark of GSM8K's final answer; empty if it is not there."""
     if not isinstance(answer, str):
         raise DataError(f"{where}: field 'answer' must be str, not {type(answer).__name__}")
     return marked_answer(answer)

@@ -97,7 +97,7 @@ def write_sharegpt(chat: Chat) -> Row:
 
 
 def write_alpaca(chat: Chat) -> Row:
-    """`instruction`, `input`, `output`, with `system` and `history` where there are any.
+    """`instruction`, `input`, `output`, with `system` and `history` if there are any.
 
     Example:
         >>> write_alpaca([Message("user", "Who?"), Message("assistant", "Ada")])

@@ -83,7 +83,7 @@ def product_attention(
 
 
 CANNOT = (TypeError, AttributeError, NotImplementedError, ValueError, IndexError, RuntimeError)
-"""What a model raises where it has another kind of cache, mask or head."""
+"""What a model raises if it has another kind of cache, mask or head."""
 REACHES = ("sliding_window", "attention_chunk_size", "attention_window_size")
 """Where configurations say how far a layer looks back."""
 

@@ -46,14 +46,14 @@ class FrozenTemplate:
     """What a template was made to say."""
 
     text: str | None = None
-    """The new template; `None` where the tokenizer's own says all that is needed."""
+    """The new template; `None` if the tokenizer's own says all that is needed."""
     day: str | None = None
-    """The date that it shows from now on, as 2026-11-29; `None` where it shows none."""
+    """The date that it shows from now on, as 2026-11-29; `None` if it shows none."""
     opening: str = ""
     """What it writes between its generation prompt and an answer."""
 
     def to_json(self) -> dict[str, str | None] | None:
-        """As a checkpoint stores it; `None` where nothing was changed."""
+        """As a checkpoint stores it; `None` if nothing was changed."""
         if self.text is None:
             return None
         digest = sha256(self.text.encode()).hexdigest()

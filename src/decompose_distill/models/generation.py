@@ -26,7 +26,7 @@ NAME = "decompose_distill_cached"
 SHORTEST_SHARED = 8
 """Fewer shared tokens than this are not worth a pass of their own."""
 LEAVING = 8
-"""Finished rows leave once they are more than one in so many, as leaving copies the rest."""
+"""Finished rows leave once they are more than one in N, because leaving copies the rest."""
 PADDING = -1
 
 

@@ -74,7 +74,7 @@ reasoning='Her age?', leftover='')
 
 
 def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
-    """Read the subquestions out of a model's words; empty where it declined to decompose.
+    """Read the subquestions out of a model's words; empty if it declined to decompose.
 
     Raises:
         ParseError: There is nothing to read; the message says why.

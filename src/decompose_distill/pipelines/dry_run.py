@@ -26,7 +26,7 @@ _ANSWER = "1. Is it so?\nThe answer is: yes"
 
 
 def decomposing_requests(role: Decomposing, questions: Sequence[Question]) -> Requests:
-    """What a decomposer would ask about questions; nothing where it asks no backend.
+    """What a decomposer would ask about questions; nothing if it asks no backend.
 
     Example:
         >>> from decompose_distill.backends.replay import ScriptedBackend
@@ -40,7 +40,7 @@ def decomposing_requests(role: Decomposing, questions: Sequence[Question]) -> Re
 
 
 def solving_requests(role: Solving, decompositions: Sequence[Decomposition]) -> Requests:
-    """What a solver would ask about decompositions; nothing where it asks no backend."""
+    """What a solver would ask about decompositions; nothing if it asks no backend."""
     recorders = _recorders(role, len(decompositions))
     solves = ((decomposition, 0) for decomposition in decompositions)
     return _run(recorders, draw_solutions(over_backends(role, recorders), solves))

@@ -17,7 +17,7 @@ class TestedComparison:
     p: float
     p_holm: float
     smallest: float | None
-    """Smallest difference the sample could show after Holm; `None` where it does not tell."""
+    """Smallest difference the sample could show after Holm; `None` if it does not tell."""
 
     @property
     def shown(self) -> bool:

@@ -19,7 +19,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 @versioned("2")
 def drop_em(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where the answer's spans are those of a gold, in any order.
+    """1 if the answer's spans are those of a gold, in any order.
 
     Example:
         >>> drop_em("Shaun Hill; Tony Romo", ["Tony Romo\\nShaun Hill"])
@@ -42,7 +42,7 @@ def drop_em(answer: str, golds: Sequence[str]) -> float | None:
 def drop_f1(answer: str, golds: Sequence[str]) -> float | None:
     """Overlap of the token sets of spans, best aligned one to one, rounded to 2 decimals.
 
-    A pair of spans counts 0 where the gold has numbers and the answer none of them.
+    A pair of spans counts 0 if the gold has numbers and the answer none of them.
 
     Example:
         >>> drop_f1("20 years", ["20"]), drop_f1("21 years", ["20 years"])
@@ -121,7 +121,7 @@ def _best_matching(gains: list[list[float]]) -> float:
         gains = [list(column) for column in zip(*gains, strict=True)]
     rows, columns = len(gains), len(gains[0])
     row_price, column_price = [0.0] * (rows + 1), [0.0] * (columns + 1)
-    owner = [0] * (columns + 1)  # of a column, its row; 0 where free. Column 0 is the start.
+    owner = [0] * (columns + 1)  # of a column, its row; 0 if free. Column 0 is the start.
     for row in range(1, rows + 1):
         owner[0], here = row, 0
         slack, before = [float("inf")] * (columns + 1), [0] * (columns + 1)

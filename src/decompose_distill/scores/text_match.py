@@ -25,7 +25,7 @@ _VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
 @versioned("5")
 def exact(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where the answer equals a gold: as numbers, else without case, punctuation, articles.
+    """1 if the answer equals a gold: as numbers, else without case, punctuation, articles.
 
     Signs that make another word stay (`C++`, `C#`, `AB-`), and so does a text that holds
     nothing but articles or punctuation; version 1 dropped both. Version 2 took the numbers inside
@@ -62,7 +62,7 @@ def f1(answer: str, golds: Sequence[str]) -> float | None:
 
 @versioned("4")
 def contains(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where the words of a gold stand in the answer, one after the other.
+    """1 if the words of a gold stand in the answer, one after the other.
 
     Lenient, as published Bamboogle figures are: "not 42" holds 42. Whole words only, and words
     as in `exact`, from version 4 on with its changes.
@@ -80,7 +80,7 @@ def contains(answer: str, golds: Sequence[str]) -> float | None:
 
 @versioned("3")
 def yes_no(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where answer and gold are both yes (or true) or both no (or false).
+    """1 if answer and gold are both yes (or true) or both no (or false).
 
     The answer's verdict is its first word, else the only verdict in it; one that holds none, or
     both, is wrong. A gold that is neither cannot be scored. "Not true" is no; to version 1 it

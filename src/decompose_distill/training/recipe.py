@@ -146,7 +146,7 @@ def distill(
             "data": prepared.sha256,
             "template": prepared.template.to_json(),
         }
-        # Runs that are under way on disk hold the examples also where there are none.
+        # Runs that are under way on disk hold the examples also if there are none.
         settings["prompt"] = {"examples": [], **settings["prompt"]}
         begin(folder, settings)
         logs = output_dir.with_name(f"{output_dir.name}.logs")
@@ -172,7 +172,7 @@ def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: st
 def _train(
     task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool
 ) -> tuple[Any, TrainState]:
-    """Train to the end, from the newest state where there is one: the model, and how it went."""
+    """Train to the end, from the newest state if there is one: the model, and how it went."""
     model, config = _load(task.student, task.config), task.config
     rank = config.lora_rank
     wrapper = None
@@ -187,7 +187,15 @@ def _train(
         load_state(folder, optimizer, before.step)
         say(f"going on after step {before.step}", show=progress)
     state = before
-    for state in _states(config, prepared, forward, optimizer, before, report, progress):
+    for state in _states(
+        config,
+        prepared,
+        forward,
+        optimizer=optimizer,
+        state=before,
+        report=report,
+        progress=progress,
+    ):
         save_state(folder, optimizer, state)
     if state.best_step != state.step:
         load_state(folder, optimizer, state.best_step)
@@ -206,6 +214,7 @@ def _states(
     config: DistillConfig,
     prepared: Prepared,
     forward: Forward,
+    *,
     optimizer: Optimizer,
     state: TrainState,
     report: Report,
@@ -280,19 +289,19 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, directo
     manifest = Manifest(
         task.role,
         task.target,
-        task.prompt,
-        Sampling(max_new_tokens=max(most, min(2 * most, room))),
-        task.student,
-        {
+        prompt=task.prompt,
+        sampling=Sampling(max_new_tokens=max(most, min(2 * most, room))),
+        base_model=task.student,
+        data={
             "sha256": prepared.sha256,
             "kept": len(prepared.train),
             "held_out": len(prepared.validation),
             "dropped": dict(prepared.dropped),
         },
-        asdict(task.config),
-        _figures(state),
-        _versions(),
-        prepared.template.to_json(),
+        config=asdict(task.config),
+        figures=_figures(state),
+        versions=_versions(),
+        template=prepared.template.to_json(),
     )
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)

@@ -139,7 +139,7 @@ class OpenAIBackend:
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once; completions come as they finish.
 
-        Requests are taken in the caller's thread, one at a time, where there is room for
+        Requests are taken in the caller's thread, one at a time, when there is room for
         another and everything finished was yielded. Closing the generator cancels the rest.
 
         Raises:

@@ -152,7 +152,9 @@ class Client:
             if answer.status < 500:
                 route.breaker.answered()
             if error:
-                return self._judge(pool, route, account, turn, answer.status, error)
+                return self._judge(
+                    pool, route, account, turn=turn, status=answer.status, error=error
+                )
             completion = self._read(route, account, turn, answer)
             usage = completion.usage
             used = usage.input_tokens + usage.output_tokens or reserved
@@ -219,6 +221,7 @@ class Client:
         pool: Pool,
         route: Route,
         account: _Account,
+        *,
         turn: int,
         status: int,
         error: ServerError,

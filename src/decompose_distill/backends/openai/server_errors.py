@@ -153,7 +153,7 @@ class ServerError:
 
 
 def parse(content: bytes) -> Any:
-    """The JSON of a body, or its text where it is none."""
+    """The JSON of a body, or its text if it is none."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

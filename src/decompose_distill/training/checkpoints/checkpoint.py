@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Manifest:
 
     role: Role
     target: Target
+    _: KW_ONLY
     prompt: Prompt
     """The prompt it was trained on, and is sampled with."""
     sampling: Sampling
@@ -44,7 +45,7 @@ class Manifest:
     """Steps, losses, seconds."""
     versions: Mapping[str, str]
     template: Mapping[str, Any] | None = None
-    """What its chat template was made to say; `None` where that was not needed."""
+    """What its chat template was made to say; `None` if that was not needed."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of each file that makes the student; none for one of an earlier version."""
 
@@ -175,7 +176,7 @@ def check_files(checkpoint: str | Path, manifest: Manifest) -> None:
 
 
 def _what_loading_says(checkpoint: Path) -> str:
-    """Such as the name of a tensor that is not there; empty where it can be loaded."""
+    """Such as the name of a tensor that is not there; empty if it can be loaded."""
     try:
         load_model(checkpoint)
     except BackendError as error:
@@ -260,7 +261,7 @@ def _read(row: Mapping[str, Any]) -> Manifest:
     always = ("base_model", "data", "config", "figures", "versions")
     rest: dict[str, Any] = {name: row[name] for name in always}
     rest |= {name: row[name] for name in ("template", "files") if name in row}
-    return Manifest(row["role"], row["target"], prompt, sampling, **rest)
+    return Manifest(row["role"], row["target"], prompt=prompt, sampling=sampling, **rest)
 
 
 NEW_TOKENS = 24

@@ -18,7 +18,7 @@ Ids = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Where the rows of a line lie, for attention to keep them apart.
+    """Bounds of the rows of a line, for attention to keep them apart.
 
     The line is the prefix that all rows share, then what each row has behind it.
     """
@@ -28,7 +28,7 @@ class Documents:
     lengths: tuple[int, ...]
     """Tokens of each row behind the prefix."""
     query_ends: torch.Tensor
-    """Where the rows end, (rows + 1,) of int32 from 0, counted behind the prefix."""
+    """Ends of the rows, (rows + 1,) of int32 from 0, counted behind the prefix."""
     key_ends: torch.Tensor
     """The same among the keys, where each row has the prefix of its own."""
     keys: torch.Tensor
@@ -131,7 +131,7 @@ def lay_end_to_end(rows: Sequence[TokenizedExample], device: torch.device) -> Ba
 
 
 def pad_rows(rows: Sequence[TokenizedExample], device: torch.device) -> Batch:
-    """Put each row on a line of its own, as long as the longest."""
+    """Put each row on its own line, as long as the longest."""
     width = max(len(row.ids) for row in rows)
     ids = np.zeros((len(rows), width), np.int64)
     for line, row in zip(ids, rows, strict=True):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import date
 from functools import partial
 from hashlib import sha256
@@ -76,6 +76,7 @@ class Prepared:
 
     tokenizer: Any
     train: TokenDataset
+    _: KW_ONLY
     validation: TokenDataset
     shown: tuple[Example, ...]
     """A few of the examples, to look at and to compare the saved student on."""
@@ -146,11 +147,11 @@ def prepare(
     prepared = Prepared(
         tokenizer,
         every.where(~mask),
-        every.where(mask),
-        tuple(shown),
-        dropped,
-        digest.hexdigest(),
-        template,
+        validation=every.where(mask),
+        shown=tuple(shown),
+        dropped=dropped,
+        sha256=digest.hexdigest(),
+        template=template,
     )
     argument = f"validation={validation}" if isinstance(validation, float | int) else "validation"
     if not len(prepared.train):

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 
@@ -34,7 +34,7 @@ def validation_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> float
 
 
 def _halving_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> torch.Tensor:
-    """Summed loss, in halves where the memory runs out."""
+    """Summed loss, in halves if the memory runs out."""
     try:
         return forward.loss(forward.lay(rows))
     except RuntimeError as error:
@@ -55,6 +55,7 @@ class TrainStep:
     """From 1."""
     loss: float
     """Nats per target token, over the whole step, before the update."""
+    _: KW_ONLY
     learning_rate: float
     grad_norm: float
     """Before clipping."""
@@ -108,8 +109,17 @@ def train(
             )
         most, halved = max(map(_count, fitting)), len(fitting) > len(passes)
         tokens, short = (most, True) if halved else (tokens, short)
-        seconds, read = time.perf_counter() - began, (len(rows), _count(rows))
-        yield TrainStep(number, loss, rate, norm, *read, most, halved, seconds)
+        yield TrainStep(
+            number,
+            loss,
+            learning_rate=rate,
+            grad_norm=norm,
+            examples=len(rows),
+            tokens=_count(rows),
+            tokens_per_pass=most,
+            out_of_memory=halved,
+            seconds=time.perf_counter() - began,
+        )
 
 
 def _accumulate(

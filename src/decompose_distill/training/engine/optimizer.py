@@ -53,7 +53,7 @@ class Optimizer:
         norm: torch.Tensor = torch.linalg.vector_norm(norms)
         # The same factor as that of torch's `clip_grad_norm_`.
         clipped = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-        # The fused kernel divides by the one and leaves all as it is where the other is set.
+        # The fused kernel divides by `grad_scale`, and leaves all as it is if `found_inf` is set.
         self._adamw.grad_scale = clipped.reciprocal()  # type: ignore[attr-defined]
         self._adamw.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         for group in self._adamw.param_groups:

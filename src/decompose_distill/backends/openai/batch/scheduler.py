@@ -148,7 +148,7 @@ class BatchRun:
                 self._launch()
 
     def completed(self, *, most: int) -> Iterator[Completion]:
-        """Yield what has ended, waiting until at most so many batches are under way."""
+        """Yield what has ended, waiting until at most N batches are under way."""
         while self._too_long:
             yield self._too_long.popleft()
         while len(self._active) + len(self._waiting) > most:
