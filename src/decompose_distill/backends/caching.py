@@ -107,7 +107,7 @@ class CachingBackend:
         self.backend = backend
         self.journal = journal
         self.info = info_of(backend)
-        self.reused = Usage()
+        self.found = Usage()
         """Tokens of the answers that were in the store, and not paid for."""
 
     def __repr__(self) -> str:
@@ -137,7 +137,7 @@ class CachingBackend:
     def find(self, key: str, request: Request) -> Completion | None:
         """The answer in the journal, counted as reused."""
         stored = self.journal.find(key, request)
-        self.reused += stored.usage if stored else Usage()
+        self.found += stored.usage if stored else Usage()
         return stored
 
 
@@ -189,7 +189,7 @@ class _Round:
         self._repeats -= len(repeats)
         yield completion
         for request in repeats:
-            self._cached.reused += completion.usage
+            self._cached.found += completion.usage
             yield replace(completion, id=request.id)
 
 

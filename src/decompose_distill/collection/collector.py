@@ -211,7 +211,7 @@ def _paying(
 def _saved(paying: Mapping[str, CachingBackend], ledger: Ledger) -> Decimal | None:
     parts: list[Decimal | None] = []
     for name, backend in paying.items():
-        price, reused = ledger.price(name), backend.reused
+        price, reused = ledger.price(name), backend.found
         parts.append(price.usd(reused) if price else None if reused != Usage() else Decimal(0))
     return add_usd(parts)
 

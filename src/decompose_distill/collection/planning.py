@@ -34,7 +34,7 @@ from decompose_distill.types import Decomposition, Message, Question, Subquestio
 
 LOOKED_AT = 1000
 """Questions whose prompts are counted; if there are more, these stand for all."""
-TOKENS_A_CHARACTER = Estimate(1 / 5, 1 / 4, 1 / 3)
+TOKENS_PER_CHARACTER = Estimate(1 / 5, 1 / 4, 1 / 3)
 """Of English prose; code, figures and other languages take more."""
 WRITTEN = {
     "decompose": Estimate(25, 60, 120),
@@ -264,7 +264,7 @@ def _prompt_tokens(
     characters = fmean(map(count_characters, chats)) if chats else 0.0
     if seen.suffices:
         return Estimate(0.95, 1, 1.05) * (characters * seen.tokens_per_character)
-    return TOKENS_A_CHARACTER * characters
+    return TOKENS_PER_CHARACTER * characters
 
 
 def _seconds(
@@ -278,6 +278,7 @@ def _seconds(
         at_once = info_of(backends[role.role]).max_in_flight
         if at_once is None:
             return None
-        per_request = SECONDS_BEFORE + SECONDS_PER_TOKEN * role.answer
-        total += per_request * (role.requests / at_once)
+        request = SECONDS_BEFORE + SECONDS_PER_TOKEN * role.answer
+        # A few at once take as long as one of them does.
+        total += request * (max(1.0, role.requests / at_once) if role.requests else 0.0)
     return total if roles else None
