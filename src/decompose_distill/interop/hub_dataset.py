@@ -117,7 +117,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
 def present(value: Any) -> Any:
     """A row without the fields that are null, at every depth."""
     if isinstance(value, dict):
-        return {name: present(each) for name, each in value.items() if each is not None}
+        return {name: present(item) for name, item in value.items() if item is not None}
     return value
 
 
@@ -141,7 +141,7 @@ def _arrow_type(kind: Kind) -> Any:
         return arrow.int64() if kind == "int64" else arrow.string()
     if isinstance(kind, list):
         return arrow.list_(_arrow_type(kind[0]))
-    return arrow.struct([(name, _arrow_type(each)) for name, each in kind.items()])
+    return arrow.struct([(name, _arrow_type(inner)) for name, inner in kind.items()])
 
 
 def _pyarrow() -> tuple[Any, Any]:
