@@ -16,42 +16,62 @@ from decompose_distill.scores.numeric import without_latex
 
 _SIGNS = r"[ \t*_#>`•]"
 _BRACKET = r"(?:\s*(?:\([^()\n]{1,60}\)|\[[^\[\]\n]{1,60}\]))?"
-_STOP = rf"[*_ ]*(?:[:：=](?!=)|→|->|=>|[-–—](?=\s)){_SIGNS}*"
-_IS = r"(?:is|was|are|equals|(?:would|should|must|will) be)\b"
+_STOP = rf"[*_ ]*(?:[:：=](?!=)|→|⇒|->|=>|[-–—](?=\s)){_SIGNS}*"
+_IS = (
+    r"(?:,? (?:then|thus|therefore|hence),?)?[*_ ]*\b(?:is|was|are|equals|comes (?:out )?to"
+    r"|turns out to be|(?:would|should|must|will) be)\b"
+    r"(?:\s+(?:(?:therefore|thus|hence|simply|exactly|indeed|clearly|then|actually|just)\b"
+    r"|equal to\b))?"
+)
 _PHRASE = re.compile(
-    rf"(?P<named>(?<![^\W_])(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|short"
-    rf"|overall)\s+)*answer"
+    rf"(?P<named>(?<![^\W_])(?:(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|short"
+    rf"|overall)\s+)*answer|(?:correct|right|best)\s+(?:option|choice))"
     rf"(?:\s+(?:to|for|of)\s+[^\n:.?!]{{1,80}}?)?{_BRACKET}"
-    rf"(?:{_STOP}|[*_ ]*{_IS}(?P<bare>)(?:{_STOP})?))"
+    rf"(?:{_STOP}|{_IS}(?P<bare>)(?:{_STOP})?)"
+    r"|\b(?:an?|the)\s+(?:final\s+)?answer\s+of\s+(?![^\n]{0,80}\b(?:is|was)\b))"
     rf"|(?P<headed>(?:^|\n){_SIGNS}*(?:(?:the|my|final|correct)\s+)*answer{_BRACKET}[*_ ]*"
-    r"(?=\n|\Z|[\d$\"“\\(]|[-−]\d|(?-i:[A-Z])|(?:yes|no|true|false)\b)"
+    r"(?=\n|\Z|[\d$\"“\\(]|[-−]\d|(?!(?:is|was|are|equals|to|for|of|would|should|must|will)\b)(?-i:[A-Z])|(?:yes|no|true|false)\b)"
     r"|\bfinal\s+answer[*_ ]*(?=\n|\Z|[\d$\"“\\*]|[-−]\d))"
-    rf"|(?P<short>(?:^|\n){_SIGNS}*ans(?:wer)?\.?\s*[:：]\s*)"
-    r"|(?P<foreign>(?:最终|最后|正确|所以)?的?答案(?:应该|就)?[是为為：:]|(?:^"
+    rf"|(?P<short>(?:^|\n){_SIGNS}*(?:(?:final\s+)?ans(?:wer)?\.?\s*[:：=]|final\s*[:：])\s*)"
+    r"|(?P<foreign>(?:最终|最終|最后|正确|所以)?的?答案(?:应该|应|就)?[是为為：:]|(?:^"
     r"|(?<=\n))\s*答[：:]|答え[はが：:]"
     r"|(?:최종\s?)?(?:정답|답)[은는이:]"
     r"|(?:\bla\s+)?\b(?:respuesta|réponse|risposta|resposta)(?:\s+(?:finale?|correct[ae]"
     r"|corretta|correta))?"
     rf"\s*(?:\b(?:es|est|è|é)(?!\w)|{_STOP})(?:{_STOP})?"
     rf"|(?:\bdie\s+)?(?:\b\w{{1,20}}e\s+)?\bantwort\s*(?:\b(?:ist|lautet)\b|{_STOP})(?:{_STOP})?"
+    rf"|\blautet\s+die\s+antwort\s+(?:{_STOP})?|\b(?:end)?ergebnis\s*{_STOP}"
     rf"|(?:\bокончательный\s+|\bитоговый\s+|\bправильный\s+)?\bответ\s*(?:\b(?:это|равен)\b"
     rf"|{_STOP})"
     r"|(?:الجواب|الإجابة)(?:\s+(?:النهائي|النهائية|الصحيح|الصحيحة))?\s*(?:هو|هي|[:：])[:：]?"
     rf"|उत्तर\s*(?:है\s*)?[:：]|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\bcevap\s*{_STOP}"
-    rf"|\b(?:đáp án|câu trả lời)\s*(?:là|{_STOP})(?:{_STOP})?|\bodpowiedź\s*(?:\bto\b|{_STOP})"
-    rf"|\bsvar(?:et)?\s*(?:\b(?:är|er)\b|{_STOP})(?:{_STOP})?)"
+    rf"|\b(?:đáp án|câu trả lời)(?: (?:cuối cùng|đúng))?\s*(?:là|{_STOP})(?:{_STOP})?|\bodpowiedź\s*(?:\bto\b|{_STOP})"
+    rf"|\bsvar(?:et)?\s*(?:\b(?:är|er)\b|{_STOP})(?:{_STOP})?"
+    rf"|\b(?:vastaus|válasz|odpověď|răspuns(?:ul)?|відповідь|отговор|απάντηση|jawapan)\s*{_STOP}"
+    rf"|\bjawaban(?:nya)?\s*(?:\badalah\b|{_STOP})(?:{_STOP})?|คำตอบ(?:คือ|\s*[:：])"
+    rf"|התשובה(?:\s+הסופית)?\s*(?:היא|[:：])[:：]?|(?:پاسخ|جواب)(?:\s+نهایی)?\s*[:：]"
+    rf"|উত্তর\s*[:：])"
     r"|(?P<hashes>(?:^|\n|(?<=\s))#{4}(?!#)[^\S\n]*(?=\S))"
-    r"|(?P<field>\"(?:final_?)?answer\"\s?:\s?)",
+    r"|(?P<field>[\"'](?:final_?)?answer[\"']\s?:\s?)",
     re.IGNORECASE,
 )
 _TAG = re.compile(
-    r"(?:<(?P<close>/)?(?:(?:final_?)?answer|ans|final)>|\[(?P<shut>/)?ANSWER\])", re.IGNORECASE
+    r"(?:<(?P<close>/)?(?:(?:final[_-]?)?answer|ans|final|(?P<weak>result|solution|response|output))"
+    r"(?:\s[^<>]{0,80})?>|\[(?P<shut>/)?ANSWER\])",
+    re.IGNORECASE,
 )
 _TAG_LINE = re.compile(r"</?[\w:-]{1,40}>|\[/?ANSWER\]", re.IGNORECASE)
-_CLOSING_TAG = re.compile(r"</\w{1,40}>|\[/ANSWER\]", re.IGNORECASE)
+_CLOSING_TAG = re.compile(r"</[\w-]{1,40}>|\[/ANSWER\]", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s?\{")
 _MATH_FENCE = re.compile(r"\\[\[\]()]|\$\$")
-_JSON_VALUE = re.compile(r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|(?P<bare>[^,}\n\"]+)")
+_JSON_VALUE = re.compile(r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|'(?P<quoted>[^'\n]*)'|(?P<bare>[^,}\n\"]+)")
+# What a last line may say before the answer, where nothing calls it one.
+_RESULT = re.compile(
+    r"\W*(?:(?:so|thus|hence|therefore),? )?(?:(?:the|our|my) )?(?:final |overall )?"
+    r"(?:result|solution|total|sum)(?: (?:is|equals|comes to)\b:?|\s*[:：=])\s*(?=\S)",
+    re.IGNORECASE,
+)
+_HASHES = re.compile(r"\A#{1,6}\s*")
 _OPENING = re.compile(r"(?:\\[\[(]|\${1,2}|<\w{1,20}>|\[ANSWER\])\Z")
 _SIGNED = re.compile(r"[-+−–]?\$?\d")
 _STEP = re.compile(r"(?:step|part|sub-?question|question)\b|\d{1,2}[.)]\s+[^\W\d]", re.IGNORECASE)
@@ -62,14 +82,15 @@ _ABOUT = re.compile(
     r"\s*(?:not\b|n['’]t\b|rounded|correct\b|right\b|wrong\b|incorrect|based\b|given\b|obtained"
     r"|found\b|because"
     r"|that\b|clear\b|as follows|below|above|unique|consistent|reasonable|verified|expressed"
-    r"|in (?:the|terms)\b"
+    r"|see\b|(?:as )?(?:given|stated|shown) (?:above|below)|in (?:the|terms)\b"
     r"|an? (?:integer|whole number|positive|exact)|exact\b|supported|derived|independent)",
     re.IGNORECASE,
 )
+_REFERS = re.compile(r"\W*(?:see|as|given|stated|shown)?\s*(?:above|below)\W*", re.IGNORECASE)
 _REASON = re.compile(
     r"(?<=\S)(?:[,;]\s*(?:because|since|given that|which|where|so|but|not|assuming|as (?!well\b"
     r"|of\b|in\b|for\b))\b"
-    r"|\s(?:because)\b|\s[-–—]\s+(?:because|since|as)\b|，?因为|، لأن)",
+    r"|\s(?:because)\b|(?<=\d)\sas\s(?=[\d$])|\s[-–—]\s+(?:because|since|as)\b|，?因为|، لأن)",
     re.IGNORECASE,
 )
 _NEXT_SENTENCE = re.compile(
@@ -90,7 +111,7 @@ _WHOLE = re.compile(
 )
 _NUMBER_REMARK = re.compile(
     r"(?P<said>[-+−–]?[$€£]?\d[^()\n]*[^()\n\s=+*/×x-])\s*"
-    r"\((?:since|because|as|from|given|assuming|after|i\.e\.|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z"
+    r"\((?:since|because|as|from|given|assuming|after|i\.e\.|(?!mod|base)[a-z]{3,}\b[^()]*\d|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z"
     r"|(?P<digit>[-+−–]?[$€£]?\d)\s*\((?:since|because|as|from|given"
     r"|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z",
     re.IGNORECASE,
@@ -179,15 +200,16 @@ def _marks(text: str) -> list[_Mark]:
 
 
 def _phrases(text: str) -> Iterator[_Mark]:
-    last = len(text.rstrip())
+    last = len(_without_closing(text))
     for match in _PHRASE.finditer(text):
         content, end = _line(text, match.end())
         if match["field"]:
             value = _JSON_VALUE.match(text, match.end())
-            content = (value["text"] or value["bare"] or "") if value else ""
+            content = (value["text"] or value["quoted"] or value["bare"] or "") if value else ""
         elif match["hashes"] and not _is_final(content, end >= last):
             continue
         about = match["bare"] is not None and bool(_ABOUT.match(content))
+        about = about or bool(_REFERS.fullmatch(content))
         yield _Mark(match.start(), content, end, weak=about)
 
 
@@ -201,7 +223,7 @@ def _line(text: str, start: int) -> tuple[str, int]:
     end = _line_end(text, start)
     if text[start:end].strip(_BLANK):
         return text[start:end], end
-    below = re.compile(r"[\s*_`#:：.]*").match(text, end)
+    below = re.compile(r"(?:[\s*_`#:：.]|[-=~]{3,}(?=\n))*").match(text, end)
     start = below.end() if below else end
     end = _line_end(text, start)
     return _BULLET.sub("", text[start:end], count=1), end
@@ -220,7 +242,7 @@ def _tags(text: str) -> Iterator[_Mark]:
         if tag["close"] or tag["shut"]:
             continue
         lines = [line for line in text[tag.end() : end].splitlines() if line.strip(_BLANK)]
-        yield _Mark(tag.start(), lines[-1] if lines else "", end)
+        yield _Mark(tag.start(), lines[-1] if lines else "", end, weak=tag["weak"] is not None)
 
 
 def _boxes(text: str) -> Iterator[_Mark]:
@@ -253,7 +275,16 @@ def _start_of_row(marks: Sequence[_Mark], mark: _Mark) -> int:
 def _last_line(lines: Sequence[str]) -> str:
     """The last line that is neither a tag nor spoken to the reader."""
     telling = (line for line in reversed(lines) if not _TAG_LINE.fullmatch(line))
-    return next((line for line in telling if not is_to_reader(line)), lines[-1])
+    line = next((line for line in telling if not is_to_reader(line)), lines[-1])
+    result = _RESULT.match(line)
+    return _HASHES.sub("", line[result.end() :] if result else line)
+
+
+def _without_closing(text: str) -> str:
+    """A text without the last line, where that speaks to the reader."""
+    text = text.rstrip()
+    before, _, last = text.rpartition("\n")
+    return before.rstrip() if is_to_reader(last) else text
 
 
 def _cut(content: str) -> str:

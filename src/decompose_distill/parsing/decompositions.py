@@ -22,6 +22,11 @@ LEAST_REPEATS = 2
 _ITEM = r"\s*(?:\d|[-*•(\n]|\w{1,12} ?\d|\Z)"
 _BREAK_TAG = re.compile(rf"(?:(?<=[{SENTENCE_END}])|(?=<br ?/?>{_ITEM}))<br ?/?>", re.IGNORECASE)
 _ESCAPED_BREAK = re.compile(rf"(?:(?<=[{SENTENCE_END}:])|(?=\\n{_ITEM}))(?:\\n)+(?![a-z])")
+_AGREED = re.compile(
+    r"\W*no[\s_-]+decomposition\b(?:\W*(?:is |was )?(?:needed|necessary|required)\b|\s*[:;–—]|\s-\s)",
+    re.IGNORECASE,
+)
+"""The agreed words, whatever else is said behind them."""
 _OPENING_DECLINE = re.compile(r"\W*no[\s_-]+(?:further\s+)?decomposition\b", re.IGNORECASE)
 
 
@@ -137,4 +142,4 @@ def _declined(reading: Reading, lines: Sequence[Line]) -> bool:
     text = "\n".join(line.text for line in lines)
     if len(reading.items) > 1:
         return declines(text[: text.find(reading.items[0])])
-    return declines(text) or (not reading.items and is_simple(text))
+    return bool(_AGREED.match(text)) or declines(text) or (not reading.items and is_simple(text))

@@ -4,16 +4,19 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from decompose_distill.parsing.markers import ANY_SIGN, LABEL, count_value
+from decompose_distill.parsing.markers import ANY_SIGN, LABEL, count_value, read_markers
 from decompose_distill.parsing.remarks import QUESTION_END, SENTENCE_END
 
 _MARK = re.compile(
-    rf"(?:^|(?<=[\s{SENTENCE_END};；:：]))(?P<label>{LABEL}\s?[#.]?\s?)?(?P<open>[(（\[]?)"
+    rf"(?:^|(?<=[\s{SENTENCE_END};；:：]))(?P<label>{LABEL}\s?[#._]?\s?)?(?P<open>[(（\[]?)"
     rf"(?P<value>\d{{1,3}}|[ivx]{{1,4}}(?![a-z])|[a-z](?![a-z])|[{ANY_SIGN}])"
-    r"(?P<close>(?:[.:)）\]、．：]{1,2}(?:(?<![.:])|(?!\d))|\s[-–](?=\s))?)(?<![^\W_](?=\w))",
+    r"(?P<close>(?:[.:)）\]、．：]{1,2}(?:(?<![.:])|(?!\d))|\s[-–](?=\s))?)"
+    rf"(?:(?<=[{ANY_SIGN}])|(?<![^\W_](?=\w)))",
     re.IGNORECASE,
 )
 _BULLET = re.compile(rf"(?<=\s)(?=[•‣⁃◦●○■□▪►➤]\s?\S)|(?<=[{QUESTION_END}]\s)(?=[-*–]\s)")
+_FIRST_BULLET = re.compile(r"(?<=[:：])\s+(?=[-*•–]\s)")
+_MOST_TRIED = 3
 _PAUSES = tuple(f"{SENTENCE_END};；:：,，")
 
 
@@ -30,6 +33,34 @@ def split_inline(line: str) -> list[str]:
     if len(marks) > 1:
         return list(_pieces(line, [mark.start() for mark in marks]))
     return list(_pieces(line, [mark.end() for mark in _BULLET.finditer(line)]))
+
+
+def split_first(line: str, following: str) -> list[str]:
+    """Split a line before the first item, where what stands below it is the second.
+
+    Example:
+        >>> split_first("Sure: 1. How old is Ada?", "2. How old is Bob?")
+        ['Sure:', '1. How old is Ada?']
+        >>> split_first("Sure: 1. How old is Ada?", "How old is Bob?")
+        ['Sure: 1. How old is Ada?']
+    """
+    below = {marker.family: marker for marker in read_markers(following)}
+    if not below or any(marker.strong for marker in read_markers(line)):
+        return [line]
+    if "bullet" in below:
+        starts = [mark.end() for mark in _FIRST_BULLET.finditer(line)]
+        return list(_pieces(line, starts[-1:]))
+    marks = [
+        mark
+        for mark in _MARK.finditer(line)
+        if count_value(mark["value"]) == 1 and _begins_item(line, mark, ())
+    ]
+    for mark in reversed(marks[-_MOST_TRIED:]):
+        for first in read_markers(line[mark.start() :]):
+            second = below.get(first.family)
+            if second and (second.value, second.parent) == (2, first.parent):
+                return list(_pieces(line, [mark.start()]))
+    return [line]
 
 
 def _pieces(line: str, starts: Sequence[int]) -> Iterator[str]:

@@ -5,6 +5,12 @@ from dataclasses import dataclass
 
 # Not the power in "2**10" or "2 ** 10", nor a blank that is to be filled in.
 _EMPHASIS = re.compile(r"(?<![\w)])\*\*(?=\S)|(?<=\S)\*\*(?![\d(])|(?<!_)__(?!_)|`")
+# Of HTML and LaTeX: pairs on one line, so that a text may speak of a tag.
+_MARKUP = re.compile(
+    r"<(b|strong|u|i|em|p|div|span|mark|small|h[1-6])(?:\s[^<>]{0,80})?>([^<>]*)</\1>"
+    r"|\\(?:textbf|emph|textit|underline)\{([^{}]*)\}",
+    re.IGNORECASE,
+)
 _ITALIC = re.compile(r"(?:^|(?<=\s))([*_])(?=[^\s*_])([^*_]*)\1$")
 _FENCE = re.compile(r"(?:```|~~~)[ \t]*[\w.+-]*\Z")
 _RULE = re.compile(r"([-*_=~])\s?\1\s?(?:\1\s?)+\Z|\\(?:begin|end)\{[a-z*]+\}\Z")
@@ -15,7 +21,8 @@ _WRAPPERS = (
     r"|result"
     r"|results|steps|list|final|plan|solution|reply"
 )
-_WRAPPER = re.compile(rf"</?(?:{_WRAPPERS})>", re.IGNORECASE)
+_WRAPPER = re.compile(rf"</?(?:{_WRAPPERS})>|\[/?list\]", re.IGNORECASE)
+_TITLE = re.compile(r"(?:\W{0,3}\w{1,4}[.):]\s*)?\*\*[^*]+\*\*[ :：]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ def read_lines(text: str) -> list[Line]:
         bare = strip(raw)
         if _FENCE.match(bare):
             continue
-        marked = _WRAPPER.sub("", bare).strip().strip("`")
+        marked = _WRAPPER.sub("", without_markup(bare)).strip().strip("`")
         clean = strip(_EMPHASIS.sub("", _ITALIC.sub(r"\2", marked)))
         clean = clean[quote.end() :] if (quote := _QUOTED.match(clean)) else clean
         if not clean or _RULE.match(bare):
@@ -57,6 +64,28 @@ def read_lines(text: str) -> list[Line]:
         lines.append(Line(clean, _indent(raw), blank, _is_title(marked)))
         blank = False
     return lines
+
+
+def without_emphasis(text: str) -> str:
+    """A text without the stars and bars that make it bold.
+
+    Example:
+        >>> without_emphasis("**How old** is Ada? 2**10?")
+        'How old is Ada? 2**10?'
+    """
+    return _EMPHASIS.sub("", without_markup(text))
+
+
+def without_markup(text: str) -> str:
+    """A text without the tags of HTML and the commands of LaTeX that only make it look better.
+
+    Example:
+        >>> without_markup("<b>1.</b> What does <p> do?"), without_markup("\\\\textbf{1.} Who?")
+        ('1. What does <p> do?', '1. Who?')
+    """
+    if not any(sign in text for sign in "<\\&"):
+        return text
+    return _MARKUP.sub(lambda found: found[2] or found[3] or "", text.replace("&nbsp;", " "))
 
 
 def strip(text: str) -> str:
@@ -72,12 +101,11 @@ def plain_lines(text: str) -> list[str]:
         ['Ada', 'Bob']
     """
     lines = (line for line in text.splitlines() if not _FENCE.match(line.strip()))
-    return [plain for line in lines if (plain := _EMPHASIS.sub("", line).strip())]
+    return [plain for line in lines if (plain := without_emphasis(line).strip())]
 
 
 def _is_title(line: str) -> bool:
-    bold = line.startswith("**") and line.rstrip(" :：").endswith("**") and line.count("**") == 2
-    return bold or line.startswith("#")
+    return line.startswith("#") or bool(_TITLE.fullmatch(line))
 
 
 def _indent(line: str) -> int:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from decompose_distill.parsing.inline import split_inline
+from decompose_distill.parsing.inline import split_first, split_inline
 from decompose_distill.parsing.lines import Line
 from decompose_distill.parsing.markers import (
     Marker,
@@ -23,22 +23,31 @@ from decompose_distill.parsing.remarks import (
     without_remarks,
 )
 
-_SECTION = re.compile(
-    r"\W*(?:the |my |your |short |brief |final |step[- ]by[- ]step )?(?:(?:sub-?)?answers?"
-    r"|solutions?"
-    r"|explanations?|reasoning|rationale|analysis|notes?|thoughts?|thinking|thought process"
-    r"|approach"
-    r"|why(?: this works)?|given|known(?: facts)?|facts|context|summary|conclusion|justification"
-    r"|(?:(?:original|main|complex) )?question|分析|解答|答案|推理|思路|原问题)\W*",
-    re.IGNORECASE,
+_THOUGHTS = (
+    r"explanations?|reasoning|rationale|analysis|notes?|thoughts?|thinking(?: process)?"
+    r"|thought process|approach|why(?: this works)?|given|known(?: facts)?|facts|context|summary"
+    r"|conclusion|justification|(?:(?:original|main|complex) )?question|分析|推理|思路|原问题"
 )
+_RESULTS = r"(?:sub-?)?answers?|solutions?|解答|答案"
+_WHOSE = r"\W*(?:the |my |your |short |brief |final |step[- ]by[- ]step )?"
+_SECTION = re.compile(rf"{_WHOSE}(?:{_THOUGHTS}|{_RESULTS})\W*", re.IGNORECASE)
+_THOUGHT_SECTION = re.compile(rf"{_WHOSE}(?:{_THOUGHTS})\W*", re.IGNORECASE)
 _FIELD = re.compile(
     r"(?:id|depends_on|a(?:ns(?:wer)?)?\s?\d{0,2}|type|reason|rationale|purpose|note)\s*:",
     re.IGNORECASE,
 )
 _MAIN_QUESTION = re.compile(r"(?:the\s+)?(?:main|original)\s+question\b", re.IGNORECASE)
+_LISTING = re.compile(
+    r"\W*(?:the |my |your |final )?(?:(?:list of )?sub[- ]?(?:questions?|problems?|tasks?|steps?)"
+    r"|questions|steps|decomposition|breakdown|plan|output|result|子?问题|分解)\W*",
+    re.IGNORECASE,
+)
 _HEADING = re.compile(
     r"(?:the\s+|main\s+)?(?:sub[- ]?questions?|questions?|steps?|sq|q)\s*:?\s*\Z", re.IGNORECASE
+)
+_JOINT = re.compile(
+    rf"(?:(?<=[{SENTENCE_END}])|(?<=[{SENTENCE_END}][\"”])) ?(?:[;,]? ?(?:and|then|->|=>|→|⇒)|[;,])\Z",
+    re.IGNORECASE,
 )
 _LABEL = re.compile(r"(?:sub[- ]?question|question|q)\s*[:：]\s*(?=\S)", re.IGNORECASE)
 _QUESTION_END = re.compile(rf"[{QUESTION_END}](?P<quotes>[\"'”’»」』)）\]*_]*)[{QUESTION_END}]*")
@@ -108,9 +117,10 @@ def read_list(lines: Sequence[Line]) -> Reading:
         >>> read_list(read_lines("Sure:\\n1. How old is Ada?\\n2. Is #1 > 9?")).items
         ('How old is Ada?', 'Is #1 > 9?')
     """
-    reading = _marked(list(_sections(lines)))
-    if not reading.items:
-        reading = _marked(lines)
+    for skipped in (_SECTION, _THOUGHT_SECTION, None):
+        reading = _marked(list(_sections(lines, skipped)))
+        if reading.items:
+            break
     return reading if reading.items else _unmarked(lines)
 
 
@@ -121,7 +131,7 @@ def clean_item(text: str) -> str:
         >>> clean_item('"Q: How old is Ada?",'), clean_item("“Is #1 > 9?”")
         ('How old is Ada?', 'Is #1 > 9?')
     """
-    text = re.sub(rf"(?<=[{SENTENCE_END}]);\Z", "", text.strip().lstrip(",;、").strip())
+    text = _JOINT.sub("", text.strip().lstrip(",;、").strip())
     if text[:1] in _QUOTES and text.rstrip(",")[-1:] == _QUOTES[text[0]]:
         inner = text.rstrip(",")[1:-1]
         first = inner.find(_QUOTES[text[0]])  # a quote that closes before the end is not around
@@ -133,26 +143,31 @@ def clean_item(text: str) -> str:
     return without_remarks(text[label.end() :] if label else text).strip()
 
 
-def _sections(lines: Sequence[Line]) -> Iterator[Line]:
+def _sections(lines: Sequence[Line], skipped: re.Pattern[str] | None) -> Iterator[Line]:
     """The lines outside sections whose headings announce something else, such as answers."""
-    skipping = False
+    skipping: Line | None = None
     for line in lines:
-        if (
-            line.title or line.text.endswith((":", "：")) or len(line.text) < 20
-        ) and not is_question(line.text):
-            if _SECTION.fullmatch(line.text):
-                skipping = True
-            elif line.title or line.text.endswith((":", "：")):
-                skipping = False
+        headed = line.title or line.text.endswith((":", "："))
+        if (headed or len(line.text) < 20) and not is_question(line.text):
+            if skipped and skipped.fullmatch(line.text):
+                skipping = line
+            elif skipping and headed and (line.title or _ends(skipping, line)):
+                skipping = None
         if not skipping:
             yield line
 
 
+def _ends(heading: Line, line: Line) -> bool:
+    """Whether a line that ends in a colon is no part of the section below a heading."""
+    return not heading.title or bool(_LISTING.fullmatch(line.text))
+
+
 def _marked(lines: Sequence[Line]) -> Reading:
+    below = [*(line.text for line in lines[1:]), ""]
     pieces = [
         replace(line, text=piece, after_blank=line.after_blank and not i)
-        for line in lines
-        for i, piece in enumerate(split_inline(line.text))
+        for line, following in zip(lines, below, strict=False)
+        for i, piece in enumerate(_split(line.text, following))
     ]
     markers = accept_markers([read_markers(piece.text) for piece in pieces])
     if any(marker and marker.family != "bullet" for marker in markers):
@@ -162,6 +177,12 @@ def _marked(lines: Sequence[Line]) -> Reading:
     for piece, marker in zip(pieces, markers, strict=True):
         _sort(sorted_lines, piece, marker)
     return _finished(sorted_lines)
+
+
+def _split(line: str, following: str) -> list[str]:
+    """The items of a line, and what leads to them."""
+    pieces = split_inline(line)
+    return pieces if len(pieces) > 1 else split_first(line, following)
 
 
 def _sort(lines: _Lines, line: Line, marker: Marker | None) -> None:

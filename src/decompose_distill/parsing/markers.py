@@ -5,18 +5,24 @@ tell it from a word: "A." needs a "B." after it, and "1.1" a "1.2".
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 LABEL = (
-    r"(?:sub[-_ ]?(?:questions?|problems?|quer(?:y|ies)|tasks?|steps?|goals?|q)|questions?|steps?"
-    r"|queries|query|tasks?|parts?|problems?|items?|sq|q|ｑ|Ｑ"
-    r"|(?:teil|unter)?frage|schritt|(?:sous-)?question|étape|(?:sub)?pregunta|paso"
-    r"|(?:sotto)?domanda|passaggio|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг"
-    r"|(?:deel)?vraag|stap|(?:pod)?pytanie|krok|(?:alt )?soru|adım|fråga|steg|câu hỏi|bước"
-    r"|(?:ال)?سؤال(?: الفرعي)?|(?:ال)?خطوة|प्रश्न|चरण|(?:하위 ?)?질문|단계"
-    r"|子?问题|子?問題|小问题|步骤|(?:サブ)?質問|ステップ|小問|問)"
+    r"(?:(?:(?:smaller|simpler|simple|easier|intermediate|supporting|guiding|key|leading|next)\s)?"
+    r"(?:sub[-_ ]?(?:questions?|problems?|quer(?:y|ies)|tasks?|steps?|goals?|q)|questions?"
+    r"|queries|query|tasks?|problems?|inquir(?:y|ies))|steps?|parts?|items?|follow[- ]?ups?|sq|q|ｑ|Ｑ"
+    r"|(?:teil|unter)?(?:frage|aufgabe)|schritt|(?:sous-)?(?:question|problème)|étape"
+    r"|(?:sub)?(?:pregunta|problema)|paso|(?:sotto)?(?:domanda|problema)|passaggio"
+    r"|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг|(?:під)?питання|крок|въпрос"
+    r"|(?:deel)?vraag|stap|(?:pod)?(?:pytanie|otázka)|krok|(?:alt )?soru|adım|(?:del)?fråga|steg"
+    r"|(?:del)?spørgsmål|(?:del)?spørsmål|trin|(?:ala)?kysymys|(?:rész)?kérdés|(?:sub)?întrebarea?"
+    r"|(?:υπο)?ερώτηση|βήμα|(?:sub[- ]?)?pertanyaan|soalan|câu hỏi|bước"
+    r"|(?:ال)?سؤال(?: الفرعي)?|(?:ال)?خطوة|سوال|پرسش|(?:תת[- ])?שאלה"
+    r"|(?:उप-?)?प्रश्न|चरण|(?:উপ-?)?প্রশ্ন|คำถาม(?:ที่|ย่อยที่)?|(?:하위 ?)?질문|단계"
+    r"|子?问题|子?問題|小[问題题]题?|步[骤驟]|(?:サブ)?質問|ステップ|小問|設問|問い?)"
 )
 _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ORDINALS = (
@@ -35,6 +41,7 @@ _ALPHABETS = (
         "कखगघङचछजझञ",
         "甲乙丙丁戊己庚辛壬癸",
     ),
+    *("אבגדהוזחטי", "აბგდევზთ", "աբգդեզէը", "กขคงจฉชซ"),
     *("ⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙ", "ⒶⒷⒸⒹⒺⒻⒼⒽⒾⒿ", "⒜⒝⒞⒟⒠⒡⒢⒣⒤⒥"),
 )
 _DIGIT_SIGNS = (
@@ -61,7 +68,7 @@ ANY_SIGN = "".join(_SIGNS)
 _OPEN, _SHUT = r"[(\[{<（［【〔]", r")\]}）］】〕"
 _EMPHASIS = r"[*_]{0,2}"
 _CLOSE = rf"(?:\s?[.:{_SHUT}、．：。]){{1,3}}(?:(?<![.:])|(?!\d))|>(?!>)|[ºª]\s?[.:)]?"
-_DASH = r"[-–—|/](?=\s|(?-i:[^\W\da-z]))|\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)"
+_DASH = r"[-–—|/](?=\s|(?-i:[^\W\da-z]))|\s(?:[-–—|/=]|->|=>|→|⇒)(?=\s)"
 # "Question 1 How" but not "Question 1 is": without a sign behind it, a sentence must follow.
 _SENTENCE = r"(?=\s+(?:(?-i:[^\W\da-z_])|[\"“'‘¿]|how\b|wh(?:at|o|ich|en|ere|y)\b|$)|\s*$)"
 _REMARK = r"(?:\s*(?:of|/)\s*\d{1,2}|\s*\([^()\n]{1,60}\))?"
@@ -71,12 +78,12 @@ _NUMERAL = (
     rf"|(?<![^\W\d_])(?:{'|'.join(_WORDS)}|[ivx]{{1,5}}|[{_ANY_LETTER}])(?!\w)"
 )
 _LABELLED = re.compile(
-    rf"{_EMPHASIS}{_OPEN}?{LABEL}\s?(?:no\.?|number|№)?\s?[-#.]?\s?{_OPEN}?(?P<value>{_NUMERAL})"
+    rf"{_EMPHASIS}{_OPEN}?{LABEL}\s?(?:no\.?|number|№)?\s?[-#._]?\s?{_OPEN}?(?P<value>{_NUMERAL})"
     rf"(?:{_REMARK}{_EMPHASIS}(?:{_CLOSE}|{_DASH}|,(?=\s?[^\s\d])|，)|{_SENTENCE}){_EMPHASIS}",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
-    rf"{_EMPHASIS}(?:#(?=\d{{1,3}}[.:)])|no\.?\s?|№\s?)?{_OPEN}?\s?(?P<value>{_NUMBER}){_EMPHASIS}"
+    rf"{_EMPHASIS}(?:#(?=\d{{1,3}}[.:)])|no\.?\s?|№\s?)?{_OPEN}?{_OPEN}?\s?(?P<value>{_NUMBER}){_EMPHASIS}"
     rf"(?:{_CLOSE}|(?<=[a-z]\))(?=\s)|[-–—/](?=\s|(?-i:[^\W\da-z]))){_EMPHASIS}",
     re.IGNORECASE,
 )
@@ -95,7 +102,7 @@ _WEAK = re.compile(
 _NESTED = re.compile(r"(?P<value>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s+\S)")
 _GLUED = re.compile(r"(?P<value>\d{1,2})[.:](?=\d+[^\W\da-zA-Z_])")  # "2.14名" counts 2
 _BARE = re.compile(
-    r"(?P<value>\d{1,2})(?:\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)|(?=\s+(?:[^\W\da-z_]|how\b|wh(?:at|o"
+    r"\*?(?P<value>\d{1,2})\*?(?:\s?\|(?=\s)|\s(?:[-–—/]|->|=>|→|⇒)(?=\s)|(?=\s+(?:[^\W\da-z_]|¿|how\b|wh(?:at|o"
     r"|ich|en|ere|y)\b)|$))"
 )
 _ORDINAL = re.compile(
@@ -108,12 +115,18 @@ _UNNUMBERED = re.compile(
     rf"{_EMPHASIS}(?P<label>{LABEL}){_EMPHASIS}\s?[:：]{_EMPHASIS}(?=\s*\S)", re.IGNORECASE
 )
 _BULLET = re.compile(
-    r"(?:[-*+–—~>]|->|=>|o(?=\s+[A-Z])|\\item)(?=\s)\s*|-(?=[A-Z])|\\item\b\s*"
+    r"(?:[-*+–—~>]|->|=>|o(?=\s+[A-Z])|\\item)(?=\s)\s*|-(?=[A-Z]|\d{1,2}[.)]\s)"
+    r"|\\item\b\s*(?:\[[^\[\]\n]{0,9}\]\s*)?|\[\*\]\s*|[»›]\s+"
     r"|[•‣⁃◦●○■□▪▫◆◇►▶▸▹➤➢➔→⇒·∙※★☆✓✔✅❖❓❔🔹🔸🔷🔶👉☐☑☒⬜📌](?:\ufe0f)?\s*"
 )
+_PICTURE = re.compile(r".[\ufe0f\u200d]*\s+")
 _CHECKBOX = re.compile(r"\[[ xX✓✔]?\]\s*(?=\S)")
 _SECOND = re.compile(r"(?:[-–•]\s+(?=\D))?(?:\[[ xX✓✔]?\]\s*(?=\S))?")
 _HEADING = re.compile(r"(?:>\s*)*#{1,6}\s+|#{2,6}|(?:>\s*)+(?=\S)")
+
+
+_BY_LETTER = ("roman", "ROMAN", "lower", "upper")
+"""Families of which one mark may be of several: "i)" behind "h)" is a letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +157,7 @@ def read_markers(line: str) -> tuple[Marker, ...]:
         ['roman', 'lower']
     """
     start = _prefix(line, 0)
-    bullet = _BULLET.match(line, start)
+    bullet = _BULLET.match(line, start) or _picture(line, start)
     inner = _prefix(line, bullet.end()) if bullet else start
     markers = _counting(line, inner)
     if bullet:  # "- 1 ticket" is no first item
@@ -192,8 +205,7 @@ def _counted(lines: Sequence[tuple[Marker, ...]]) -> Iterator[Marker | None]:
     last: dict[tuple[str, str], int] = {}
     for markers in lines:
         going_on = [marker for marker in markers if _goes_on(marker, last)]
-        # "i." after "h." is a letter, else a numeral.
-        going_on.sort(key=lambda marker: not marker.strong and marker.value == 1)
+        going_on.sort(key=lambda marker: marker.value == 1 and marker.family in _BY_LETTER)
         marker = going_on[0] if going_on else None
         if marker:
             key = (marker.family, marker.parent)
@@ -269,6 +281,14 @@ def count_value(text: str) -> int:
         tens, ten, ones = text.rpartition("十")
         return (_CHINESE.find(tens) + 1 or 1) * 10 * bool(ten) + _CHINESE.find(ones) + bool(ones)
     return _SIGNS.get(text) or _VALUES.get(text.lower()) or _LETTERS.get(text) or 0
+
+
+def _picture(line: str, start: int) -> re.Match[str] | None:
+    """A sign at the beginning of a line that is no word, such as an emoji."""
+    sign = line[start : start + 1]
+    drawn = bool(sign) and (unicodedata.category(sign) == "So" or "\u25a0" <= sign <= "\u27bf")
+    alone = drawn and sign not in _ANY_LETTER and sign not in ANY_SIGN
+    return _PICTURE.match(line, start) if alone else None
 
 
 def _prefix(line: str, start: int) -> int:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from decompose_distill.parsing.lines import without_emphasis
 from decompose_distill.parsing.lists import Reading, clean_item
 from decompose_distill.parsing.markers import read_markers, without_marker
 from decompose_distill.parsing.remarks import is_question
@@ -16,7 +17,8 @@ _MAX_STARTS = 4
 _MAX_DEPTH = 6
 _JSON_START = re.compile(r"(?:^|[:：=])[^\S\n]*(?P<json>[\[{](?=\s*[\"'“{\[\]}]))", re.MULTILINE)
 _QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.|(?<=\w)'(?=\w))*'|“[^”\n]*”"
-_ELEMENT = re.compile(rf"\s*(?P<text>{_QUOTED})\s*(?P<end>,|(?=\])|\Z)")
+_SPACE = r"(?:\s|//[^\n]*(?=\n))*"  # and comments
+_ELEMENT = re.compile(rf"{_SPACE}(?P<text>{_QUOTED}){_SPACE}(?P<end>,|(?=\])|\Z)")
 _BROKEN_LIST = re.compile(
     r"[\"']?(?:sub[_ -]?questions|questions|steps|decomposition)[\"']?\s?:\s?(?=\[)", re.IGNORECASE
 )
@@ -32,8 +34,13 @@ _TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w:.-]{0,40})(?:\s[^<>]{0,20
 _ITEM_TAGS = frozenset(
     (
         *("subquestion", "question", "q", "sq", "subq", "query", "subproblem", "s"),
-        *("step", "substep", "task", "subtask", "part", "li", "item", "entry"),
+        *("step", "substep", "task", "subtask", "part", "li", "item", "entry", "subquery"),
+        *("subgoal", "inquiry"),
     )
+)
+_CDATA = re.compile(r"<!\[CDATA\[([^\]]*)\]\]>")
+_INNER = re.compile(
+    r"<(text|content|description|body|value)>(?P<text>[^<>]*)</\1>", re.IGNORECASE
 )
 _PIPE = re.compile(r"(?<!\\)\|")
 _QUESTION_HEADER = re.compile(r"question|ask|step|query|frage|pregunta|问题", re.IGNORECASE)
@@ -105,6 +112,10 @@ def _texts(value: Any, depth: int = 0) -> list[str]:
         for name, key, element in fields:
             if name in names and (_is_many(element) or (key[-1:] in "sS" and _is_words(element))):
                 return _texts(element, depth + 1)
+    own = [element for name, _, element in fields if name in _TEXTS and _is_words(element)]
+    below = [element for _, _, element in fields if _are_items(element)]
+    if own and below:  # a tree, of which the root is the question itself
+        return (own[:1] if depth > 1 else []) + _texts(below, depth + 1)
     for wanted in (*_TEXTS, *_MORE_TEXTS):
         for name, _, element in fields:
             if name == wanted and isinstance(element, str) and element.strip():
@@ -130,6 +141,15 @@ def _counts(name: str, key: str) -> bool:
 
 def _is_many(value: Any) -> bool:
     return isinstance(value, list | dict) and bool(value)
+
+
+def _are_items(value: Any) -> bool:
+    """Whether it is a list of objects that each have a text."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(each, dict) and any(_name(key) in _TEXTS for key in each) for each in value)
+    )
 
 
 def _is_words(value: Any) -> bool:
@@ -173,16 +193,18 @@ def _unquoted(text: str) -> str:
 
 def _quoted(text: str) -> Reading | None:
     """A text that is one JSON string as a whole."""
-    if not (text.startswith('"') and text.endswith('"') and "\\n" in text):
+    if not (text.startswith('"') and text.endswith('"') and "\\" in text):
         return None
     try:
-        return _reading([json.loads(text)], "", "")
+        inner = json.loads(text)
     except ValueError:
         return None
+    return _read_json(inner) if inner[:1] in ("[", "{") else _reading([inner], "", "")
 
 
 def _read_tags(text: str) -> Reading | None:
     """The texts of the innermost tags that are named after items."""
+    text = _CDATA.sub(lambda found: html.escape(found[1], quote=False), text)
     tags = [tag for tag in _TAG.finditer(text) if _tag_name(tag) in _ITEM_TAGS]
     closed = {_tag_name(tag) for tag in tags if tag["close"]}
     opened = Counter(_tag_name(tag) for tag in tags if not tag["close"])
@@ -198,10 +220,15 @@ def _read_tags(text: str) -> Reading | None:
     if start and opened[_tag_name(start)] > 1 and (_tag_name(start) not in closed or not items):
         items.append(text[start.end() :])
         end = len(text)
-    items = [html.unescape(_TAG.sub("", item)).strip() for item in items]
+    items = [html.unescape(_TAG.sub("", _inner(item))).strip() for item in items]
     if not any(items) or (not closed and len(items) < 2):
         return None
     return _reading([item for item in items if item], text[: tags[0].start()], text[end:])
+
+
+def _inner(item: str) -> str:
+    """Of an item that holds other tags, the text of the one that asks, or else all of it."""
+    return next((inner["text"] for inner in _INNER.finditer(item)), item)
 
 
 def _tag_name(tag: re.Match[str]) -> str:
@@ -249,7 +276,7 @@ def _reading(items: Sequence[str], before: str, after: str) -> Reading:
     plain = [without_marker(item.strip()) for item in items]
     if not all(text != item.strip() for text, item in zip(plain, items, strict=True)):
         plain = [item.strip() for item in items]
-    cleaned = (clean_item(" ".join(item.split())) for item in plain)
+    cleaned = (clean_item(" ".join(without_emphasis(item).split())) for item in plain)
     return Reading(tuple(filter(None, cleaned)), tuple(_remarks(before)), tuple(_remarks(after)))
 
 

@@ -9,14 +9,15 @@ import re
 from typing import NamedTuple
 
 _TAGS = (
-    r"think(?:ing)?|thoughts?|thought_process|reasoning|reflection|scratchpad|analysis"
+    r"think(?:ing)?|thoughts?|thought_process|reasoning|reflection|scratchpad|analysis|planning"
     r"|chain_of_thought|inner_monologue|internal_monologue|antthinking|seed:think"
 )
 _SPELLINGS = (
-    *((rf"<{tag}(?:\s[^<>]{{0,80}})?>", rf"</{tag}\s*>") for tag in _TAGS.split("|")),
+    *((rf"<\s?{tag}(?:\s[^<>]{{0,80}})?>", rf"</\s?{tag}\s*>") for tag in _TAGS.split("|")),
     (r"\[THINK(?:ING)?\]", r"\[/THINK(?:ING)?\]"),
     (r"◁think▷", r"◁/think▷"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
+    (r"<\|thinking_start\|>", r"<\|thinking_end\|>"),
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
     (r"<\|think\|>", r"<\|/think\|>"),
@@ -50,7 +51,8 @@ _TOKEN = (
 _TURN_START = re.compile(rf"\A(?:\s*(?:{_TOKEN})(?:assistant\b|model\b)?)+", re.IGNORECASE)
 # A token that stands like a word inside a sentence is spoken of.
 _TURN_END = re.compile(
-    rf"(?:(?<=[^\s`\"'“‘(])(?:{_TOKEN})|(?:{_TOKEN})[^\S\n]*(?=\n|\Z|{_TOKEN})).*",
+    rf"(?:(?<=[^\s`\"'“‘(])(?:{_TOKEN})|(?:{_TOKEN})[^\S\n]*(?=\n|\Z|{_TOKEN})"
+    r"|(?<=\n)\[INST\]).*",
     re.IGNORECASE | re.DOTALL,
 )
 _BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
