@@ -119,9 +119,23 @@ def adapter_base(name: str | Path) -> str:
     Raises:
         BackendError: It does not say.
     """
+    return str(_adapter_settings(name)["base_model_name_or_path"])
+
+
+def adapter_rank(name: str | Path) -> int:
+    """Largest rank of an adapter's matrices.
+
+    Raises:
+        BackendError: It does not say.
+    """
+    settings = _adapter_settings(name)
+    return max(settings["r"], *(settings.get("rank_pattern") or {}).values(), 0)
+
+
+def _adapter_settings(name: str | Path) -> Any:
     with _loading(name):
         settings = json.loads((Path(name) / ADAPTER).read_text(encoding="utf-8"))
-        return str(settings["base_model_name_or_path"])
+        return {field: settings[field] for field in ("base_model_name_or_path", "r")} | settings
 
 
 def _load_whole(
@@ -179,6 +193,17 @@ def load_config(name: str | Path) -> Any:
             "name a decoder-only model, such as HuggingFaceTB/SmolLM2-135M-Instruct"
         )
     return config
+
+
+def load_generation_config(name: str | Path) -> Any:
+    """Load how a model is sampled by default; its configuration where it does not say.
+
+    Raises:
+        BackendError: There is no such model.
+    """
+    with suppress(OSError):
+        return GenerationConfig.from_pretrained(str(name))
+    return load_config(name)
 
 
 def load_tokenizer(name: str | Path) -> Any:
