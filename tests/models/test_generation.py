@@ -65,6 +65,18 @@ def test_long_prompts_do_not_spoil_short_ones_whatever_the_window(family: str) -
     assert model.config._attn_implementation != generation.NAME
 
 
+@pytest.mark.parametrize("family", ["Llama", "Gemma2"])
+def test_a_past_that_outgrows_its_room_is_kept(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "ROOM", 5)
+    model, ends = _make(family, SHAPE | FAMILIES[family]), frozenset(range(90, 96))
+    together = decode(model, _prompts(), GREEDY, ends)
+    alone = [generate_plainly(model, [p], GREEDY, ends, pad=0)[0] for p in _prompts()]
+
+    assert together == alone
+
+
 def test_chunks_of_attention_are_left_to_the_model() -> None:
     settings = {"head_dim": 8, "num_local_experts": 2, "attention_chunk_size": 16}
 
