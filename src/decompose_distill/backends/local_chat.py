@@ -40,7 +40,7 @@ class LocalChat:
         self, request: Request, prompt_tokens: int, ids: Sequence[int], *, cached_tokens: int = 0
     ) -> Completion:
         """What was written up to where the turn ended, or to the limit."""
-        end = next((place for place, token in enumerate(ids) if token in self.ends), None)
+        end = next((index for index, token in enumerate(ids) if token in self.ends), None)
         finish: Finish = "length" if end is None else "stop"
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
         written = len(ids) if end is None else end + 1

@@ -88,8 +88,8 @@ def load_backend(
         "extra_body": extra_body,
         "extra_query": extra_query,
     }
-    given = {option: value for option, value in options.items() if value is not None}
-    for option in given:
+    arguments = {option: value for option, value in options.items() if value is not None}
+    for option in arguments:
         if scheme not in (schemes := _SCHEMES.get(option, ("openai",))):
             fitting = " and ".join(f"'{fit}:'" for fit in schemes)
             raise ConfigError(f"{option} goes with {fitting} backends, not with {name!r}")
@@ -97,11 +97,11 @@ def load_backend(
         raise ConfigError("max_in_flight does not go with batches, which take all there is")
     factory = _factory(scheme) if batches is None else _imported(_BATCH)
     try:
-        return factory(model, **given)
+        return factory(model, **arguments)
     except DecomposeDistillError as error:
         refused = error.with_traceback(None)
     # Out of the reports that show local variables, as they may hold a password.
-    del name, base_url, extra_headers, extra_query, options, given
+    del name, base_url, extra_headers, extra_query, options, arguments
     raise refused
 
 

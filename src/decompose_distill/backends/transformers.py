@@ -1,4 +1,4 @@
-"""A local model as a backend: batched, left-padded, bfloat16 where the hardware has it."""
+"""A local model as a backend: batched, left-padded, bfloat16 if the hardware has it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
@@ -36,7 +36,7 @@ class TransformersBackend:
         batch_size: Requests completed together.
         device: Where it runs, such as `cpu` or `cuda:1`; by default on the accelerator if there
             is one.
-        dtype: Number type of the weights, `bfloat16` or `float32`; by default bfloat16 where the
+        dtype: Number type of the weights, `bfloat16` or `float32`; by default bfloat16 if the
             hardware multiplies it natively.
 
     Raises:
@@ -97,7 +97,7 @@ class TransformersBackend:
         """
         stream = iter(requests)
         while window := list(islice(stream, self.batch_size * WINDOW_BATCHES)):
-            prompts = {each.id: self._chat.prompt(each) for each in window}
+            prompts = {request.id: self._chat.prompt(request) for request in window}
             fitting = []
             for request in window:
                 if refused := self._chat.refused(request, prompts[request.id]):
@@ -105,7 +105,7 @@ class TransformersBackend:
                 else:
                     fitting.append(request)
             for batch in _batches(fitting, prompts, self.batch_size):
-                yield from self._complete(batch, [prompts[each.id] for each in batch])
+                yield from self._complete(batch, [prompts[request.id] for request in batch])
 
     @property
     def _chat(self) -> LocalChat:
@@ -125,7 +125,7 @@ class TransformersBackend:
         ]
 
     def _way(self, longest: int) -> Callable[..., list[list[int]]]:
-        """How to continue prompts that reach so many tokens, the fastest that is proven right."""
+        """The fastest way to continue prompts of this length that is proven right."""
         window = reach(self.model.config)
         beyond = window if window and longest > window else 0
         if beyond not in self._proven:
@@ -141,6 +141,7 @@ class TransformersBackend:
 
     @cached_property
     def _ends(self) -> frozenset[int]:
+        """Ids of the tokens that end a turn, by the tokenizer, its chat template and the model."""
         return turn_ends(self.tokenizer, self.model.generation_config)
 
 

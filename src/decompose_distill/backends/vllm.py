@@ -85,8 +85,8 @@ class VLLMBackend:
     @cached_property
     def identity(self) -> str:
         """Model, number type, and a hash of its files, for keys."""
-        places = [self.name, adapter_base(self.name)] if self._adapter else [self.name]
-        files = " ".join(map(content_hash, places))
+        names = [self.name, adapter_base(self.name)] if self._adapter else [self.name]
+        files = " ".join(map(content_hash, names))
         return f"vllm:{self.name} {self._engine.model_config.dtype} files {files}"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
@@ -119,11 +119,12 @@ class VLLMBackend:
         prompt = self._chat.prompt(request)
         if refused := self._chat.refused(request, prompt):
             return refused
-        given = {"prompt_token_ids": prompt}
         try:
             with self._lock:
                 settings = self._settings(request.sampling)
-                self._engine.add_request(name, given, settings, lora_request=self._adapter)
+                self._engine.add_request(
+                    name, {"prompt_token_ids": prompt}, settings, lora_request=self._adapter
+                )
         except ValueError as error:
             words = f"vLLM refused the request: {shorten(str(error), LONGEST)}"
             return Completion(request.id, "", "error", Usage(len(prompt), 0), words)
