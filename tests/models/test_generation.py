@@ -9,7 +9,7 @@ import transformers
 
 from decompose_distill import Message, Request, Sampling
 from decompose_distill.backends.transformers import TransformersBackend
-from decompose_distill.models import generation
+from decompose_distill.models import generation, past
 from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
     decode,
@@ -69,7 +69,7 @@ def test_long_prompts_do_not_spoil_short_ones_whatever_the_window(family: str) -
 def test_a_past_that_outgrows_its_room_is_kept(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "ROOM", 5)
+    monkeypatch.setattr(past, "ROOM", 5)
     model, ends = _make(family, SHAPE | FAMILIES[family]), frozenset(range(90, 96))
     together = decode(model, _prompts(), GREEDY, ends)
     alone = [generate_plainly(model, [p], GREEDY, ends, pad=0)[0] for p in _prompts()]

@@ -13,15 +13,9 @@ from typing import Any, Literal
 from decompose_distill.backends.local_chat import LocalChat, turn_ends
 from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import BackendError, ConfigError, MissingExtraError
+from decompose_distill.models.adapters import adapter_base, adapter_rank, is_adapter
 from decompose_distill.models.content_hash import content_hash
-from decompose_distill.models.loading import (
-    LONGEST,
-    adapter_base,
-    adapter_rank,
-    is_adapter,
-    load_generation_config,
-    load_tokenizer,
-)
+from decompose_distill.models.loading import LONGEST, load_generation_config, load_tokenizer
 from decompose_distill.types import Completion, Request, Sampling, Usage
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface, DynamicCache, GenerationConfig
-from transformers.cache_utils import DynamicLayer
 
 from decompose_distill.models.attention import (
     attempt,
@@ -21,6 +20,7 @@ from decompose_distill.models.attention import (
     product_attention,
     window_of,
 )
+from decompose_distill.models.past import roomy_cache
 from decompose_distill.types import Sampling
 
 NAME = "decompose_distill_cached"
@@ -29,8 +29,6 @@ SHORTEST_SHARED = 8
 LEAVING = 8
 """Finished rows leave once they are more than one in N, because leaving copies the rest."""
 PADDING = -1
-ROOM = 128
-"""Tokens that memory is set aside for at a time."""
 
 
 @torch.inference_mode()
@@ -234,7 +232,7 @@ def _read_prompts(
         rest.append([0] * padding + list(prompt[prefix:]))
         behind = range(prefix, len(prompt) + new)
         positions.append([*range(prefix), *[PADDING] * padding, *behind])
-    past = _Past(_empty_cache(), torch.tensor(positions, device=model.device))
+    past = _Past(roomy_cache(), torch.tensor(positions, device=model.device))
     if prefix:
         # Read once as a batch of one row, then copied for the others.
         alone = _Past(past.cache, past.positions[:1])
@@ -243,52 +241,6 @@ def _read_prompts(
         past.cache.batch_repeat_interleave(len(prompts))
         past.length = prefix
     return past, torch.tensor(rest, device=model.device)
-
-
-class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values with room behind them: a token is written there, and nothing is copied."""
-
-    _whole: tuple[torch.Tensor, ...] | None = None
-    """Both, with their room; `None` while `keys` and `values` have none."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append (B, heads, T, D) and give all there is."""
-        begin = self.get_seq_length()
-        end, added = begin + key_states.shape[2], (key_states, value_states)
-        if self._whole is None or end > self._whole[0].shape[2]:
-            held = (self.keys, self.values) if begin else (None, None)
-            self._whole = tuple(map(_with_room, held, added, [end, end]))
-        for whole, states in zip(self._whole, added, strict=True):
-            whole[:, :, begin:end] = states
-        self.keys, self.values = (whole[:, :, :end] for whole in self._whole)
-        self.device, self.is_initialized = key_states.device, True
-        return self.keys, self.values
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat each row."""
-        super().batch_repeat_interleave(repeats)
-        self._whole = None
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        """Keep these rows."""
-        super().batch_select_indices(indices)
-        self._whole = None
-
-
-def _with_room(held: torch.Tensor | None, added: torch.Tensor, end: int) -> torch.Tensor:
-    rows, heads, _, width = added.shape
-    whole = added.new_empty(rows, heads, end + ROOM, width)
-    if held is not None:
-        whole[:, :, : held.shape[2]] = held
-    return whole
-
-
-def _empty_cache() -> DynamicCache:
-    cache = DynamicCache()
-    cache.layer_class_to_replicate = _RoomyLayer
-    return cache
 
 
 def _past_argument(model: Any, past: DynamicCache) -> dict[str, DynamicCache]:

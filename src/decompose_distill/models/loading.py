@@ -1,7 +1,6 @@
 """Models and tokenizers from the hub, a directory or a `.gguf` file, ready to run and to save."""
 
 import importlib.util
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,13 +30,11 @@ from decompose_distill.errors import (
     DecomposeDistillError,
     MissingExtraError,
 )
+from decompose_distill.models.adapters import adapter_base, is_adapter
 from decompose_distill.models.chat_template import prepare_tokenizer
 from decompose_distill.models.devices import best_device, best_dtype, named_device
 
 logger = logging.getLogger(__name__)
-
-
-ADAPTER = "adapter_config.json"
 
 
 PROCESSOR_FILES = (
@@ -106,36 +103,6 @@ def check_trainable(name: str | Path, config: Any) -> None:
             f"{name} is quantised ({quantization.get('quant_method')}), and such weights cannot be "
             "trained: name the model it was made from, and set lora_rank if memory is short"
         )
-
-
-def is_adapter(name: str | Path) -> bool:
-    """Whether a directory holds a LoRA adapter in place of a model."""
-    return (Path(name) / ADAPTER).is_file()
-
-
-def adapter_base(name: str | Path) -> str:
-    """What an adapter was trained on.
-
-    Raises:
-        BackendError: It does not say.
-    """
-    return str(_adapter_settings(name)["base_model_name_or_path"])
-
-
-def adapter_rank(name: str | Path) -> int:
-    """Largest rank of an adapter's matrices.
-
-    Raises:
-        BackendError: It does not say.
-    """
-    settings = _adapter_settings(name)
-    return max(settings["r"], *(settings.get("rank_pattern") or {}).values(), 0)
-
-
-def _adapter_settings(name: str | Path) -> Any:
-    with _loading(name):
-        settings = json.loads((Path(name) / ADAPTER).read_text(encoding="utf-8"))
-        return {field: settings[field] for field in ("base_model_name_or_path", "r")} | settings
 
 
 def _load_whole(

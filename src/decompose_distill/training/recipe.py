@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -341,12 +341,4 @@ def _figures(state: TrainState) -> dict[str, Any]:
 
 def _versions() -> dict[str, str]:
     packages = ("decompose-distill", "torch", "transformers", "tokenizers")
-    return {"python": platform.python_version()} | {name: _version(name) for name in packages}
-
-
-def _version(package: str) -> str:
-    """Of a package; one that runs from a checkout without being installed has none."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
