@@ -13,6 +13,8 @@ ROOM = 128
 class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
     """Keys and values with room behind them: a token is written there, and nothing is copied."""
 
+    keys: Any
+    values: Any
     _whole: tuple[torch.Tensor, ...] | None = None
     """Both, with their room; `None` while `keys` and `values` have none."""
 

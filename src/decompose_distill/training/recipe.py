@@ -237,8 +237,8 @@ def _states(
             if step.out_of_memory:
                 few = f"going on with {step.tokens_per_pass} tokens per pass"
                 say(f"out of memory: {few}", show=progress)
-            rate = f"{step.tokens / step.seconds:,.0f}"
-            bar.set_postfix({"loss": f"{step.loss:.3f}", "tokens/s": rate}, refresh=False)
+            rate = f"{step.tokens / step.seconds:,.0f} tokens/s"
+            bar.set_postfix_str(f"loss {step.loss:.3f}, {rate}", refresh=False)
             bar.update()
             report(step.number, _scalars(step) | share(step.tokens, step.seconds))
             due = step.number % every == 0 or step.number == steps

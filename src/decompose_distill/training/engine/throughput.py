@@ -49,7 +49,7 @@ def flops_per_token(model: Any) -> int | None:
     if (head := model.get_output_embeddings()) is not None:
         tables.add(id(head.weight))
     weights = [weight for weight in model.parameters() if id(weight) not in tables]
-    return sum((6 if weight.requires_grad else 4) * weight.numel() for weight in weights)
+    return int(sum((6 if weight.requires_grad else 4) * weight.numel() for weight in weights))
 
 
 class ProductShare:
