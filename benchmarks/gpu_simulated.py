@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +61,9 @@ CASES = {
     "135M generation ours": ("generation", "135M", {}),
     "135M generation transformers": ("transformers", "135M", {}),
 }
+MOST = {"mismatch": 0, "syncs": 1, "uploads": 1}
+OF_TRL = {"kernels": 0.7, "peak_gb": 0.6}
+"""Aims: the most of a step of ours, and the largest share of TRL's."""
 STEPS = 4
 MEDIAN_CHARACTERS = 430
 SYSTEM = "Split the problem into simpler subquestions, numbered from 1, and answer none of them."
@@ -73,6 +77,7 @@ class Enough(BaseException):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--where", action="store_true", help="name the lines that wait")
+    parser.add_argument("--check", action="store_true", help="fail where an aim is missed")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}")
@@ -93,7 +98,24 @@ def main() -> int:
             print(f"{'':31}{count:g} {site}")
     if args.json:
         args.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
-    return int(any("error" in figures for figures in found.values()))
+    missed = list(_missed(found))
+    print(*missed, sep="\n")
+    failed = any("error" in figures for figures in found.values())
+    return int(failed or (args.check and bool(missed)))
+
+
+def _missed(found: dict[str, dict]) -> Iterator[str]:
+    """Aims that were missed, in words."""
+    for case, figures in found.items():
+        if "error" in figures or "ours" not in case:
+            continue
+        for name, most in MOST.items():
+            if figures[name] > most:
+                yield f"{case}: {name} {figures[name]:g}, at most {most} are meant"
+        theirs = found.get(case.replace("ours", "TRL"), {})
+        for name, most in OF_TRL.items():
+            if name in theirs and (share := figures[name] / theirs[name]) > most:
+                yield f"{case}: {name} {share:.2f} of TRL's, at most {most} are meant"
 
 
 def _in_a_process(case: str) -> dict:

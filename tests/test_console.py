@@ -11,7 +11,7 @@ def test_long_work_prints_plain_lines_without_a_terminal(
     clock = iter(range(0, 1000, 20))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     with progress.progress_bar("training", 10, "step", done=2) as bar:
-        bar.set_postfix(loss="0.125")
+        bar.set_postfix_str("loss 0.125")
         for _ in range(4):
             bar.update()
     lines = capsys.readouterr().err.splitlines()

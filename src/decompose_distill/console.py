@@ -54,10 +54,6 @@ class _Lines:
         left = f", {(self._total - self._done) / rate:.0f} left" if self._total and rate else ""
         return f"{left}, {rate:.3g} per second"
 
-    def set_postfix(self, *, loss: str, refresh: bool = False) -> None:
-        """Add a figure to the lines."""
-        self._note = f", loss {loss}"
-
     def set_postfix_str(self, s: str, refresh: bool = False) -> None:
         """Add words to the lines."""
         self._note = f", {s}" if s else ""
@@ -66,7 +62,7 @@ class _Lines:
 def progress_bar(
     name: str, total: int | None, unit: str, *, done: int = 0, show: bool = True
 ) -> "tqdm[Never] | _Lines":
-    """A context manager with `update()`, `set_postfix(loss=...)` and `set_postfix_str(...)`.
+    """A context manager with `update()` and `set_postfix_str(...)`.
 
     Args:
         total: Units of work, with those `done` before; `None` if it is not known.

@@ -21,7 +21,7 @@ STEPS = ["How old is Gus?", "How old is Hal?", "What is #1 plus #2?"]
 
 
 def _distill(student: Path, place: Path, **options: object) -> Path:
-    usual = {"epochs": 4, "batch_size": 4, "learning_rate": 2e-4, "micro_batch_size": 2}
+    usual = {"epochs": 4, "batch_size": 4, "learning_rate": 2e-4, "save_steps": 100}
     config = DistillConfig(**(usual | options))  # type: ignore[arg-type]
     return distill(
         TRACES, student=student, output_dir=place, prompt=PROMPT, config=config, progress=False

@@ -9,7 +9,7 @@ import transformers
 
 from decompose_distill import Message, Request, Sampling
 from decompose_distill.backends.transformers import TransformersBackend
-from decompose_distill.models import generation
+from decompose_distill.models import generation, past
 from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
     decode,
@@ -63,6 +63,18 @@ def test_long_prompts_do_not_spoil_short_ones_whatever_the_window(family: str) -
     assert follows_past(model, reach(model.config) or 0)
     assert together == alone
     assert model.config._attn_implementation != generation.NAME
+
+
+@pytest.mark.parametrize("family", ["Llama", "Gemma2"])
+def test_a_past_that_outgrows_its_room_is_kept(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "ROOM", 5)
+    model, ends = _make(family, SHAPE | FAMILIES[family]), frozenset(range(90, 96))
+    together = decode(model, _prompts(), GREEDY, ends)
+    alone = [generate_plainly(model, [p], GREEDY, ends, pad=0)[0] for p in _prompts()]
+
+    assert together == alone
 
 
 def test_chunks_of_attention_are_left_to_the_model() -> None:

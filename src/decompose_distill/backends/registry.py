@@ -4,6 +4,7 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from decompose_distill.backend import Backend
 from decompose_distill.errors import ConfigError, DecomposeDistillError
@@ -12,9 +13,12 @@ _BUILT_IN = {
     "hf": "decompose_distill.backends.transformers:TransformersBackend",
     "openai": "decompose_distill.backends.openai:OpenAIBackend",
     "replay": "decompose_distill.backends.replay:ReplayBackend",
+    "vllm": "decompose_distill.backends.vllm:VLLMBackend",
 }
 
 
+_SCHEMES = {"max_in_flight": ("openai", "vllm"), "device": ("hf",), "dtype": ("hf", "vllm")}
+"""Backends that an option goes with; all others go with `openai:`."""
 _BATCH = "decompose_distill.backends.openai.batch.backend:OpenAIBatchBackend"
 
 
@@ -23,6 +27,8 @@ def load_backend(
     *,
     base_url: str | None = None,
     max_in_flight: int | None = None,
+    device: str | None = None,
+    dtype: Literal["bfloat16", "float32"] | None = None,
     batches: str | Path | None = None,
     api_key_env: str | None = None,
     needs_key: bool = True,
@@ -33,15 +39,17 @@ def load_backend(
 ) -> Backend:
     """Build a backend from `"scheme:model"`.
 
-    Schemes: `hf:` (hub id, directory or `.gguf` file), `openai:` (any compatible server),
-    `replay:` (a file of traces), and every name in the entry-point group
-    `decompose_distill.backends`.
+    Schemes: `hf:` (hub id, directory or `.gguf` file), `vllm:` (hub id or directory, on vLLM's
+    engine), `openai:` (any compatible server), `replay:` (a file of traces), and every name in the
+    entry-point group `decompose_distill.backends`.
 
     Args:
         name: Scheme and model, such as `openai:gpt-4.1-mini`; the endpoint may stand behind it,
             as in `openai:my-model@http://localhost:8000/v1`.
         base_url: Endpoint of an `openai:` server, such as `http://localhost:8000/v1`.
-        max_in_flight: Requests that an `openai:` server is to work on at once.
+        max_in_flight: Requests that an `openai:` server or vLLM's engine is to work on at once.
+        device: Where an `hf:` model runs, such as `cpu` or `cuda:1`.
+        dtype: Number type of the weights of an `hf:` or `vllm:` model.
         batches: File of what was submitted, such as `traces.jsonl.batches`; with it an `openai:`
             server is used through its batch interface.
         api_key_env: Environment variable with the key of an `openai:` server.
@@ -70,6 +78,8 @@ def load_backend(
     options: dict[str, object] = {
         "base_url": base_url,
         "max_in_flight": max_in_flight,
+        "device": device,
+        "dtype": dtype,
         "batches": batches,
         "api_key_env": api_key_env,
         "needs_key": None if needs_key else False,
@@ -79,10 +89,10 @@ def load_backend(
         "extra_query": extra_query,
     }
     arguments = {option: value for option, value in options.items() if value is not None}
-    if arguments and scheme != "openai":
-        raise ConfigError(
-            f"{next(iter(arguments))} goes with 'openai:' backends, not with {name!r}"
-        )
+    for option in arguments:
+        if scheme not in (schemes := _SCHEMES.get(option, ("openai",))):
+            fitting = " and ".join(f"'{fit}:'" for fit in schemes)
+            raise ConfigError(f"{option} goes with {fitting} backends, not with {name!r}")
     if batches is not None and max_in_flight is not None:
         raise ConfigError("max_in_flight does not go with batches, which take all there is")
     factory = _factory(scheme) if batches is None else _imported(_BATCH)

@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 import torch
 
+from decompose_distill.backends.local_chat import LocalChat, turn_ends
 from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.attention import reach
-from decompose_distill.models.chat_template import end_of_turn, prompt_ids
 from decompose_distill.models.generation import (
     decode,
     follows_past,
     generate_plainly,
     ignores_padding,
 )
-from decompose_distill.models.loading import context_window, end_tokens, load_model, load_tokenizer
-from decompose_distill.types import Completion, Finish, Request, Usage
+from decompose_distill.models.loading import context_window, load_model, load_tokenizer
+from decompose_distill.types import Completion, Request
 
 HASHED = 4096
 """Numbers of each tensor that tell weights apart."""
@@ -97,27 +97,20 @@ class TransformersBackend:
         """
         stream = iter(requests)
         while window := list(islice(stream, self.batch_size * WINDOW_BATCHES)):
-            prompts = {
-                request.id: prompt_ids(self.tokenizer, request.messages) for request in window
-            }
+            prompts = {request.id: self._chat.prompt(request) for request in window}
             fitting = []
             for request in window:
-                if self._fits(request, prompts[request.id]):
-                    fitting.append(request)
+                if refused := self._chat.refused(request, prompts[request.id]):
+                    yield refused
                 else:
-                    yield self._too_long(request, prompts[request.id])
+                    fitting.append(request)
             for batch in _batches(fitting, prompts, self.batch_size):
                 yield from self._complete(batch, [prompts[request.id] for request in batch])
 
-    def _fits(self, request: Request, prompt: Sequence[int]) -> bool:
-        return len(prompt) + request.sampling.max_new_tokens <= context_window(self.model.config)
-
-    def _too_long(self, request: Request, prompt: Sequence[int]) -> Completion:
-        message = (
-            f"prompt of {len(prompt)} tokens and max_new_tokens={request.sampling.max_new_tokens} "
-            f"exceed the {context_window(self.model.config)} tokens that {self.name} takes"
-        )
-        return Completion(request.id, "", "error", Usage(len(prompt), 0), message)
+    @property
+    def _chat(self) -> LocalChat:
+        window = context_window(self.model.config)
+        return LocalChat(self.name, self.tokenizer, self._ends, window)
 
     def _complete(
         self, batch: Sequence[Request], prompts: Sequence[Sequence[int]]
@@ -125,8 +118,9 @@ class TransformersBackend:
         sampling = batch[0].sampling
         run = self._way(max(map(len, prompts)) + sampling.max_new_tokens)
         written = run(self.model, prompts, sampling, self._ends)
+        chat = self._chat
         return [
-            self._read(request, len(prompt), ids)
+            chat.completion(request, len(prompt), ids)
             for request, prompt, ids in zip(batch, prompts, written, strict=True)
         ]
 
@@ -148,15 +142,7 @@ class TransformersBackend:
     @cached_property
     def _ends(self) -> frozenset[int]:
         """Ids of the tokens that end a turn, by the tokenizer, its chat template and the model."""
-        stops = end_tokens(self.model.generation_config)
-        return frozenset([self.tokenizer.eos_token_id, end_of_turn(self.tokenizer), *stops])
-
-    def _read(self, request: Request, prompt_tokens: int, ids: list[int]) -> Completion:
-        end = next((index for index, token in enumerate(ids) if token in self._ends), None)
-        finish: Finish = "length" if end is None else "stop"
-        text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
-        written = len(ids) if end is None else end + 1
-        return Completion(request.id, text.strip(), finish, Usage(prompt_tokens, written))
+        return turn_ends(self.tokenizer, self.model.generation_config)
 
 
 def weights_hash(model: Any) -> str:

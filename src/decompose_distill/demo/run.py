@@ -150,7 +150,9 @@ def _decomposers(
     yield "no decomposition", None
     yield (
         "untrained student",
-        Decomposer(TransformersBackend(base), prompt=PROMPT, sampling=SAMPLING),
+        Decomposer(
+            TransformersBackend(base, batch_size=BATCH_SIZE), prompt=PROMPT, sampling=SAMPLING
+        ),
     )
     yield "teacher", expert
     for name, keep in VARIANTS.items():

@@ -1,9 +1,10 @@
 """Local Hugging Face models.
 
 - `loading`: models and tokenizers from a hub, a directory or a GGUF file
+- `adapters`: LoRA adapters on disk
 - `devices`: which device and number type they are held in
 - `chat_template`: chats as token ids, and where a turn ends
-- `generation`: continuing a batch of prompts
+- `generation`, `past`: continuing a batch of prompts
 """
 
 from typing import TYPE_CHECKING

@@ -20,6 +20,7 @@ from decompose_distill.models.attention import (
     product_attention,
     window_of,
 )
+from decompose_distill.models.past import roomy_cache
 from decompose_distill.types import Sampling
 
 NAME = "decompose_distill_cached"
@@ -231,7 +232,7 @@ def _read_prompts(
         rest.append([0] * padding + list(prompt[prefix:]))
         behind = range(prefix, len(prompt) + new)
         positions.append([*range(prefix), *[PADDING] * padding, *behind])
-    past = _Past(DynamicCache(), torch.tensor(positions, device=model.device))
+    past = _Past(roomy_cache(), torch.tensor(positions, device=model.device))
     if prefix:
         # Read once as a batch of one row, then copied for the others.
         alone = _Past(past.cache, past.positions[:1])

@@ -1,7 +1,6 @@
 """Models and tokenizers from the hub, a directory or a `.gguf` file, ready to run and to save."""
 
 import importlib.util
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,13 +30,11 @@ from decompose_distill.errors import (
     DecomposeDistillError,
     MissingExtraError,
 )
+from decompose_distill.models.adapters import adapter_base, is_adapter
 from decompose_distill.models.chat_template import prepare_tokenizer
 from decompose_distill.models.devices import best_device, best_dtype, named_device
 
 logger = logging.getLogger(__name__)
-
-
-ADAPTER = "adapter_config.json"
 
 
 PROCESSOR_FILES = (
@@ -108,22 +105,6 @@ def check_trainable(name: str | Path, config: Any) -> None:
         )
 
 
-def is_adapter(name: str | Path) -> bool:
-    """Whether a directory holds a LoRA adapter in place of a model."""
-    return (Path(name) / ADAPTER).is_file()
-
-
-def adapter_base(name: str | Path) -> str:
-    """What an adapter was trained on.
-
-    Raises:
-        BackendError: It does not say.
-    """
-    with _loading(name):
-        settings = json.loads((Path(name) / ADAPTER).read_text(encoding="utf-8"))
-        return str(settings["base_model_name_or_path"])
-
-
 def _load_whole(
     name: str | Path, config: Any, dtype: torch.dtype | None, device: str | None
 ) -> Any:
@@ -179,6 +160,17 @@ def load_config(name: str | Path) -> Any:
             "name a decoder-only model, such as HuggingFaceTB/SmolLM2-135M-Instruct"
         )
     return config
+
+
+def load_generation_config(name: str | Path) -> Any:
+    """Load how a model is sampled by default; its configuration where it does not say.
+
+    Raises:
+        BackendError: There is no such model.
+    """
+    with suppress(OSError):
+        return GenerationConfig.from_pretrained(str(name))
+    return load_config(name)
 
 
 def load_tokenizer(name: str | Path) -> Any:

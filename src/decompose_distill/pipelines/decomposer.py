@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 from decompose_distill import prompts
 from decompose_distill.backend import (
@@ -47,12 +47,26 @@ class Decomposer:
         prompts.check_prompt(self.prompt)
 
     @classmethod
-    def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Decomposer":
+    def from_pretrained(
+        cls,
+        checkpoint: str | Path,
+        *,
+        batch_size: int = 64,
+        device: str | None = None,
+        dtype: Literal["bfloat16", "float32"] | None = None,
+        backend: Backend | None = None,
+    ) -> "Decomposer":
         """Load a student that `distill` trained as decomposer, with the prompt it trained on.
 
         Args:
             checkpoint: Directory that `distill` wrote.
             batch_size: Questions completed together.
+            device: Where it runs, such as `cpu` or `cuda:1`; by default on the accelerator if
+                there is one.
+            dtype: Number type of the weights; by default bfloat16 where the hardware multiplies
+                it natively.
+            backend: What runs it in place of this process: `load_backend("vllm:...")` with the
+                same directory, or a server that serves it. The prompt is the checkpoint's.
 
         Raises:
             CheckpointError: The directory is no complete decomposer checkpoint, or a file of it is
@@ -63,7 +77,9 @@ class Decomposer:
 
         manifest = load_manifest(checkpoint, role="decomposer")
         check_files(checkpoint, manifest)
-        backend = TransformersBackend(checkpoint, batch_size=batch_size)
+        backend = backend or TransformersBackend(
+            checkpoint, batch_size=batch_size, device=device, dtype=dtype
+        )
         return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
 
     @property

@@ -75,12 +75,26 @@ class Solver:
             raise ConfigError(f"solver mode must be one of {', '.join(PROMPTS)}, not {self.mode!r}")
 
     @classmethod
-    def from_pretrained(cls, checkpoint: str | Path, *, batch_size: int = 64) -> "Solver":
+    def from_pretrained(
+        cls,
+        checkpoint: str | Path,
+        *,
+        batch_size: int = 64,
+        device: str | None = None,
+        dtype: Literal["bfloat16", "float32"] | None = None,
+        backend: Backend | None = None,
+    ) -> "Solver":
         """Load a student that `distill` trained as solver, with the prompt it trained on.
 
         Args:
             checkpoint: Directory that `distill` wrote.
             batch_size: Questions completed together.
+            device: Where it runs, such as `cpu` or `cuda:1`; by default on the accelerator if
+                there is one.
+            dtype: Number type of the weights; by default bfloat16 where the hardware multiplies
+                it natively.
+            backend: What runs it in place of this process: `load_backend("vllm:...")` with the
+                same directory, or a server that serves it. The prompt is the checkpoint's.
 
         Raises:
             CheckpointError: The directory is no complete solver checkpoint, or a file of it is
@@ -91,7 +105,9 @@ class Solver:
 
         manifest = load_manifest(checkpoint, role="solver")
         check_files(checkpoint, manifest)
-        backend = TransformersBackend(checkpoint, batch_size=batch_size)
+        backend = backend or TransformersBackend(
+            checkpoint, batch_size=batch_size, device=device, dtype=dtype
+        )
         return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
 
     @property

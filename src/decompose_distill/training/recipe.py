@@ -58,6 +58,7 @@ from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train, validation_loss
 from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
+from decompose_distill.training.engine.throughput import ProductShare
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
 
@@ -225,6 +226,7 @@ def _states(
     steps, every = config.epochs * an_epoch, config.save_steps or an_epoch
     batches = islice(_batches(prepared.train, config), state.step, None)
     losses, seconds = list(state.losses), state.seconds
+    share = ProductShare(forward.model)
     bar = progress_bar("training", steps, "step", done=state.step, show=progress)
     with bar, deferred_interrupt() as stop:
         if _stale(state, config):
@@ -235,9 +237,10 @@ def _states(
             if step.out_of_memory:
                 few = f"going on with {step.tokens_per_pass} tokens per pass"
                 say(f"out of memory: {few}", show=progress)
-            bar.set_postfix(loss=f"{step.loss:.3f}", refresh=False)
+            rate = f"{step.tokens / step.seconds:,.0f} tokens/s"
+            bar.set_postfix_str(f"loss {step.loss:.3f}, {rate}", refresh=False)
             bar.update()
-            report(step.number, _scalars(step))
+            report(step.number, _scalars(step) | share(step.tokens, step.seconds))
             due = step.number % every == 0 or step.number == steps
             if not (due or stop()):
                 continue
