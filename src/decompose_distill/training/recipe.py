@@ -2,7 +2,8 @@
 
 import platform
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,7 @@ from decompose_distill.training.checkpoints.checkpoint import (
     Manifest,
     check_output_dir,
     check_student,
+    partial,
     publish,
     save_student,
     snapshot,
@@ -50,7 +52,7 @@ from decompose_distill.training.checkpoints.resume import (
 )
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.audit import show_rows
-from decompose_distill.training.data.batching import plan_batches
+from decompose_distill.training.data.batching import Share, plan_batches
 from decompose_distill.training.data.examples import Role, Target, TokenizedExample
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import TokenDataset
@@ -58,6 +60,13 @@ from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train, validation_loss
 from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
+from decompose_distill.training.engine.ranks import Ranks, joined
+from decompose_distill.training.engine.sharding import (
+    gather_trained,
+    is_split,
+    load_split,
+    must_split,
+)
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
 
@@ -86,6 +95,9 @@ def distill(
     state, to the same weights. The checkpoint is an ordinary Hugging Face directory with a
     manifest, and holds the prompt: load it with `Decomposer.from_pretrained` or
     `Solver.from_pretrained`.
+
+    In several processes, as `torchrun` starts them, the same call trains one student together, on
+    one `output_dir` that all of them see; one that was stopped goes on with any number of them.
 
     Args:
         traces: Such as `read_traces(path)`, read once as a stream, or that path.
@@ -131,32 +143,53 @@ def distill(
         ```
     """
     task = make_task(student, role, target, prompt, config)
-    config = task.config
-    output_dir = check_output_dir(output_dir)
-    _check_extras(config, report_to, push_to_hub)
-    check_student(student)
-    with telling_full_disk(output_dir), working_folder(output_dir) as folder:
-        place = folder / "rows"
-        day = begun_on(folder)
-        prepared = prepare(
-            task, as_traces(traces), keep, validation, place, day=day, progress=progress
-        )
-        say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
-        settings = fingerprint(task) | {
-            "data": prepared.sha256,
-            "template": prepared.template.to_json(),
-        }
-        # Runs that are under way on disk hold the examples also where there are none.
-        settings["prompt"] = {"examples": [], **settings["prompt"]}
-        begin(folder, settings)
-        logs = output_dir.with_name(f"{output_dir.name}.logs")
-        with reporting(report_to, logs, settings) as report:
-            model, state = _train(task, prepared, folder, report, progress)
-        _save(task, prepared, model, state, folder / "student")
-        publish(folder / "student", output_dir)
-    if push_to_hub:
-        say(push(output_dir, push_to_hub), show=progress)
-    return output_dir
+    place = Path(output_dir)
+    same = {"output_dir": str(place), **fingerprint(task)}
+    with joined(task.config.device, **same) as ranks:
+        ranks.once(lambda: check_output_dir(place))
+        _check_extras(task.config, report_to, push_to_hub)
+        ranks.once(lambda: check_student(student))
+        with telling_full_disk(place), _folder(place, ranks) as folder:
+
+            def begun() -> tuple[Prepared, dict[str, Any]]:
+                rows, day = folder / "rows", begun_on(folder)
+                prepared = prepare(
+                    task, as_traces(traces), keep, validation, rows, day=day, progress=progress
+                )
+                shown = show_rows(prepared.tokenizer, prepared.train)
+                say(f"{prepared}\n\n{shown}\n", show=progress)
+                settings = _settings(task, prepared)
+                begin(folder, settings)
+                return prepared, settings
+
+            prepared, settings = ranks.once(begun)
+            logs = place.with_name(f"{place.name}.logs")
+            with reporting(report_to if ranks.first else None, logs, settings) as report:
+                shown = progress and ranks.first
+                model, state = _train(task, prepared, folder, report, shown, ranks)
+
+            def saved() -> None:
+                _save(task, prepared, model, state, folder / "student")
+                publish(folder / "student", place)
+
+            ranks.once(saved)
+        if push_to_hub and ranks.first:
+            say(push(place, push_to_hub), show=progress)
+    return place
+
+
+def _folder(output_dir: Path, ranks: Ranks) -> AbstractContextManager[Path]:
+    return working_folder(output_dir) if ranks.first else nullcontext(partial(output_dir))
+
+
+def _settings(task: Task, prepared: Prepared) -> dict[str, Any]:
+    settings = fingerprint(task) | {
+        "data": prepared.sha256,
+        "template": prepared.template.to_json(),
+    }
+    # Runs that are under way on disk hold the examples also where there are none.
+    settings["prompt"] = {"examples": [], **settings["prompt"]}
+    return settings
 
 
 def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: str | None) -> None:
@@ -170,33 +203,55 @@ def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: st
 
 
 def _train(
-    task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool
+    task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool, ranks: Ranks
 ) -> tuple[Any, TrainState]:
     """Train to the end, from the newest state where there is one: the model, and how it went."""
-    model, config = _load(task.student, task.config), task.config
-    rank = config.lora_rank
-    wrapper = None
-    if rank:
-        wrapper = attach(model, rank, task.student, config.seed, short=config.master_weights)
+    model, config = _load(task.student, task.config, ranks), task.config
+    wrapper = _attach(model, task)
     longest = max(*prepared.train.lengths, *prepared.validation.lengths, 0)
     forward = choose_forward(
         model, longest=longest, packing=config.packing, tokens=config.tokens_per_pass
     )
-    optimizer = Optimizer(model, config)
-    if (before := load_progress(folder)).step:
-        load_state(folder, optimizer, before.step)
+    forward = replace(forward, tokens=min(ranks.gather(forward.tokens)))
+    optimizer = Optimizer(model, config, ranks)
+    if (before := ranks.once(lambda: load_progress(folder))).step:
+        load_state(folder, optimizer, before.step, ranks)
         say(f"going on after step {before.step}", show=progress)
     state = before
-    for state in _states(config, prepared, forward, optimizer, before, report, progress):
-        save_state(folder, optimizer, state)
+    for state in _states(config, prepared, forward, optimizer, before, report, progress, ranks):
+        save_state(folder, optimizer, state, ranks)
     if state.best_step != state.step:
-        load_state(folder, optimizer, state.best_step)
-    return wrapper or model, state
+        load_state(folder, optimizer, state.best_step, ranks)
+    return _whole(wrapper or model, task, ranks), state
 
 
-def _load(student: str, config: DistillConfig) -> Any:
+def _attach(model: Any, task: Task) -> Any:
+    """Put adapters into a model where they are to be trained: the wrapper around it, or `None`."""
+    config = task.config
+    if (rank := config.lora_rank) is None:
+        return None
+    return attach(model, rank, task.student, config.seed, short=config.master_weights)
+
+
+def _whole(model: Any, task: Task, ranks: Ranks) -> Any:
+    """The trained model with all its weights, on the first process."""
+    if not is_split(model):
+        return model
+    base = wrapper = None
+    if ranks.first:
+        base = load_student(task.student, dtype=model.dtype, device="cpu")
+        wrapper = _attach(base, task)
+    gather_trained(model, wrapper or base)
+    return wrapper or base
+
+
+def _load(student: str, config: DistillConfig, ranks: Ranks) -> Any:
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = load_student(student, dtype=dtype, device=config.device)
+    adapters, split = config.lora_rank is not None, config.shard and ranks.size > 1
+    if split or (config.shard is None and must_split(ranks, student, adapters=adapters)):
+        model = load_split(ranks, student, dtype, config.device, frozen=adapters)
+    else:
+        model = load_student(student, dtype=dtype, device=config.device)
     if config.gradient_checkpointing:
         recompute_activations(model)
     return model
@@ -210,17 +265,19 @@ def _states(
     state: TrainState,
     report: Report,
     progress: bool,
+    ranks: Ranks,
 ) -> Iterator[TrainState]:
     """Train on, yielding whenever the state is worth saving."""
     an_epoch = -(-len(prepared.train) // config.batch_size)
     steps, every = config.epochs * an_epoch, config.save_steps or an_epoch
-    batches = islice(_batches(prepared.train, config), state.step, None)
+    batches = islice(_batches(prepared.train, config, ranks), state.step, None)
     losses, seconds = list(state.losses), state.seconds
     bar = progress_bar("training", steps, "step", done=state.step, show=progress)
-    with bar, deferred_interrupt() as stop:
+    with bar, deferred_interrupt(show=ranks.size == 1) as stop:
         if _stale(state, config):
             return
-        for step in train(forward, optimizer, batches, steps, config, done=state.step):
+        over = {"done": state.step, "ranks": ranks, "stop": stop}
+        for step in train(forward, optimizer, batches, steps, config, **over):
             losses.append(step.loss)
             seconds += step.seconds
             if step.out_of_memory:
@@ -230,11 +287,11 @@ def _states(
             bar.update()
             report(step.number, _scalars(step))
             due = step.number % every == 0 or step.number == steps
-            if not (due or stop()):
+            if not (due or step.stopping):
                 continue
             checked = state.validation
             if due and len(prepared.validation):
-                loss = validation_loss(forward, prepared.validation)
+                loss = validation_loss(forward, prepared.validation, ranks)
                 checked = (*checked, (step.number, loss))
                 report(step.number, {"validation_loss": loss})
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
@@ -245,11 +302,15 @@ def _states(
                 return
 
 
-def _batches(rows: TokenDataset, config: DistillConfig) -> Iterator[list[TokenizedExample]]:
+def _batches(
+    rows: TokenDataset, config: DistillConfig, ranks: Ranks
+) -> Iterator[list[TokenizedExample] | Share]:
     lengths = rows.lengths
     plan = plan_batches(
         lengths, config.batch_size, config.epochs, config.seed, group=not config.packing
     )
+    if ranks.size > 1:
+        return (ranks.share(rows, places) for places in plan)
     return ([rows[place] for place in places] for places in plan)
 
 
@@ -297,7 +358,7 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: 
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)
     save_student(place, model, prepared.tokenizer, card, manifest, losses)
-    verify_reload(place, trained, prepared.shown, whole.dtype)
+    verify_reload(place, trained, prepared.shown, whole.dtype, str(whole.device))
 
 
 def _align_tokens(model: Any, tokenizer: Any) -> None:

@@ -98,7 +98,7 @@ def check_output_dir(output_dir: str | Path) -> Path:
     """
     path = Path(output_dir)
     if _is_finished(path):  # a kill may have come between moving it there and tidying up
-        shutil.rmtree(_partial(path), ignore_errors=True)
+        shutil.rmtree(partial(path), ignore_errors=True)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ConfigError(f"output_dir {path} exists with other content: name a new directory")
     return path
@@ -113,7 +113,7 @@ def working_folder(output_dir: Path) -> Iterator[Path]:
     Raises:
         ConfigError: Another process is training into it.
     """
-    folder = _partial(output_dir)
+    folder = partial(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=0):
@@ -207,7 +207,8 @@ def publish(place: Path, output_dir: Path) -> None:
     sync(output_dir.parent)
 
 
-def _partial(output_dir: Path) -> Path:
+def partial(output_dir: Path) -> Path:
+    """The folder for what is unfinished."""
     return output_dir.with_name(f"{output_dir.name}.partial")
 
 
@@ -298,14 +299,26 @@ def _continue(model: Any, prompt: list[int], ends: Sequence[int]) -> list[int]:
 
 
 def verify_reload(
-    place: Path, trained: GenerationSnapshot, examples: Sequence[Example], dtype: Any
+    place: Path,
+    trained: GenerationSnapshot,
+    examples: Sequence[Example],
+    dtype: Any,
+    device: str | None = None,
 ) -> None:
     """Reload a saved student and compare it with the model that was in memory.
+
+    Args:
+        place: Its directory.
+        trained: What the model in memory wrote.
+        examples: Of which it wrote that.
+        dtype: Of its weights.
+        device: Where it was.
 
     Raises:
         CheckpointError: Something differs; the message shows both.
     """
-    reloaded = snapshot(load_model(place, dtype=dtype), load_tokenizer(place), examples)
+    model = load_model(place, dtype=dtype, device=device)
+    reloaded = snapshot(model, load_tokenizer(place), examples)
     for entry in fields(GenerationSnapshot):
         saved, kept = getattr(reloaded, entry.name), getattr(trained, entry.name)
         if saved != kept:

@@ -1,11 +1,14 @@
 """AdamW over the trainable weights, with a float32 copy of them where that is asked for."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from decompose_distill.training.config import DistillConfig, Schedule
+from decompose_distill.training.engine.ranks import ALONE, Ranks
+from decompose_distill.training.engine.sharding import like, local
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -19,12 +22,16 @@ class Optimizer:
     Args:
         model: Its parameters that require gradients are trained.
         config: `weight_decay`, `max_grad_norm`, `master_weights`.
+        ranks: The processes that train it; of weights that are split, each updates its part.
     """
 
-    def __init__(self, model: Any, config: DistillConfig) -> None:
-        self.weights: dict[str, torch.Tensor] = {
+    def __init__(self, model: Any, config: DistillConfig, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
+        self._whole: dict[str, Any] = {
             name: weight for name, weight in model.named_parameters() if weight.requires_grad
         }
+        self.weights = {name: local(weight) for name, weight in self._whole.items()}
+        self.split = any(self.weights[name] is not weight for name, weight in self._whole.items())
         self.updated = {
             name: weight.detach().float() if config.master_weights and _short(weight) else weight
             for name, weight in self.weights.items()
@@ -40,44 +47,72 @@ class Optimizer:
         self._max_grad_norm = config.max_grad_norm
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> torch.Tensor:
+    def norm(self) -> torch.Tensor:
+        """Gather the gradients of the step, and return their norm: of split weights, of its part.
+
+        The norm is a scalar on the device, which nothing here waits for.
+        """
+        if not self.split:
+            self._ranks.add_up(list(self._grads().values()))
+        norms = torch.stack(torch._foreach_norm(list(self._grads().values()))).float()
+        return torch.linalg.vector_norm(norms)
+
+    @torch.no_grad()
+    def step(self, learning_rate: float, norm: torch.Tensor | None = None) -> torch.Tensor:
         """Clip the gradients, update, clear them, and return their norm before clipping.
 
-        The norm is a scalar on the device, which nothing here waits for. Weights stay as they
-        were where it is not finite.
+        Weights stay as they were where it is not finite.
+
+        Args:
+            learning_rate: Of this step.
+            norm: Of all gradients, where it was computed before.
         """
-        learned = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
-        grads = [weight.grad for weight in learned.values()]
-        norms = torch.stack(torch._foreach_norm(grads)).float()  # type: ignore[arg-type]
-        norm: torch.Tensor = torch.linalg.vector_norm(norms)
+        norm = self.norm() if norm is None else norm
         clipped = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
         # The fused kernel divides by the one and leaves all as it is where the other is set.
         self._adamw.grad_scale = clipped.reciprocal()  # type: ignore[attr-defined]
         self._adamw.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
-        self._update(learned)
+        self._update(self._grads())
         self.zero_grad()
         return norm
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for weight in self.weights.values():
-            weight.grad = None
+        for name, weight in self._whole.items():
+            weight.grad = self.weights[name].grad = None
+
+    def _grads(self) -> dict[str, torch.Tensor]:
+        learned = {name: weight.grad for name, weight in self._whole.items()}
+        return {name: local(grad) for name, grad in learned.items() if grad is not None}
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything a later step depends on: weights, float32 copies, moments."""
-        found = {f"weight.{name}": weight.detach() for name, weight in self.weights.items()}
+        found: dict[str, torch.Tensor] = {}
         for name, weight in self.updated.items():
+            whole = self._whole[name]
+            found[f"weight.{name}"] = whole.detach()
             if weight is not self.weights[name]:
-                found[f"master.{name}"] = weight
+                found[f"master.{name}"] = like(weight, whole)
             moments = self._adamw.state.get(weight, {})
-            found |= {f"{kind}.{name}": moments[kind] for kind in _MOMENTS if kind in moments}
+            known = {kind: moments[kind] for kind in _MOMENTS if kind in moments}
+            found |= {f"{kind}.{name}": like(moment, whole) for kind, moment in known.items()}
+        return found
+
+    def blank(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Tensors of these names in `state`, to read one into that other processes wrote."""
+        found = {}
+        for name in names:
+            kind, _, weight = name.partition(".")
+            part = self.weights[weight] if kind == "weight" else self.updated[weight].detach()
+            found[name] = like(torch.zeros_like(part), self._whole[weight])
         return found
 
     @torch.no_grad()
     def load(self, state: dict[str, torch.Tensor], steps: int) -> None:
         """Go on from a state after so many steps."""
+        state = {name: local(tensor) for name, tensor in state.items()}
         for name, weight in self.weights.items():
             weight.copy_(state[f"weight.{name}"])
         for name, weight in self.updated.items():
@@ -90,19 +125,20 @@ class Optimizer:
                 count = torch.tensor(float(steps), device=weight.device)
                 self._adamw.state[weight] = {"step": count, **moments}
 
-    def _update(self, learned: dict[str, torch.Tensor]) -> None:
+    def _update(self, grads: dict[str, torch.Tensor]) -> None:
         """Update weights that have gradients; copies in float32 take and give in two calls."""
-        copied = [name for name in learned if self.updated[name] is not learned[name]]
+        copied = [name for name in grads if self.updated[name] is not self.weights[name]]
         copies = [self.updated[name] for name in copied]
+        for name in grads.keys() - set(copied):
+            self.weights[name].grad = grads[name]
         if copies:
-            grads = [torch.empty_like(copy) for copy in copies]
-            short: list[Any] = [learned[name].grad for name in copied]
-            torch._foreach_copy_(grads, short)
-            for name, copy, grad in zip(copied, copies, grads, strict=True):
-                copy.grad, learned[name].grad = grad, None
+            wide = [torch.empty_like(copy) for copy in copies]
+            torch._foreach_copy_(wide, [grads.pop(name) for name in copied])
+            for name, copy, grad in zip(copied, copies, wide, strict=True):
+                copy.grad, self._whole[name].grad = grad, None
         self._adamw.step()
         if copies:
-            torch._foreach_copy_([learned[name] for name in copied], copies)
+            torch._foreach_copy_([self.weights[name] for name in copied], copies)
             for copy in copies:
                 copy.grad = None
 
