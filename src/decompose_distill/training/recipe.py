@@ -9,8 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from decompose_distill import filters, prompts
 from decompose_distill.console import deferred_interrupt, progress_bar, say
 from decompose_distill.keys import fingerprint
@@ -19,8 +17,6 @@ from decompose_distill.models.devices import named_device
 from decompose_distill.models.loading import (
     context_window,
     end_tokens,
-    load_student,
-    recompute_activations,
 )
 from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.storage.traces import TraceSource, as_traces
@@ -58,15 +54,10 @@ from decompose_distill.training.data.preparation import Prepared, Task, make_tas
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train, validation_loss
-from decompose_distill.training.engine.lora import attach, check_peft
+from decompose_distill.training.engine.lora import check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.engine.ranks import Ranks, joined
-from decompose_distill.training.engine.sharding import (
-    gather_trained,
-    is_split,
-    load_split,
-    must_split,
-)
+from decompose_distill.training.engine.student import add_adapters, load, whole_student
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
 
@@ -142,10 +133,10 @@ def distill(
         student = dd.Decomposer.from_pretrained(checkpoint)
         ```
     """
-    task = make_task(student, role, target, prompt, config)
     place = Path(output_dir)
-    same = {"output_dir": str(place), **fingerprint(task)}
-    with joined(task.config.device, **same) as ranks:
+    with joined(config and config.device) as ranks:
+        task = make_task(student, role, target, prompt, config)
+        ranks.agree(output_dir=str(place), **fingerprint(task))
         ranks.once(lambda: check_output_dir(place))
         _check_extras(task.config, report_to, push_to_hub)
         ranks.once(lambda: check_student(student))
@@ -206,8 +197,8 @@ def _train(
     task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool, ranks: Ranks
 ) -> tuple[Any, TrainState]:
     """Train to the end, from the newest state where there is one: the model, and how it went."""
-    model, config = _load(task.student, task.config, ranks), task.config
-    wrapper = _attach(model, task)
+    model, config = load(task, ranks), task.config
+    wrapper = add_adapters(model, task)
     longest = max(*prepared.train.lengths, *prepared.validation.lengths, 0)
     forward = choose_forward(
         model, longest=longest, packing=config.packing, tokens=config.tokens_per_pass
@@ -222,39 +213,7 @@ def _train(
         save_state(folder, optimizer, state, ranks)
     if state.best_step != state.step:
         load_state(folder, optimizer, state.best_step, ranks)
-    return _whole(wrapper or model, task, ranks), state
-
-
-def _attach(model: Any, task: Task) -> Any:
-    """Put adapters into a model where they are to be trained: the wrapper around it, or `None`."""
-    config = task.config
-    if (rank := config.lora_rank) is None:
-        return None
-    return attach(model, rank, task.student, config.seed, short=config.master_weights)
-
-
-def _whole(model: Any, task: Task, ranks: Ranks) -> Any:
-    """The trained model with all its weights, on the first process."""
-    if not is_split(model):
-        return model
-    base = wrapper = None
-    if ranks.first:
-        base = load_student(task.student, dtype=model.dtype, device="cpu")
-        wrapper = _attach(base, task)
-    gather_trained(model, wrapper or base)
-    return wrapper or base
-
-
-def _load(student: str, config: DistillConfig, ranks: Ranks) -> Any:
-    dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    adapters, split = config.lora_rank is not None, config.shard and ranks.size > 1
-    if split or (config.shard is None and must_split(ranks, student, adapters=adapters)):
-        model = load_split(ranks, student, dtype, config.device, frozen=adapters)
-    else:
-        model = load_student(student, dtype=dtype, device=config.device)
-    if config.gradient_checkpointing:
-        recompute_activations(model)
-    return model
+    return whole_student(wrapper or model, task, ranks), state
 
 
 def _states(
@@ -287,7 +246,7 @@ def _states(
             bar.update()
             report(step.number, _scalars(step))
             due = step.number % every == 0 or step.number == steps
-            if not (due or step.stopping):
+            if not (due or (stop() if ranks.size == 1 else step.stopping)):
                 continue
             checked = state.validation
             if due and len(prepared.validation):

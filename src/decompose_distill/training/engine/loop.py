@@ -72,7 +72,7 @@ class TrainStep:
     """Whether memory ran out before that few were few enough."""
     seconds: float
     stopping: bool = False
-    """Whether this process, or another one, is to stop."""
+    """Whether any of several processes is to stop."""
 
 
 def train(
@@ -128,8 +128,7 @@ def train(
         most, halved = max(map(_count, fitting), default=0), len(fitting) > len(passes)
         tokens, short = (most, True) if halved else (tokens, short)
         seconds, read = time.perf_counter() - began, (share.examples, share.tokens)
-        stopping = any(stops) if stops else stop()
-        yield TrainStep(number, loss, rate, norm, *read, most, halved, seconds, stopping)
+        yield TrainStep(number, loss, rate, norm, *read, most, halved, seconds, any(stops))
 
 
 def _accumulate(

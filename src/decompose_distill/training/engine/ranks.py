@@ -52,6 +52,20 @@ class Ranks:
             dist.all_gather_object(values, value, group=self.control)
         return values
 
+    def agree(self, **same: object) -> None:
+        """Make sure that all processes do the same.
+
+        Raises:
+            ConfigError: A value is another one elsewhere; the message names it.
+        """
+        for rank, other in enumerate(self.gather(same)):
+            for name in same:
+                if other[name] != same[name]:
+                    raise ConfigError(
+                        f"{name} is {same[name]} in process {self.rank} and {other[name]} in "
+                        f"process {rank}: call distill alike in all processes of a job"
+                    )
+
     def once(self, task: Callable[[], T]) -> T:
         """Do something on the first process only, and give its result to all."""
         box: list[Any] = [task() if self.first else None]
@@ -129,28 +143,20 @@ def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
 
 
 @contextmanager
-def joined(device: str | None = None, **same: object) -> Iterator[Ranks]:
+def joined(device: str | None = None) -> Iterator[Ranks]:
     """Join the other processes of the job, if there are any, until the block ends on all.
 
     The process that fails first raises its error, the others leave in silence with a status.
 
     Args:
         device: As in `DistillConfig`.
-        same: What must be equal on all processes, by name.
 
     Raises:
-        ConfigError: It is not, or there are more processes on a machine than cards.
+        ConfigError: There are more processes on a machine than cards.
         TrainingError: Another process is gone, without a word of its own.
     """
     ranks, run = _join(device), f"decompose_distill/{next(_runs)}"
     try:
-        for rank, other in enumerate(ranks.gather(same)):
-            for name in same:
-                if other[name] != same[name]:
-                    raise ConfigError(
-                        f"{name} is {same[name]} in process {ranks.rank} and {other[name]} in "
-                        f"process {rank}: call distill alike in all processes of a job"
-                    )
         yield ranks
         ranks.gather(None)
     except BaseException as error:
@@ -164,7 +170,7 @@ def _join(device: str | None) -> Ranks:
     if not dist.is_available() or not (started or dist.is_initialized()):
         return ALONE
     if not dist.is_initialized():
-        dist.init_process_group(_bind_card(device), timeout=PATIENCE)
+        dist.init_process_group(_bind_card(device))
     if dist.get_world_size() == 1:
         return ALONE
     control = dist.new_group(backend="gloo", timeout=PATIENCE)
