@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from itertools import islice
@@ -137,50 +137,44 @@ def distill(
     with joined(config and config.device) as ranks:
         task = make_task(student, role, target, prompt, config)
         ranks.agree(output_dir=str(place), **fingerprint(task))
+        _check_extras(task.config, report_to, push_to_hub if ranks.first else None)
         ranks.once(lambda: check_output_dir(place))
-        _check_extras(task.config, report_to, push_to_hub)
         ranks.once(lambda: check_student(student))
-        with telling_full_disk(place), _folder(place, ranks) as folder:
-
-            def begun() -> tuple[Prepared, dict[str, Any]]:
-                rows, day = folder / "rows", begun_on(folder)
-                prepared = prepare(
-                    task, as_traces(traces), keep, validation, rows, day=day, progress=progress
-                )
-                shown = show_rows(prepared.tokenizer, prepared.train)
-                say(f"{prepared}\n\n{shown}\n", show=progress)
-                settings = _settings(task, prepared)
-                begin(folder, settings)
-                return prepared, settings
-
-            prepared, settings = ranks.once(begun)
+        progress = progress and ranks.first
+        folders = working_folder(place) if ranks.first else nullcontext(partial(place))
+        with telling_full_disk(place), folders as folder:
+            prepared, settings = ranks.once(
+                lambda: _begin(task, as_traces(traces), keep, validation, folder, progress)
+            )
             logs = place.with_name(f"{place.name}.logs")
             with reporting(report_to if ranks.first else None, logs, settings) as report:
-                shown = progress and ranks.first
-                model, state = _train(task, prepared, folder, report, shown, ranks)
-
-            def saved() -> None:
-                _save(task, prepared, model, state, folder / "student")
-                publish(folder / "student", place)
-
-            ranks.once(saved)
+                model, state = _train(task, prepared, folder, report, progress, ranks)
+            ranks.once(lambda: _save(task, prepared, model, state, folder / "student", place))
         if push_to_hub and ranks.first:
             say(push(place, push_to_hub), show=progress)
     return place
 
 
-def _folder(output_dir: Path, ranks: Ranks) -> AbstractContextManager[Path]:
-    return working_folder(output_dir) if ranks.first else nullcontext(partial(output_dir))
-
-
-def _settings(task: Task, prepared: Prepared) -> dict[str, Any]:
+def _begin(
+    task: Task,
+    traces: Iterable[Trace],
+    keep: filters.Filter | filters.FilterName,
+    validation: float | Iterable[Trace],
+    folder: Path,
+    progress: bool,
+) -> tuple[Prepared, dict[str, Any]]:
+    """Prepare the rows and open the run: the rows, and what the run is known by."""
+    rows, day = folder / "rows", begun_on(folder)
+    prepared = prepare(task, traces, keep, validation, rows, day=day, progress=progress)
+    say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
     settings = fingerprint(task) | {
         "data": prepared.sha256,
         "template": prepared.template.to_json(),
     }
     # Runs that are under way on disk hold the examples also where there are none.
     settings["prompt"] = {"examples": [], **settings["prompt"]}
-    return settings
+    begin(folder, settings)
+    return prepared, settings
 
 
 def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: str | None) -> None:
@@ -287,8 +281,10 @@ def _scalars(step: TrainStep) -> dict[str, float]:
     }
 
 
-def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: Path) -> None:
-    """Write the student, read it back and compare."""
+def _save(
+    task: Task, prepared: Prepared, model: Any, state: TrainState, place: Path, output_dir: Path
+) -> None:
+    """Write the student, read it back and compare, and move it to where it was asked for."""
     adapted = task.config.lora_rank is not None
     if adapted and task.config.merge_lora:
         model, adapted = model.merge_and_unload(), False
@@ -318,6 +314,7 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: 
     losses = Losses(state.losses, state.validation)
     save_student(place, model, prepared.tokenizer, card, manifest, losses)
     verify_reload(place, trained, prepared.shown, whole.dtype, str(whole.device))
+    publish(place, output_dir)
 
 
 def _align_tokens(model: Any, tokenizer: Any) -> None:

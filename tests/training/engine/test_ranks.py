@@ -37,13 +37,13 @@ CONFIG = DistillConfig(
 )
 CASES = {
     "copied": CONFIG,
-    "split": replace(CONFIG, shard=True),
+    "split": replace(CONFIG, fsdp=True),
     "copied adapters": replace(CONFIG, lora_rank=4),
-    "split adapters": replace(CONFIG, lora_rank=4, shard=True, merge_lora=False),
+    "split adapters": replace(CONFIG, lora_rank=4, fsdp=True, merge_lora=False),
     "copied bfloat16": replace(CONFIG, dtype="bfloat16"),
-    "split bfloat16": replace(CONFIG, dtype="bfloat16", shard=True),
-    "split recomputed": replace(CONFIG, shard=True, gradient_checkpointing=True),
-    "killed": replace(CONFIG, shard=True, batch_size=3, save_steps=1),
+    "split bfloat16": replace(CONFIG, dtype="bfloat16", fsdp=True),
+    "split recomputed": replace(CONFIG, fsdp=True, gradient_checkpointing=True),
+    "killed": replace(CONFIG, fsdp=True, batch_size=3, save_steps=1),
 }
 LOST = "is gone without a word"
 

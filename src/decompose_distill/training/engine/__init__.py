@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from decompose_distill.training.engine.lora import attach as attach
     from decompose_distill.training.engine.optimizer import Optimizer as Optimizer
     from decompose_distill.training.engine.optimizer import lr_factor as lr_factor
-    from decompose_distill.training.engine.ranks import joined as joined
+    from decompose_distill.training.engine.ranks import Ranks as Ranks
     from decompose_distill.training.engine.sharding import load_split as load_split
 
 __getattr__, __dir__ = lazy(
@@ -28,7 +28,7 @@ __getattr__, __dir__ = lazy(
         "loop": ("train",),
         "lora": ("attach",),
         "optimizer": ("Optimizer", "lr_factor"),
-        "ranks": ("joined",),
+        "ranks": ("Ranks",),
         "sharding": ("load_split",),
     },
 )

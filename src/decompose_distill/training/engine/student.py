@@ -20,8 +20,8 @@ def load(task: Task, ranks: Ranks) -> Any:
     """Load a student to train: a copy on each process, or split over them."""
     student, config = task.student, task.config
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    adapters, split = config.lora_rank is not None, config.shard and ranks.size > 1
-    if split or (config.shard is None and must_split(ranks, student, adapters=adapters)):
+    adapters, split = config.lora_rank is not None, config.fsdp and ranks.size > 1
+    if split or (config.fsdp is None and must_split(ranks, student, adapters=adapters)):
         model = load_split(ranks, student, dtype, config.device, frozen=adapters)
     else:
         model = load_student(student, dtype=dtype, device=config.device)
