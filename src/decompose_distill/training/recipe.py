@@ -1,10 +1,8 @@
 """distill(): kept traces → examples → audited rows → steps → checkpoint."""
 
-import platform
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,9 @@ from typing import Any
 from decompose_distill import filters, prompts
 from decompose_distill.console import deferred_interrupt, progress_bar, say
 from decompose_distill.keys import fingerprint
-from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.devices import named_device
 from decompose_distill.models.loading import (
     context_window,
-    end_tokens,
 )
 from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.storage.traces import TraceSource, as_traces
@@ -30,6 +26,7 @@ from decompose_distill.training.checkpoints.checkpoint import (
     save_student,
     snapshot,
     verify_reload,
+    versions,
     working_folder,
 )
 from decompose_distill.training.checkpoints.publishing import (
@@ -57,7 +54,12 @@ from decompose_distill.training.engine.loop import TrainStep, train, validation_
 from decompose_distill.training.engine.lora import check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.engine.ranks import Ranks, joined
-from decompose_distill.training.engine.student import add_adapters, load, whole_student
+from decompose_distill.training.engine.student import (
+    add_adapters,
+    align_tokens,
+    load,
+    whole_student,
+)
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
 
@@ -133,26 +135,26 @@ def distill(
         student = dd.Decomposer.from_pretrained(checkpoint)
         ```
     """
-    place = Path(output_dir)
+    directory = Path(output_dir)
     with joined(config and config.device) as ranks:
         task = make_task(student, role, target, prompt, config)
-        ranks.agree(output_dir=str(place), **fingerprint(task))
+        ranks.agree(output_dir=str(directory), **fingerprint(task))
         _check_extras(task.config, report_to, push_to_hub if ranks.first else None)
-        ranks.once(lambda: check_output_dir(place))
+        ranks.once(lambda: check_output_dir(directory))
         ranks.once(lambda: check_student(student))
         progress = progress and ranks.first
-        folders = working_folder(place) if ranks.first else nullcontext(partial(place))
-        with telling_full_disk(place), folders as folder:
+        folders = working_folder(directory) if ranks.first else nullcontext(partial(directory))
+        with telling_full_disk(directory), folders as folder:
             prepared, settings = ranks.once(
                 lambda: _begin(task, as_traces(traces), keep, validation, folder, progress)
             )
-            logs = place.with_name(f"{place.name}.logs")
+            logs = directory.with_name(f"{directory.name}.logs")
             with reporting(report_to if ranks.first else None, logs, settings) as report:
                 model, state = _train(task, prepared, folder, report, progress, ranks)
-            ranks.once(lambda: _save(task, prepared, model, state, folder / "student", place))
+            ranks.once(lambda: _save(task, prepared, model, state, folder / "student", directory))
         if push_to_hub and ranks.first:
-            say(push(place, push_to_hub), show=progress)
-    return place
+            say(push(directory, push_to_hub), show=progress)
+    return directory
 
 
 def _begin(
@@ -171,7 +173,7 @@ def _begin(
         "data": prepared.sha256,
         "template": prepared.template.to_json(),
     }
-    # Runs that are under way on disk hold the examples also where there are none.
+    # Runs that are under way on disk hold the examples also if there are none.
     settings["prompt"] = {"examples": [], **settings["prompt"]}
     begin(folder, settings)
     return prepared, settings
@@ -190,7 +192,7 @@ def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: st
 def _train(
     task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool, ranks: Ranks
 ) -> tuple[Any, TrainState]:
-    """Train to the end, from the newest state where there is one: the model, and how it went."""
+    """Train to the end, from the newest state if there is one: the model, and how it went."""
     model, config = load(task, ranks), task.config
     wrapper = add_adapters(model, task)
     longest = max(*prepared.train.lengths, *prepared.validation.lengths, 0)
@@ -203,7 +205,16 @@ def _train(
         load_state(folder, optimizer, before.step, ranks)
         say(f"going on after step {before.step}", show=progress)
     state = before
-    for state in _states(config, prepared, forward, optimizer, before, report, progress, ranks):
+    for state in _states(
+        config,
+        prepared,
+        forward,
+        optimizer=optimizer,
+        state=before,
+        report=report,
+        progress=progress,
+        ranks=ranks,
+    ):
         save_state(folder, optimizer, state, ranks)
     if state.best_step != state.step:
         load_state(folder, optimizer, state.best_step, ranks)
@@ -214,6 +225,7 @@ def _states(
     config: DistillConfig,
     prepared: Prepared,
     forward: Forward,
+    *,
     optimizer: Optimizer,
     state: TrainState,
     report: Report,
@@ -263,8 +275,8 @@ def _batches(
         lengths, config.batch_size, config.epochs, config.seed, group=not config.packing
     )
     if ranks.size > 1:
-        return (ranks.share(rows, places) for places in plan)
-    return ([rows[place] for place in places] for places in plan)
+        return (ranks.share(rows, indices) for indices in plan)
+    return ([rows[index] for index in indices] for indices in plan)
 
 
 def _stale(state: TrainState, config: DistillConfig) -> bool:
@@ -282,52 +294,44 @@ def _scalars(step: TrainStep) -> dict[str, float]:
 
 
 def _save(
-    task: Task, prepared: Prepared, model: Any, state: TrainState, place: Path, output_dir: Path
+    task: Task,
+    prepared: Prepared,
+    model: Any,
+    state: TrainState,
+    directory: Path,
+    output_dir: Path,
 ) -> None:
-    """Write the student, read it back and compare, and move it to where it was asked for."""
+    """Write the student, read it back and compare, and move it to `output_dir`."""
     adapted = task.config.lora_rank is not None
     if adapted and task.config.merge_lora:
         model, adapted = model.merge_and_unload(), False
     whole = model.get_base_model() if adapted else model
-    _align_tokens(whole, prepared.tokenizer)
+    align_tokens(whole, prepared.tokenizer)
     most = prepared.train.most_targets
     room = context_window(whole.config) - prepared.train.most_prompt
     trained = snapshot(whole, prepared.tokenizer, prepared.shown)
     manifest = Manifest(
         task.role,
         task.target,
-        task.prompt,
-        Sampling(max_new_tokens=max(most, min(2 * most, room))),
-        task.student,
-        {
+        prompt=task.prompt,
+        sampling=Sampling(max_new_tokens=max(most, min(2 * most, room))),
+        base_model=task.student,
+        data={
             "sha256": prepared.sha256,
             "kept": len(prepared.train),
             "held_out": len(prepared.validation),
             "dropped": dict(prepared.dropped),
         },
-        asdict(task.config),
-        _figures(state),
-        _versions(),
-        prepared.template.to_json(),
+        config=asdict(task.config),
+        figures=_figures(state),
+        versions=versions(),
+        template=prepared.template.to_json(),
     )
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)
-    save_student(place, model, prepared.tokenizer, card, manifest, losses)
-    verify_reload(place, trained, prepared.shown, whole.dtype, str(whole.device))
-    publish(place, output_dir)
-
-
-def _align_tokens(model: Any, tokenizer: Any) -> None:
-    """Make config, generation config and tokenizer agree on where a completion ends."""
-    if model.generation_config.do_sample is not True:  # else these are refused when saved
-        for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):
-            setattr(model.generation_config, name, None)
-    known = {tokenizer.eos_token_id, end_of_turn(tokenizer), *end_tokens(model.generation_config)}
-    ends = sorted(known)
-    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.config.eos_token_id = model.generation_config.eos_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id
+    save_student(directory, model, prepared.tokenizer, card, manifest, losses)
+    verify_reload(directory, trained, prepared.shown, whole.dtype, str(whole.device))
+    publish(directory, output_dir)
 
 
 def _figures(state: TrainState) -> dict[str, Any]:
@@ -342,8 +346,3 @@ def _figures(state: TrainState) -> dict[str, Any]:
         best = min(loss for _, loss in state.validation)
         figures |= {"best_step": state.best_step, "validation_loss": best}
     return figures
-
-
-def _versions() -> dict[str, str]:
-    packages = ("decompose-distill", "torch", "transformers", "tokenizers")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}

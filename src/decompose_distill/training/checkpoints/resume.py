@@ -39,7 +39,7 @@ class TrainState:
     @property
     def best_step(self) -> int:
         """Step with the smallest validation loss, else the last one."""
-        return min(self.validation, key=lambda each: each[1])[0] if self.validation else self.step
+        return min(self.validation, key=lambda point: point[1])[0] if self.validation else self.step
 
     @property
     def stale(self) -> int:
@@ -92,42 +92,42 @@ def save_state(
     Raises:
         CheckpointError: It could not be written; the states before are still there.
     """
-    place = _place(folder, progress.step)
+    directory = _state_folder(folder, progress.step)
     try:
-        ranks.once(lambda: _clear(place))
+        ranks.once(lambda: _clear(directory))
         if optimizer.split:
-            write_parts(optimizer.state(), place)
+            write_parts(optimizer.state(), directory)
         elif ranks.first:
-            save_file(optimizer.state(), place / _WEIGHTS)
-        files = ranks.once(lambda: sorted(path.name for path in place.glob("*.safetensors")))
+            save_file(optimizer.state(), directory / _WEIGHTS)
+        files = ranks.once(lambda: sorted(path.name for path in directory.glob("*.safetensors")))
         for name in files[ranks.rank :: ranks.size]:
-            sync(place / name)
-        digests = _hash_in_turns(place, files, ranks)
+            sync(directory / name)
+        digests = _hash_in_turns(directory, files, ranks)
         if ranks.first:
             content = {"files": digests} if optimizer.split else {"sha256": digests[_WEIGHTS]}
-            write_text(place / _MARK, json.dumps(asdict(progress) | content))
+            write_text(directory / _MARK, json.dumps(asdict(progress) | content))
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
         left = load_progress(folder).step
         raise CheckpointError(
             f"cannot write the state of step {progress.step} to {folder}: {error}. Make room and "
             f"call again: the run goes on from step {left}"
         ) from error
     for other in folder.glob("step-*") if ranks.first else ():
-        if other not in (place, _place(folder, progress.best_step)):
+        if other not in (directory, _state_folder(folder, progress.best_step)):
             shutil.rmtree(other)
 
 
-def _clear(place: Path) -> None:
+def _clear(directory: Path) -> None:
     """Make an empty folder; a killed run may have left parts there, of other processes."""
-    if place.exists():
-        shutil.rmtree(place)
-    place.mkdir()
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir()
 
 
-def _hash_in_turns(place: Path, files: Sequence[str], ranks: Ranks) -> dict[str, str]:
+def _hash_in_turns(directory: Path, files: Sequence[str], ranks: Ranks) -> dict[str, str]:
     """SHA-256 of files, of which each process reads its share."""
-    mine = {name: hash_file(place / name) for name in files[ranks.rank :: ranks.size]}
+    mine = {name: hash_file(directory / name) for name in files[ranks.rank :: ranks.size]}
     return {name: digest for part in ranks.gather(mine) for name, digest in part.items()}
 
 
@@ -153,18 +153,17 @@ def load_state(folder: Path, optimizer: Optimizer, step: int, ranks: Ranks = ALO
     Raises:
         CheckpointError: The state is damaged, or of another model.
     """
-    place = _place(folder, step)
-    mark = _read(place / _MARK)
+    directory = _state_folder(folder, step)
+    mark = _read(directory / _MARK)
     digests = mark.get("files") or {_WEIGHTS: mark.get("sha256")}
-    path = place if "files" in mark else place / _WEIGHTS
+    path = directory if "files" in mark else directory / _WEIGHTS
     try:
-        found = _hash_in_turns(place, list(digests), ranks)
-        if changed := [
-            name for name, digest in digests.items() if digest not in (None, found[name])
-        ]:
-            raise OSError(f"{changed[0]} is not what was written")
+        read = _hash_in_turns(directory, list(digests), ranks)
+        for name, digest in digests.items():  # none in states of earlier versions
+            if digest not in (None, read[name]):
+                raise OSError(f"the content of {name} is not what was written")
         if optimizer.split or "files" in mark:
-            optimizer.load(read_parts(optimizer.blank, place), step)
+            optimizer.load(read_parts(optimizer.blank, directory), step)
         else:
             optimizer.load(load_file(path), step)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
@@ -187,5 +186,5 @@ def _read(path: Path) -> dict[str, Any]:
     return row
 
 
-def _place(folder: Path, step: int) -> Path:
+def _state_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 
@@ -31,7 +31,7 @@ def validation_loss(
 ) -> float:
     """Mean nats per target token over all rows, of which several processes take turns."""
     forward.model.eval()
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
     pools = ([rows[at] for at in order[i : i + POOL]] for i in range(0, len(order), POOL))
     with forward.applied():
         parts = (part for pool in pools for part in split_rows(pool, forward.tokens))
@@ -42,7 +42,7 @@ def validation_loss(
 
 
 def _halving_loss(forward: Forward, rows: Rows, share: float) -> torch.Tensor:
-    """Summed loss, in halves where the memory runs out."""
+    """Summed loss, in halves if the memory runs out."""
     try:
         return forward.loss(forward.lay(rows), share)
     except RuntimeError as error:
@@ -60,6 +60,7 @@ class TrainStep:
     """From 1."""
     loss: float
     """Nats per target token, over the whole step, before the update."""
+    _: KW_ONLY
     learning_rate: float
     grad_norm: float
     """Before clipping."""
@@ -127,8 +128,18 @@ def train(
             )
         most, halved = max(map(_count, fitting), default=0), len(fitting) > len(passes)
         tokens, short = (most, True) if halved else (tokens, short)
-        seconds, read = time.perf_counter() - began, (share.examples, share.tokens)
-        yield TrainStep(number, loss, rate, norm, *read, most, halved, seconds, any(stops))
+        yield TrainStep(
+            number,
+            loss,
+            learning_rate=rate,
+            grad_norm=norm,
+            examples=share.examples,
+            tokens=share.tokens,
+            tokens_per_pass=most,
+            out_of_memory=halved,
+            seconds=time.perf_counter() - began,
+            stopping=any(stops),
+        )
 
 
 def _accumulate(
@@ -164,6 +175,7 @@ def _accumulate(
 
 def _backward(forward: Forward, share: Share, passes: Sequence[Rows], idle: int) -> torch.Tensor:
     losses = []
+    # A share of the step's targets, not of the pass's: passes differ in theirs.
     turns = [(rows, 1 / share.targets) for rows in passes]
     for rows, part in turns + [([share.spare], 0.0)] * idle:
         loss = forward.loss(forward.lay(rows), part)

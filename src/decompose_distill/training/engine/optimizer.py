@@ -1,4 +1,4 @@
-"""AdamW over the trainable weights, with a float32 copy of them where that is asked for."""
+"""AdamW over the trainable weights, with a float32 copy of them if that is asked for."""
 
 import math
 from collections.abc import Iterable
@@ -36,6 +36,7 @@ class Optimizer:
             name: weight.detach().float() if config.master_weights and _short(weight) else weight
             for name, weight in self.weights.items()
         }
+        # Biases and the gains of norms are not decayed, as is usual: their rest is not at 0.
         matrices = [weight for weight in self.updated.values() if weight.ndim > 1]
         others = [weight for weight in self.updated.values() if weight.ndim <= 1]
         groups = [
@@ -52,24 +53,28 @@ class Optimizer:
 
         The norm is a scalar on the device, which nothing here waits for.
         """
+        grads = list(self._grads().values())
         if not self.split:
-            self._ranks.add_up(list(self._grads().values()))
-        norms = torch.stack(torch._foreach_norm(list(self._grads().values()))).float()
-        return torch.linalg.vector_norm(norms)
+            self._ranks.add_up(grads)
+        # In float32, as the norm of bfloat16 gradients has three digits in their own numbers.
+        norms = torch.stack(torch._foreach_norm(grads, 2, dtype=torch.float32))
+        norm: torch.Tensor = torch.linalg.vector_norm(norms)
+        return norm
 
     @torch.no_grad()
     def step(self, learning_rate: float, norm: torch.Tensor | None = None) -> torch.Tensor:
         """Clip the gradients, update, clear them, and return their norm before clipping.
 
-        Weights stay as they were where it is not finite.
+        Weights stay as they were if it is not finite.
 
         Args:
             learning_rate: Of this step.
-            norm: Of all gradients, where it was computed before.
+            norm: Of all gradients, if it was computed before.
         """
         norm = self.norm() if norm is None else norm
+        # The same factor as that of torch's `clip_grad_norm_`.
         clipped = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-        # The fused kernel divides by the one and leaves all as it is where the other is set.
+        # The fused kernel divides by `grad_scale`, and leaves all as it is if `found_inf` is set.
         self._adamw.grad_scale = clipped.reciprocal()  # type: ignore[attr-defined]
         self._adamw.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         for group in self._adamw.param_groups:
@@ -89,29 +94,29 @@ class Optimizer:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything a later step depends on: weights, float32 copies, moments."""
-        found: dict[str, torch.Tensor] = {}
+        tensors: dict[str, torch.Tensor] = {}
         for name, weight in self.updated.items():
             whole = self._whole[name]
-            found[f"weight.{name}"] = whole.detach()
+            tensors[f"weight.{name}"] = whole.detach()
             if weight is not self.weights[name]:
-                found[f"master.{name}"] = like(weight, whole)
+                tensors[f"master.{name}"] = like(weight, whole)
             moments = self._adamw.state.get(weight, {})
             known = {kind: moments[kind] for kind in _MOMENTS if kind in moments}
-            found |= {f"{kind}.{name}": like(moment, whole) for kind, moment in known.items()}
-        return found
+            tensors |= {f"{kind}.{name}": like(moment, whole) for kind, moment in known.items()}
+        return tensors
 
     def blank(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """Tensors of these names in `state`, to read one into that other processes wrote."""
-        found = {}
+        tensors = {}
         for name in names:
             kind, _, weight = name.partition(".")
             part = self.weights[weight] if kind == "weight" else self.updated[weight].detach()
-            found[name] = like(torch.zeros_like(part), self._whole[weight])
-        return found
+            tensors[name] = like(torch.zeros_like(part), self._whole[weight])
+        return tensors
 
     @torch.no_grad()
     def load(self, state: dict[str, torch.Tensor], steps: int) -> None:
-        """Go on from a state after so many steps."""
+        """Go on from the state after `steps` steps."""
         state = {name: local(tensor) for name, tensor in state.items()}
         for name, weight in self.weights.items():
             weight.copy_(state[f"weight.{name}"])
@@ -151,6 +156,6 @@ def lr_factor(done: int, steps: int, warmup_ratio: float, schedule: Schedule) ->
     """Share of the peak learning rate: linear rise, then half a cosine or a line down to 0."""
     warmup = max(1, round(steps * warmup_ratio))
     if done < warmup:
-        return (done + 1) / warmup
+        return (done + 1) / warmup  # a first step at rate 0 would be lost
     passed = (done - warmup) / max(1, steps - warmup)
     return 1 - passed if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * passed))

@@ -75,7 +75,7 @@ class Ranks:
         return result
 
     def split(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Places of the rows that each process takes, alike in tokens.
+        """Indices of the rows that each process takes, alike in tokens.
 
         Example:
             >>> Ranks(0, 2).split([5, 1, 2, 3])
@@ -83,19 +83,19 @@ class Ranks:
         """
         loads = [(0, rank) for rank in range(self.size)]
         parts: list[list[int]] = [[] for _ in loads]
-        for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
             load, rank = loads[0]
-            parts[rank].append(place)
-            heapreplace(loads, (load + lengths[place], rank))
+            parts[rank].append(index)
+            heapreplace(loads, (load + lengths[index], rank))
         return [sorted(part) for part in parts]
 
-    def share(self, rows: TokenDataset, places: Sequence[int]) -> Share:
+    def share(self, rows: TokenDataset, indices: Sequence[int]) -> Share:
         """Read this process's rows of a step, and of the others' only how long they are."""
-        lengths, targets = ([of_all[place] for place in places] for of_all in rows.sizes)
+        lengths, targets = ([int(sizes[index]) for index in indices] for sizes in rows.sizes)
         parts = self.split(lengths)
-        mine = [rows[places[at]] for at in parts[self.rank]]
+        mine = [rows[indices[at]] for at in parts[self.rank]]
         of_all = [[lengths[at] for at in part] for part in parts]
-        return Share(mine, sum(targets), of_all, mine[0] if mine else rows[places[0]])
+        return Share(mine, sum(targets), of_all, mine[0] if mine else rows[indices[0]])
 
     def turns(self, parts: Iterator[T]) -> Iterator[tuple[T, bool]]:
         """This process's part of every `size`, and whether it counts: all get equally many."""

@@ -133,7 +133,7 @@ def gather_trained(model: Any, whole: Any) -> None:
                 whole.get_parameter(name).copy_(full)
 
 
-def write_parts(state: dict[str, torch.Tensor], place: Path) -> None:
+def write_parts(state: dict[str, torch.Tensor], directory: Path) -> None:
     """Write split tensors by torch.distributed.checkpoint, as safetensors: a file per process.
 
     Raises:
@@ -142,7 +142,7 @@ def write_parts(state: dict[str, torch.Tensor], place: Path) -> None:
     import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
 
-    writer = HuggingFaceStorageWriter(str(place), save_distributed=True)
+    writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
     try:
         dcp.save(state, storage_writer=writer)
     except dcp.CheckpointException as error:  # no Exception, but what is above them
@@ -150,7 +150,7 @@ def write_parts(state: dict[str, torch.Tensor], place: Path) -> None:
 
 
 def read_parts(
-    blank: Callable[[Iterable[str]], dict[str, torch.Tensor]], place: Path
+    blank: Callable[[Iterable[str]], dict[str, torch.Tensor]], directory: Path
 ) -> dict[str, torch.Tensor]:
     """Read what any number of processes wrote, split or whole, into tensors that are split now.
 
@@ -163,7 +163,7 @@ def read_parts(
     import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 
-    reader = HuggingFaceStorageReader(str(place))
+    reader = HuggingFaceStorageReader(str(directory))
     state = blank(reader.read_metadata().state_dict_metadata)
     try:
         dcp.load(state, storage_reader=reader, no_dist=not dist.is_initialized())

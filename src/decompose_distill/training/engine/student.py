@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from decompose_distill.models.loading import load_student, recompute_activations
+from decompose_distill.models.chat_template import end_of_turn
+from decompose_distill.models.loading import end_tokens, load_student, recompute_activations
 from decompose_distill.training.data.preparation import Task
 from decompose_distill.training.engine.lora import attach
 from decompose_distill.training.engine.ranks import Ranks
@@ -48,3 +49,16 @@ def whole_student(model: Any, task: Task, ranks: Ranks) -> Any:
         wrapper = add_adapters(base, task)
     gather_trained(model, wrapper or base)
     return wrapper or base
+
+
+def align_tokens(model: Any, tokenizer: Any) -> None:
+    """Make config, generation config and tokenizer agree on where a completion ends."""
+    if model.generation_config.do_sample is not True:  # else these are refused when saved
+        for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):
+            setattr(model.generation_config, name, None)
+    known = {tokenizer.eos_token_id, end_of_turn(tokenizer), *end_tokens(model.generation_config)}
+    ends = sorted(known)
+    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.config.eos_token_id = model.generation_config.eos_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
