@@ -5,6 +5,7 @@ with nothing to add up. What ends one process ends all of them, with one message
 """
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ BUCKET = 1 << 24
 """Gradients that are added up in one call: 64 MB of float32."""
 PATIENCE = timedelta(days=30)
 """How long processes wait while one works alone, as on the audit; a dead one is noticed at once."""
+LINGER = 1.0
+"""Seconds that the first process stays after an error: it may keep the store that others ask."""
 _runs = count()
 
 
@@ -59,12 +62,11 @@ class Ranks:
             ConfigError: A value is another one elsewhere; the message names it.
         """
         for rank, other in enumerate(self.gather(same)):
-            for name in same:
-                if other[name] != same[name]:
-                    raise ConfigError(
-                        f"{name} is {same[name]} in process {self.rank} and {other[name]} in "
-                        f"process {rank}: call distill alike in all processes of a job"
-                    )
+            for name in [name for name in same if other[name] != same[name]]:
+                raise ConfigError(
+                    f"{name} is {same[name]} in process {self.rank} and {other[name]} in process "
+                    f"{rank}: call distill alike in all processes of a job"
+                )
 
     def once(self, task: Callable[[], T]) -> T:
         """Do something on the first process only, and give its result to all."""
@@ -167,12 +169,12 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
 
 def _join(device: str | None) -> Ranks:
     started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and "MASTER_ADDR" in os.environ
-    if not dist.is_available() or not (started or dist.is_initialized()):
+    there = dist.is_available() and dist.is_initialized()
+    if not dist.is_available() or (dist.get_world_size() == 1 if there else not started):
         return ALONE
-    if not dist.is_initialized():
-        dist.init_process_group(_bind_card(device))
-    if dist.get_world_size() == 1:
-        return ALONE
+    backend = _bind_card(device)
+    if not there:  # Ray Train has joined them
+        dist.init_process_group(backend)
     control = dist.new_group(backend="gloo", timeout=PATIENCE)
     return Ranks(dist.get_rank(), dist.get_world_size(), control)
 
@@ -198,6 +200,8 @@ def _end(ranks: Ranks, run: str, error: BaseException) -> Never:
         speaks = store.compare_set(run, "", mine).decode() == mine
     except RuntimeError:  # the store went with the process that kept it
         speaks = ranks.rank == 1
+    if ranks.first:
+        time.sleep(LINGER)
     if not speaks:
         status = exit_code(error) if isinstance(error, KeyboardInterrupt) else 1
         raise SystemExit(status) from error
