@@ -124,13 +124,16 @@ class Stop:
 
 
 @contextmanager
-def deferred_interrupt(first: str = "finishing and saving this step") -> Iterator[Stop]:
+def deferred_interrupt(
+    first: str = "finishing and saving this step", *, show: bool = True
+) -> Iterator[Stop]:
     """Put off Ctrl-C and SIGTERM, and tell whether one came; the second one stops at once.
 
     Outside the main thread, and in a background job that ignores it, nothing is changed.
 
     Args:
         first: What is done first, for the message.
+        show: Whether there is a message.
     """
     stop, before = Stop(), _handlers()
 
@@ -138,7 +141,8 @@ def deferred_interrupt(first: str = "finishing and saving this step") -> Iterato
         raise _interrupt(number)
 
     def note(number: int, frame: FrameType | None) -> None:
-        say(f"{first}; {'SIGTERM' if number == signal.SIGTERM else 'Ctrl-C'} again stops at once")
+        name = "SIGTERM" if number == signal.SIGTERM else "Ctrl-C"
+        say(f"{first}; {name} again stops at once", show=show)
         stop.note(number)
         for other, handler in before.items():
             signal.signal(other, at_once if other == signal.SIGTERM else handler)

@@ -74,14 +74,17 @@ class Call:
     as_json: bool
     values: Mapping[str, Any]
     """Every setting, as it holds."""
+    first: bool = True
+    """Whether this is the process of a job that prints and writes."""
 
     def say(self, line: object) -> None:
         """Print a line for people, beside the result of `--json`."""
-        print(printable(str(line)), file=sys.stderr if self.as_json else sys.stdout, flush=True)
+        if self.first:
+            print(printable(str(line)), file=sys.stderr if self.as_json else sys.stdout, flush=True)
 
     def show(self, result: object, **fields: Any) -> None:
         """Print the result: as it reads, or as JSON of the fields."""
-        if self.as_json:
+        if self.as_json and self.first:
             print(json.dumps({"schema": SCHEMA, "command": self.command, **fields}, indent=2))
         else:
             self.say(result)
@@ -100,6 +103,9 @@ class Call:
         Raises:
             ConfigError: The output cannot be written there.
         """
+        if not self.first:
+            yield
+            return
         _check_kind(output, folder=folder)
         beside = output.absolute()
         path = beside.with_name(f"{beside.name}{SETTINGS}")

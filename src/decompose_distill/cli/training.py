@@ -1,8 +1,10 @@
 """The commands `audit`, `distill` and `demo`, a few lines over the functions."""
 
 import json
+import os
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -54,11 +56,14 @@ def audit(
         )
 
 
-def _prepare(task: "Task", traces: Path, keep: str, validation: float, folder: str) -> "Prepared":
+def _prepare(
+    task: "Task", traces: Path, keep: str, validation: float, folder: str, progress: bool = True
+) -> "Prepared":
     from decompose_distill.training.data.preparation import prepare
 
     chosen = getattr(dd.filters, keep)
-    return prepare(task, dd.read_traces(traces), chosen, validation, Path(folder), progress=True)
+    kept = dd.read_traces(traces)
+    return prepare(task, kept, chosen, validation, Path(folder), progress=progress)
 
 
 def _prompt(path: Path | None) -> Any:
@@ -95,11 +100,12 @@ def distill(
     """Fine-tune a student on kept traces; run again to go on where it stopped."""
     from decompose_distill.training.data.preparation import make_task
 
+    call = replace(call, first=os.environ.get("RANK", "0") == "0")  # as torchrun numbers them
     if config.learning_rate > HIGHEST_LEARNING_RATE:
         usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
         warnings.warn(f"--learning-rate {config.learning_rate}: {usual}", stacklevel=2)
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
-    if _is_finished(output_dir, task, traces, keep, validation):
+    if _is_finished(output_dir, task, traces, keep, validation, call.first):
         call.show(f"{output_dir}: finished before, of the same traces", **_student(output_dir))
         return
     with call.writing(output_dir, folder=True, kept="the states saved so far, beside it,"):
@@ -120,7 +126,7 @@ def distill(
 
 
 def _is_finished(
-    output_dir: Path, task: "Task", traces: Path, keep: str, validation: float
+    output_dir: Path, task: "Task", traces: Path, keep: str, validation: float, progress: bool
 ) -> bool:
     """Whether a student is there that was trained on the same, in the same way."""
     from decompose_distill.training.checkpoints.checkpoint import load_manifest
@@ -135,7 +141,7 @@ def _is_finished(
     if trained != task:
         return False
     with tempfile.TemporaryDirectory() as folder:
-        again = _prepare(task, traces, keep, validation, folder)
+        again = _prepare(task, traces, keep, validation, folder, progress)
     return again.sha256 == str(manifest.data["sha256"])
 
 

@@ -1,25 +1,18 @@
 """distill(): kept traces → examples → audited rows → steps → checkpoint."""
 
-import platform
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from importlib.metadata import version
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from decompose_distill import filters, prompts
 from decompose_distill.console import deferred_interrupt, progress_bar, say
 from decompose_distill.keys import fingerprint
-from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.devices import named_device
 from decompose_distill.models.loading import (
     context_window,
-    end_tokens,
-    load_student,
-    recompute_activations,
 )
 from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.storage.traces import TraceSource, as_traces
@@ -28,10 +21,12 @@ from decompose_distill.training.checkpoints.checkpoint import (
     Manifest,
     check_output_dir,
     check_student,
+    partial,
     publish,
     save_student,
     snapshot,
     verify_reload,
+    versions,
     working_folder,
 )
 from decompose_distill.training.checkpoints.publishing import (
@@ -50,14 +45,21 @@ from decompose_distill.training.checkpoints.resume import (
 )
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.audit import show_rows
-from decompose_distill.training.data.batching import plan_batches
+from decompose_distill.training.data.batching import Share, plan_batches
 from decompose_distill.training.data.examples import Role, Target, TokenizedExample
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import TrainStep, train, validation_loss
-from decompose_distill.training.engine.lora import attach, check_peft
+from decompose_distill.training.engine.lora import check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
+from decompose_distill.training.engine.ranks import Ranks, joined
+from decompose_distill.training.engine.student import (
+    add_adapters,
+    align_tokens,
+    load,
+    whole_student,
+)
 from decompose_distill.training.engine.throughput import ProductShare
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
@@ -87,6 +89,9 @@ def distill(
     state, to the same weights. The checkpoint is an ordinary Hugging Face directory with a
     manifest, and holds the prompt: load it with `Decomposer.from_pretrained` or
     `Solver.from_pretrained`.
+
+    In several processes, as `torchrun` starts them, the same call trains one student together, on
+    one `output_dir` that all of them see; one that was stopped goes on with any number of them.
 
     Args:
         traces: Such as `read_traces(path)`, read once as a stream, or that path.
@@ -131,33 +136,48 @@ def distill(
         student = dd.Decomposer.from_pretrained(checkpoint)
         ```
     """
-    task = make_task(student, role, target, prompt, config)
-    config = task.config
-    output_dir = check_output_dir(output_dir)
-    _check_extras(config, report_to, push_to_hub)
-    check_student(student)
-    with telling_full_disk(output_dir), working_folder(output_dir) as folder:
-        rows_folder = folder / "rows"
-        day = begun_on(folder)
-        prepared = prepare(
-            task, as_traces(traces), keep, validation, rows_folder, day=day, progress=progress
-        )
-        say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
-        settings = fingerprint(task) | {
-            "data": prepared.sha256,
-            "template": prepared.template.to_json(),
-        }
-        # Runs that are under way on disk hold the examples also if there are none.
-        settings["prompt"] = {"examples": [], **settings["prompt"]}
-        begin(folder, settings)
-        logs = output_dir.with_name(f"{output_dir.name}.logs")
-        with reporting(report_to, logs, settings) as report:
-            model, state = _train(task, prepared, folder, report, progress)
-        _save(task, prepared, model, state, folder / "student")
-        publish(folder / "student", output_dir)
-    if push_to_hub:
-        say(push(output_dir, push_to_hub), show=progress)
-    return output_dir
+    directory = Path(output_dir)
+    with joined(config and config.device) as ranks:
+        task = make_task(student, role, target, prompt, config)
+        ranks.agree(output_dir=str(directory), **fingerprint(task))
+        _check_extras(task.config, report_to, push_to_hub if ranks.first else None)
+        ranks.once(lambda: check_output_dir(directory))
+        ranks.once(lambda: check_student(student))
+        progress = progress and ranks.first
+        folders = working_folder(directory) if ranks.first else nullcontext(partial(directory))
+        with telling_full_disk(directory), folders as folder:
+            prepared, settings = ranks.once(
+                lambda: _begin(task, as_traces(traces), keep, validation, folder, progress)
+            )
+            logs = directory.with_name(f"{directory.name}.logs")
+            with reporting(report_to if ranks.first else None, logs, settings) as report:
+                model, state = _train(task, prepared, folder, report, progress, ranks)
+            ranks.once(lambda: _save(task, prepared, model, state, folder / "student", directory))
+        if push_to_hub and ranks.first:
+            say(push(directory, push_to_hub), show=progress)
+    return directory
+
+
+def _begin(
+    task: Task,
+    traces: Iterable[Trace],
+    keep: filters.Filter | filters.FilterName,
+    validation: float | Iterable[Trace],
+    folder: Path,
+    progress: bool,
+) -> tuple[Prepared, dict[str, Any]]:
+    """Prepare the rows and open the run: the rows, and what the run is known by."""
+    rows, day = folder / "rows", begun_on(folder)
+    prepared = prepare(task, traces, keep, validation, rows, day=day, progress=progress)
+    say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
+    settings = fingerprint(task) | {
+        "data": prepared.sha256,
+        "template": prepared.template.to_json(),
+    }
+    # Runs that are under way on disk hold the examples also if there are none.
+    settings["prompt"] = {"examples": [], **settings["prompt"]}
+    begin(folder, settings)
+    return prepared, settings
 
 
 def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: str | None) -> None:
@@ -171,21 +191,19 @@ def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: st
 
 
 def _train(
-    task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool
+    task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool, ranks: Ranks
 ) -> tuple[Any, TrainState]:
     """Train to the end, from the newest state if there is one: the model, and how it went."""
-    model, config = _load(task.student, task.config), task.config
-    rank = config.lora_rank
-    wrapper = None
-    if rank:
-        wrapper = attach(model, rank, task.student, config.seed, short=config.master_weights)
+    model, config = load(task, ranks), task.config
+    wrapper = add_adapters(model, task)
     longest = max(*prepared.train.lengths, *prepared.validation.lengths, 0)
     forward = choose_forward(
         model, longest=longest, packing=config.packing, tokens=config.tokens_per_pass
     )
-    optimizer = Optimizer(model, config)
-    if (before := load_progress(folder)).step:
-        load_state(folder, optimizer, before.step)
+    forward = replace(forward, tokens=min(ranks.gather(forward.tokens)))
+    optimizer = Optimizer(model, config, ranks)
+    if (before := ranks.once(lambda: load_progress(folder))).step:
+        load_state(folder, optimizer, before.step, ranks)
         say(f"going on after step {before.step}", show=progress)
     state = before
     for state in _states(
@@ -196,19 +214,12 @@ def _train(
         state=before,
         report=report,
         progress=progress,
+        ranks=ranks,
     ):
-        save_state(folder, optimizer, state)
+        save_state(folder, optimizer, state, ranks)
     if state.best_step != state.step:
-        load_state(folder, optimizer, state.best_step)
-    return wrapper or model, state
-
-
-def _load(student: str, config: DistillConfig) -> Any:
-    dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    model = load_student(student, dtype=dtype, device=config.device)
-    if config.gradient_checkpointing:
-        recompute_activations(model)
-    return model
+        load_state(folder, optimizer, state.best_step, ranks)
+    return whole_student(wrapper or model, task, ranks), state
 
 
 def _states(
@@ -220,18 +231,20 @@ def _states(
     state: TrainState,
     report: Report,
     progress: bool,
+    ranks: Ranks,
 ) -> Iterator[TrainState]:
     """Train on, yielding whenever the state is worth saving."""
     an_epoch = -(-len(prepared.train) // config.batch_size)
     steps, every = config.epochs * an_epoch, config.save_steps or an_epoch
-    batches = islice(_batches(prepared.train, config), state.step, None)
+    batches = islice(_batches(prepared.train, config, ranks), state.step, None)
     losses, seconds = list(state.losses), state.seconds
     share = ProductShare(forward.model)
     bar = progress_bar("training", steps, "step", done=state.step, show=progress)
-    with bar, deferred_interrupt() as stop:
+    with bar, deferred_interrupt(show=ranks.size == 1) as stop:
         if _stale(state, config):
             return
-        for step in train(forward, optimizer, batches, steps, config, done=state.step):
+        over = {"done": state.step, "ranks": ranks, "stop": stop}
+        for step in train(forward, optimizer, batches, steps, config, **over):
             losses.append(step.loss)
             seconds += step.seconds
             if step.out_of_memory:
@@ -242,11 +255,11 @@ def _states(
             bar.update()
             report(step.number, _scalars(step) | share(step.tokens, step.seconds))
             due = step.number % every == 0 or step.number == steps
-            if not (due or stop()):
+            if not (due or (stop() if ranks.size == 1 else step.stopping)):
                 continue
             checked = state.validation
             if due and len(prepared.validation):
-                loss = validation_loss(forward, prepared.validation)
+                loss = validation_loss(forward, prepared.validation, ranks)
                 checked = (*checked, (step.number, loss))
                 report(step.number, {"validation_loss": loss})
                 say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
@@ -257,11 +270,15 @@ def _states(
                 return
 
 
-def _batches(rows: TokenDataset, config: DistillConfig) -> Iterator[list[TokenizedExample]]:
+def _batches(
+    rows: TokenDataset, config: DistillConfig, ranks: Ranks
+) -> Iterator[list[TokenizedExample] | Share]:
     lengths = rows.lengths
     plan = plan_batches(
         lengths, config.batch_size, config.epochs, config.seed, group=not config.packing
     )
+    if ranks.size > 1:
+        return (ranks.share(rows, indices) for indices in plan)
     return ([rows[index] for index in indices] for indices in plan)
 
 
@@ -279,13 +296,20 @@ def _scalars(step: TrainStep) -> dict[str, float]:
     }
 
 
-def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, directory: Path) -> None:
-    """Write the student, read it back and compare."""
+def _save(
+    task: Task,
+    prepared: Prepared,
+    model: Any,
+    state: TrainState,
+    directory: Path,
+    output_dir: Path,
+) -> None:
+    """Write the student, read it back and compare, and move it to `output_dir`."""
     adapted = task.config.lora_rank is not None
     if adapted and task.config.merge_lora:
         model, adapted = model.merge_and_unload(), False
     whole = model.get_base_model() if adapted else model
-    _align_tokens(whole, prepared.tokenizer)
+    align_tokens(whole, prepared.tokenizer)
     most = prepared.train.most_targets
     room = context_window(whole.config) - prepared.train.most_prompt
     trained = snapshot(whole, prepared.tokenizer, prepared.shown)
@@ -303,26 +327,14 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, directo
         },
         config=asdict(task.config),
         figures=_figures(state),
-        versions=_versions(),
+        versions=versions(),
         template=prepared.template.to_json(),
     )
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)
     save_student(directory, model, prepared.tokenizer, card, manifest, losses)
-    verify_reload(directory, trained, prepared.shown, whole.dtype)
-
-
-def _align_tokens(model: Any, tokenizer: Any) -> None:
-    """Make config, generation config and tokenizer agree on where a completion ends."""
-    if model.generation_config.do_sample is not True:  # else these are refused when saved
-        for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):
-            setattr(model.generation_config, name, None)
-    known = {tokenizer.eos_token_id, end_of_turn(tokenizer), *end_tokens(model.generation_config)}
-    ends = sorted(known)
-    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.config.eos_token_id = model.generation_config.eos_token_id
-    model.config.pad_token_id = tokenizer.pad_token_id
+    verify_reload(directory, trained, prepared.shown, whole.dtype, str(whole.device))
+    publish(directory, output_dir)
 
 
 def _figures(state: TrainState) -> dict[str, Any]:
@@ -337,8 +349,3 @@ def _figures(state: TrainState) -> dict[str, Any]:
         best = min(loss for _, loss in state.validation)
         figures |= {"best_step": state.best_step, "validation_loss": best}
     return figures
-
-
-def _versions() -> dict[str, str]:
-    packages = ("decompose-distill", "torch", "transformers", "tokenizers")
-    return {"python": platform.python_version()} | {name: version(name) for name in packages}

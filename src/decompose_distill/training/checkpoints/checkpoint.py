@@ -1,10 +1,12 @@
 """Checkpoints of a student: written whole, read back, and checked against what was trained."""
 
 import json
+import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,12 @@ class Manifest:
         }
 
 
+def versions() -> dict[str, str]:
+    """Of Python and the packages that make a student, for its manifest."""
+    packages = ("decompose-distill", "torch", "transformers", "tokenizers")
+    return {"python": platform.python_version()} | {name: version(name) for name in packages}
+
+
 @dataclass(frozen=True, slots=True)
 class Losses:
     """How the training of a student went, in nats a target token."""
@@ -99,7 +107,7 @@ def check_output_dir(output_dir: str | Path) -> Path:
     """
     path = Path(output_dir)
     if _is_finished(path):  # a kill may have come between moving it there and tidying up
-        shutil.rmtree(_partial(path), ignore_errors=True)
+        shutil.rmtree(partial(path), ignore_errors=True)
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise ConfigError(f"output_dir {path} exists with other content: name a new directory")
     return path
@@ -114,7 +122,7 @@ def working_folder(output_dir: Path) -> Iterator[Path]:
     Raises:
         ConfigError: Another process is training into it.
     """
-    folder = _partial(output_dir)
+    folder = partial(output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / "lock", timeout=0):
@@ -210,7 +218,8 @@ def publish(directory: Path, output_dir: Path) -> None:
     sync(output_dir.parent)
 
 
-def _partial(output_dir: Path) -> Path:
+def partial(output_dir: Path) -> Path:
+    """The folder for what is unfinished."""
     return output_dir.with_name(f"{output_dir.name}.partial")
 
 
@@ -301,14 +310,26 @@ def _continue(model: Any, prompt: list[int], ends: Sequence[int]) -> list[int]:
 
 
 def verify_reload(
-    directory: Path, trained: GenerationSnapshot, examples: Sequence[Example], dtype: Any
+    directory: Path,
+    trained: GenerationSnapshot,
+    examples: Sequence[Example],
+    dtype: Any,
+    device: str | None = None,
 ) -> None:
     """Reload a saved student and compare it with the model that was in memory.
+
+    Args:
+        directory: Where it was saved.
+        trained: What the model in memory wrote.
+        examples: Of which it wrote that.
+        dtype: Of its weights.
+        device: Where it was.
 
     Raises:
         CheckpointError: Something differs; the message shows both.
     """
-    reloaded = snapshot(load_model(directory, dtype=dtype), load_tokenizer(directory), examples)
+    model = load_model(directory, dtype=dtype, device=device)
+    reloaded = snapshot(model, load_tokenizer(directory), examples)
     for entry in fields(GenerationSnapshot):
         saved, kept = getattr(reloaded, entry.name), getattr(trained, entry.name)
         if saved != kept:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from hashlib import file_digest
@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from decompose_distill.errors import CheckpointError, ConfigError
 from decompose_distill.storage.atomic import sync, write_text
 from decompose_distill.training.engine.optimizer import Optimizer
+from decompose_distill.training.engine.ranks import ALONE, Ranks
+from decompose_distill.training.engine.sharding import read_parts, write_parts
 
 _RUN = "run.json"
 _WEIGHTS = "state.safetensors"
@@ -80,19 +82,30 @@ def has_begun(folder: Path) -> bool:
     return (folder / _RUN).is_file()
 
 
-def save_state(folder: Path, optimizer: Optimizer, progress: TrainState) -> None:
+def save_state(
+    folder: Path, optimizer: Optimizer, progress: TrainState, ranks: Ranks = ALONE
+) -> None:
     """Write a state durably, and remove those that are neither the newest nor the best.
+
+    The first process writes it, or each its part where weights are split, and the mark is last.
 
     Raises:
         CheckpointError: It could not be written; the states before are still there.
     """
     directory = _state_folder(folder, progress.step)
     try:
-        directory.mkdir(exist_ok=True)
-        save_file(optimizer.state(), directory / _WEIGHTS)
-        sync(directory / _WEIGHTS)
-        mark = asdict(progress) | {"sha256": hash_file(directory / _WEIGHTS)}
-        write_text(directory / _MARK, json.dumps(mark))
+        ranks.once(lambda: _clear(directory))
+        if optimizer.split:
+            write_parts(optimizer.state(), directory)
+        elif ranks.first:
+            save_file(optimizer.state(), directory / _WEIGHTS)
+        files = ranks.once(lambda: sorted(path.name for path in directory.glob("*.safetensors")))
+        for name in files[ranks.rank :: ranks.size]:
+            sync(directory / name)
+        digests = _hash_in_turns(directory, files, ranks)
+        if ranks.first:
+            content = {"files": digests} if optimizer.split else {"sha256": digests[_WEIGHTS]}
+            write_text(directory / _MARK, json.dumps(asdict(progress) | content))
     except (OSError, SafetensorError) as error:
         shutil.rmtree(directory, ignore_errors=True)
         left = load_progress(folder).step
@@ -100,9 +113,22 @@ def save_state(folder: Path, optimizer: Optimizer, progress: TrainState) -> None
             f"cannot write the state of step {progress.step} to {folder}: {error}. Make room and "
             f"call again: the run goes on from step {left}"
         ) from error
-    for other in folder.glob("step-*"):
+    for other in folder.glob("step-*") if ranks.first else ():
         if other not in (directory, _state_folder(folder, progress.best_step)):
             shutil.rmtree(other)
+
+
+def _clear(directory: Path) -> None:
+    """Make an empty folder; a killed run may have left parts there, of other processes."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir()
+
+
+def _hash_in_turns(directory: Path, files: Sequence[str], ranks: Ranks) -> dict[str, str]:
+    """SHA-256 of files, of which each process reads its share."""
+    mine = {name: hash_file(directory / name) for name in files[ranks.rank :: ranks.size]}
+    return {name: digest for part in ranks.gather(mine) for name, digest in part.items()}
 
 
 def load_progress(folder: Path) -> TrainState:
@@ -121,18 +147,25 @@ def load_progress(folder: Path) -> TrainState:
         ) from error
 
 
-def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
-    """Put weights and moments of a step back into a model and its optimizer.
+def load_state(folder: Path, optimizer: Optimizer, step: int, ranks: Ranks = ALONE) -> None:
+    """Put weights and moments of a step back, on as many processes as there are now.
 
     Raises:
         CheckpointError: The state is damaged, or of another model.
     """
-    path = _state_folder(folder, step) / _WEIGHTS
-    digest = _read(path.with_name(_MARK)).get("sha256")  # absent in states of earlier versions
+    directory = _state_folder(folder, step)
+    mark = _read(directory / _MARK)
+    digests = mark.get("files") or {_WEIGHTS: mark.get("sha256")}
+    path = directory if "files" in mark else directory / _WEIGHTS
     try:
-        if digest and hash_file(path) != digest:
-            raise OSError("its content is not what was written")
-        optimizer.load(load_file(path), step)
+        read = _hash_in_turns(directory, list(digests), ranks)
+        for name, digest in digests.items():  # none in states of earlier versions
+            if digest not in (None, read[name]):
+                raise OSError(f"the content of {name} is not what was written")
+        if optimizer.split or "files" in mark:
+            optimizer.load(read_parts(optimizer.blank, directory), step)
+        else:
+            optimizer.load(load_file(path), step)
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} is damaged: {error}; remove {folder} to start anew"

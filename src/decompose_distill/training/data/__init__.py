@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from decompose_distill.training.data.examples import tokenize as tokenize
     from decompose_distill.training.data.preparation import make_task as make_task
     from decompose_distill.training.data.preparation import prepare as prepare
+    from decompose_distill.training.data.token_dataset import write_rows as write_rows
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -26,5 +27,6 @@ __getattr__, __dir__ = lazy(
         "batching": ("lay_end_to_end", "plan_batches"),
         "examples": ("Example", "TokenizedExample", "make_examples", "tokenize"),
         "preparation": ("make_task", "prepare"),
+        "token_dataset": ("write_rows",),
     },
 )

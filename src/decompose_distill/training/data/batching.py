@@ -57,6 +57,39 @@ class Batch:
     Padding needs no mask: a causal model never looks ahead."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The rows of an optimizer step that one process takes."""
+
+    rows: Sequence[TokenizedExample]
+    targets: int
+    """Trained tokens of the whole step."""
+    lengths: Sequence[Sequence[int]]
+    """Tokens of the rows of each process."""
+    spare: TokenizedExample
+    """Goes through the model without counting, where another process makes more passes."""
+
+    @classmethod
+    def whole(cls, rows: Sequence[TokenizedExample]) -> "Share":
+        """All rows of a step, for one process alone."""
+        lengths = [len(row.ids) for row in rows]
+        return cls(rows, sum(row.targets for row in rows), [lengths], rows[0])
+
+    @property
+    def examples(self) -> int:
+        """Of the whole step."""
+        return sum(map(len, self.lengths))
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole step, prompts included."""
+        return sum(map(sum, self.lengths))
+
+    def passes(self, tokens: int, most: int | None) -> int:
+        """Most passes that any process makes; the arguments are those of `split_rows`."""
+        return max(len(cut(lengths, tokens, most)) for lengths in self.lengths)
+
+
 def plan_batches(
     lengths: Sequence[int], batch_size: int, epochs: int, seed: int, *, group: bool = True
 ) -> Iterator[list[int]]:
@@ -88,17 +121,23 @@ def split_rows(
         tokens: Of a pass, about.
         most: Rows of a pass; by default what `tokens` says.
     """
+    lengths = [len(row.ids) for row in rows]
+    return [[rows[index] for index in part] for part in cut(lengths, tokens, most)]
+
+
+def cut(lengths: Sequence[int], tokens: int, most: int | None = None) -> list[Sequence[int]]:
+    """The same of indices, for rows of these lengths."""
     if most:
-        return [rows[start : start + most] for start in range(0, len(rows), most)]
-    total = sum(len(row.ids) for row in rows)
-    passes: list[list[TokenizedExample]] = [[] for _ in range(-(-total // tokens))]
+        return [range(len(lengths))[start : start + most] for start in range(0, len(lengths), most)]
+    total = sum(lengths)
+    passes: list[list[int]] = [[] for _ in range(-(-total // tokens))]
     before = 0
-    for row in rows:
+    for index, length in enumerate(lengths):
         # Its middle decides, so that passes differ by no more than a row.
-        middle = before + len(row.ids) // 2
-        passes[middle * len(passes) // total].append(row)
-        before += len(row.ids)
-    return [rows for rows in passes if rows]
+        middle = before + length // 2
+        passes[middle * len(passes) // total].append(index)
+        before += length
+    return [part for part in passes if part]
 
 
 def lay_end_to_end(rows: Sequence[TokenizedExample], device: torch.device) -> Batch:

@@ -28,6 +28,10 @@ class TokenDataset(Sequence[TokenizedExample]):
         empty = not path.stat().st_size  # a file of no bytes cannot be mapped
         self._ids = np.zeros(0, np.int32) if empty else np.memmap(path, np.int32, mode="r")
 
+    def __reduce__(self) -> tuple[type["TokenDataset"], tuple[Path, Index]]:
+        """Travel to another process without the ids, which it maps itself."""
+        return TokenDataset, (self._folder, self._index)
+
     def where(self, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "TokenDataset":
         """Some of the rows, over the same files."""
         return TokenDataset(self._folder, self._index[chosen])
@@ -53,6 +57,12 @@ class TokenDataset(Sequence[TokenizedExample]):
         """Tokens of each row."""
         lengths: list[int] = (self._index[:, _END] - self._index[:, _BEGIN]).tolist()
         return lengths
+
+    @property
+    def sizes(self) -> tuple[Index, Index]:
+        """Tokens of each row, and trained tokens of each, without reading one."""
+        lengths = self._index[:, _END] - self._index[:, _BEGIN]
+        return lengths, lengths - self._index[:, _START]
 
     @property
     def most_targets(self) -> int:

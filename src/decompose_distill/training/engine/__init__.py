@@ -5,6 +5,7 @@
 - `loss`: cross-entropy of the target tokens; `validation`: of rows that are held out
 - `memory`: how many tokens a pass takes
 - `optimizer`, `lora`: what is updated, and how
+- `student`: what it is done to; `ranks`, `sharding`: by several processes
 """
 
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from decompose_distill.training.engine.lora import attach as attach
     from decompose_distill.training.engine.optimizer import Optimizer as Optimizer
     from decompose_distill.training.engine.optimizer import lr_factor as lr_factor
+    from decompose_distill.training.engine.ranks import Ranks as Ranks
+    from decompose_distill.training.engine.sharding import load_split as load_split
 
 __getattr__, __dir__ = lazy(
     __name__,
@@ -25,5 +28,7 @@ __getattr__, __dir__ = lazy(
         "loop": ("train",),
         "lora": ("attach",),
         "optimizer": ("Optimizer", "lr_factor"),
+        "ranks": ("Ranks",),
+        "sharding": ("load_split",),
     },
 )

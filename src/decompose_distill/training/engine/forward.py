@@ -1,9 +1,10 @@
 """The forward pass of a run: how many tokens it takes, and how it is made."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine import attention
 from decompose_distill.training.engine.kernels import fused_kernels
 from decompose_distill.training.engine.loss import LinearHead, OwnHead
+from decompose_distill.training.engine.sharding import local, within
 
 PROCESSOR_TOKENS = 2048
 """A step in one pass needs no more memory than in two halves: while the activations of one pass go,
@@ -33,7 +35,7 @@ def tokens_that_fit(model: Any) -> int:
     if model.device.type != "cuda":
         return PROCESSOR_TOKENS
     free, _ = torch.cuda.mem_get_info(model.device)
-    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    trained = sum(local(weight).numel() for weight in model.parameters() if weight.requires_grad)
     room = SHARE * (free - OPTIMIZER_BYTES * trained)
     return int(min(MOST, max(LEAST, room / _bytes_per_token(model))))
 
@@ -129,7 +131,11 @@ class Forward:
 
     def loss(self, batch: Batch, share: float = 1.0) -> torch.Tensor:
         """Cross-entropy of the targets, summed and multiplied by `share`: a scalar, in nats."""
-        return self.head.loss(self.states(batch), batch.labels, share)
+        return self.computing(lambda: self.head.loss(self.states(batch), batch.labels, share))
+
+    def computing(self, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """Compute with the head's weights at hand, where they are split over processes."""
+        return compute() if isinstance(self.head, OwnHead) else within(self.model, compute)
 
     def applied(self) -> Any:
         """Prepare the model for forward and backward passes, as a context."""
@@ -188,7 +194,12 @@ def _logits(way: Forward, rows: Sequence[TokenizedExample], *, alone: bool = Fal
     """Logits of the targets (N, vocabulary), with the rows in one batch or alone."""
     with way.applied():
         batches = [way.lay([row]) for row in rows] if alone else [way.lay(rows)]
-        return way.head.logits(torch.cat([way.states(batch) for batch in batches]))
+        parts = [way.computing(partial(_logits_of, way, batch)) for batch in batches]
+        return torch.cat(parts)
+
+
+def _logits_of(way: Forward, batch: Batch) -> torch.Tensor:
+    return way.head.logits(way.states(batch))
 
 
 def _probe(model: Any, longest: int | None) -> list[TokenizedExample]:

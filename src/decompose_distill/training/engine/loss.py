@@ -17,14 +17,13 @@ CHUNK_LOGITS = {"cpu": 1 << 24, "cuda": 1 << 27}
 class LinearHead:
     """Logits are a product of hidden states and one matrix: made for targets only, in chunks."""
 
-    weight: torch.Tensor
-    bias: torch.Tensor | None = None
+    module: torch.nn.Linear
 
     @classmethod
     def of(cls, model: Any) -> "LinearHead | None":
         """Take the output embeddings of a model; `None` if they are no plain matrix."""
         head = model.get_output_embeddings()
-        return cls(head.weight, head.bias) if type(head) is torch.nn.Linear else None
+        return cls(head) if type(head) is torch.nn.Linear else None
 
     def __str__(self) -> str:
         return "loss at targets in chunks"
@@ -36,14 +35,15 @@ class LinearHead:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """Logits of hidden states (N, vocabulary)."""
-        return F.linear(states, self.weight, self.bias)
+        return F.linear(states, self.module.weight, self.module.bias)
 
     def loss(self, states: torch.Tensor, labels: torch.Tensor, share: float) -> torch.Tensor:
         """Cross-entropy of labels (N,) given hidden states (N, D), summed, times `share`."""
         most = CHUNK_LOGITS.get(states.device.type, CHUNK_LOGITS["cpu"])
-        chunk = max(1, most // len(self.weight))
+        weight, bias = self.module.weight, self.module.bias
+        chunk = max(1, most // len(weight))
         loss: torch.Tensor = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
-            states, self.weight, self.bias, labels, share, chunk, torch.is_grad_enabled()
+            states, weight, bias, labels, share, chunk, torch.is_grad_enabled()
         )
         return loss
 

@@ -1,11 +1,14 @@
 """AdamW over the trainable weights, with a float32 copy of them if that is asked for."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from decompose_distill.training.config import DistillConfig, Schedule
+from decompose_distill.training.engine.ranks import ALONE, Ranks
+from decompose_distill.training.engine.sharding import like, local
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
@@ -19,12 +22,16 @@ class Optimizer:
     Args:
         model: Its parameters that require gradients are trained.
         config: `weight_decay`, `max_grad_norm`, `master_weights`.
+        ranks: The processes that train it; of weights that are split, each updates its part.
     """
 
-    def __init__(self, model: Any, config: DistillConfig) -> None:
-        self.weights: dict[str, torch.Tensor] = {
+    def __init__(self, model: Any, config: DistillConfig, ranks: Ranks = ALONE) -> None:
+        self._ranks = ranks
+        self._whole: dict[str, Any] = {
             name: weight for name, weight in model.named_parameters() if weight.requires_grad
         }
+        self.weights = {name: local(weight) for name, weight in self._whole.items()}
+        self.split = any(self.weights[name] is not weight for name, weight in self._whole.items())
         self.updated = {
             name: weight.detach().float() if config.master_weights and _short(weight) else weight
             for name, weight in self.weights.items()
@@ -41,17 +48,30 @@ class Optimizer:
         self._max_grad_norm = config.max_grad_norm
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> torch.Tensor:
+    def norm(self) -> torch.Tensor:
+        """Gather the gradients of the step, and return their norm: of split weights, of its part.
+
+        The norm is a scalar on the device, which nothing here waits for.
+        """
+        grads = list(self._grads().values())
+        if not self.split:
+            self._ranks.add_up(grads)
+        # In float32, as the norm of bfloat16 gradients has three digits in their own numbers.
+        norms = torch.stack(torch._foreach_norm(grads, 2, dtype=torch.float32))
+        norm: torch.Tensor = torch.linalg.vector_norm(norms)
+        return norm
+
+    @torch.no_grad()
+    def step(self, learning_rate: float, norm: torch.Tensor | None = None) -> torch.Tensor:
         """Clip the gradients, update, clear them, and return their norm before clipping.
 
-        The norm is a scalar on the device, which nothing here waits for. Weights stay as they
-        were if it is not finite.
+        Weights stay as they were if it is not finite.
+
+        Args:
+            learning_rate: Of this step.
+            norm: Of all gradients, if it was computed before.
         """
-        learned = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
-        grads = [weight.grad for weight in learned.values()]
-        # In float32, as the norm of bfloat16 gradients has three digits in their own numbers.
-        norms = torch.stack(torch._foreach_norm(grads, 2, dtype=torch.float32))  # type: ignore[arg-type]
-        norm: torch.Tensor = torch.linalg.vector_norm(norms)
+        norm = self.norm() if norm is None else norm
         # The same factor as that of torch's `clip_grad_norm_`.
         clipped = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
         # The fused kernel divides by `grad_scale`, and leaves all as it is if `found_inf` is set.
@@ -59,28 +79,45 @@ class Optimizer:
         self._adamw.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
-        self._update(learned)
+        self._update(self._grads())
         self.zero_grad()
         return norm
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
-        for weight in self.weights.values():
-            weight.grad = None
+        for name, weight in self._whole.items():
+            weight.grad = self.weights[name].grad = None
+
+    def _grads(self) -> dict[str, torch.Tensor]:
+        learned = {name: weight.grad for name, weight in self._whole.items()}
+        return {name: local(grad) for name, grad in learned.items() if grad is not None}
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything a later step depends on: weights, float32 copies, moments."""
-        tensors = {f"weight.{name}": weight.detach() for name, weight in self.weights.items()}
+        tensors: dict[str, torch.Tensor] = {}
         for name, weight in self.updated.items():
+            whole = self._whole[name]
+            tensors[f"weight.{name}"] = whole.detach()
             if weight is not self.weights[name]:
-                tensors[f"master.{name}"] = weight
+                tensors[f"master.{name}"] = like(weight, whole)
             moments = self._adamw.state.get(weight, {})
-            tensors |= {f"{kind}.{name}": moments[kind] for kind in _MOMENTS if kind in moments}
+            known = {kind: moments[kind] for kind in _MOMENTS if kind in moments}
+            tensors |= {f"{kind}.{name}": like(moment, whole) for kind, moment in known.items()}
+        return tensors
+
+    def blank(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
+        """Tensors of these names in `state`, to read one into that other processes wrote."""
+        tensors = {}
+        for name in names:
+            kind, _, weight = name.partition(".")
+            part = self.weights[weight] if kind == "weight" else self.updated[weight].detach()
+            tensors[name] = like(torch.zeros_like(part), self._whole[weight])
         return tensors
 
     @torch.no_grad()
     def load(self, state: dict[str, torch.Tensor], steps: int) -> None:
         """Go on from the state after `steps` steps."""
+        state = {name: local(tensor) for name, tensor in state.items()}
         for name, weight in self.weights.items():
             weight.copy_(state[f"weight.{name}"])
         for name, weight in self.updated.items():
@@ -93,19 +130,20 @@ class Optimizer:
                 count = torch.tensor(float(steps), device=weight.device)
                 self._adamw.state[weight] = {"step": count, **moments}
 
-    def _update(self, learned: dict[str, torch.Tensor]) -> None:
+    def _update(self, grads: dict[str, torch.Tensor]) -> None:
         """Update weights that have gradients; copies in float32 take and give in two calls."""
-        copied = [name for name in learned if self.updated[name] is not learned[name]]
+        copied = [name for name in grads if self.updated[name] is not self.weights[name]]
         copies = [self.updated[name] for name in copied]
+        for name in grads.keys() - set(copied):
+            self.weights[name].grad = grads[name]
         if copies:
-            grads = [torch.empty_like(copy) for copy in copies]
-            short: list[Any] = [learned[name].grad for name in copied]
-            torch._foreach_copy_(grads, short)
-            for name, copy, grad in zip(copied, copies, grads, strict=True):
-                copy.grad, learned[name].grad = grad, None
+            wide = [torch.empty_like(copy) for copy in copies]
+            torch._foreach_copy_(wide, [grads.pop(name) for name in copied])
+            for name, copy, grad in zip(copied, copies, wide, strict=True):
+                copy.grad, self._whole[name].grad = grad, None
         self._adamw.step()
         if copies:
-            torch._foreach_copy_([learned[name] for name in copied], copies)
+            torch._foreach_copy_([self.weights[name] for name in copied], copies)
             for copy in copies:
                 copy.grad = None
 

@@ -1,0 +1,172 @@
+"""A model whose weights are split over processes, by torch's FSDP2: for what fits no single card.
+
+Rank 0 loads the student as one process would, whatever it is, and the others get their parts.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from transformers import AutoModelForCausalLM
+
+from decompose_distill.models.devices import best_device, best_dtype, named_device
+from decompose_distill.models.loading import load_config, load_student
+from decompose_distill.training.engine.ranks import Ranks
+
+T = TypeVar("T")
+
+SHARE = 0.6
+"""Of a card's memory that weights, gradients and moments may take; activations need the rest."""
+TRAINED_BYTES = 16
+"""Per trained weight, at most: a float32 copy, a gradient and two moments."""
+
+
+def is_split(model: Any) -> bool:
+    """Whether a model's weights are split over processes."""
+    return any(hasattr(weight, "to_local") for weight in model.parameters())
+
+
+def local(tensor: Any) -> torch.Tensor:
+    """This process's part of a tensor; all of one that is not split."""
+    part: torch.Tensor = tensor.detach().to_local() if hasattr(tensor, "to_local") else tensor
+    return part
+
+
+def like(part: torch.Tensor, weight: Any) -> torch.Tensor:
+    """A process's part as the whole that it is part of, where the weight is split."""
+    if not hasattr(weight, "to_local"):
+        return part
+    from torch.distributed.tensor import DTensor
+
+    shape: dict[str, Any] = {"shape": weight.shape, "stride": weight.stride()}
+    return DTensor.from_local(part, weight.device_mesh, weight.placements, **shape)
+
+
+def within(model: Any, compute: Callable[[], T]) -> T:
+    """Compute as in the model's own forward pass, where also weights outside of layers are whole.
+
+    FSDP2 gathers those when the model is called, and this calls the computation in its place.
+    """
+    if not is_split(model):
+        return compute()
+    model.forward = lambda _: compute()
+    try:
+        result: T = model(None)
+        return result
+    finally:
+        del model.forward
+
+
+def must_split(ranks: Ranks, name: str, *, adapters: bool) -> bool:
+    """Whether a card is too small for a copy of a student with its gradients and moments."""
+    at = best_device()
+    if ranks.size == 1 or at.type != "cuda":
+        return False
+    weights = sum(weight.numel() for weight in _outline(name, torch.bfloat16).parameters())
+    needed = weights * (2 if adapters else 2 + TRAINED_BYTES)
+    return any(ranks.gather(needed > SHARE * torch.cuda.mem_get_info(at)[1]))
+
+
+def load_split(
+    ranks: Ranks, name: str, dtype: torch.dtype | None, device: str | None, *, frozen: bool = False
+) -> Any:
+    """Load a student on the first process, and give each its part of every weight.
+
+    Args:
+        frozen: Whether its weights are not trained, but adapters beside them.
+    """
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    at = best_device() if device is None else named_device(device)
+    dtype = dtype or best_dtype(at)
+    whole = load_student(name, dtype=dtype, device="cpu") if ranks.first else None
+    ranks.gather(None)  # a failure is told here at once
+    model = _outline(name, dtype).requires_grad_(not frozen)
+    mesh = dist.init_device_mesh(at.type, (ranks.size,))
+    policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
+    kinds = model._no_split_modules or ()
+    layers = [part for part in model.modules() if type(part).__name__ in kinds]
+    for part in [*layers, model]:
+        fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
+        part.set_gradient_divide_factor(1.0)  # gradients are sums here, not means
+        part.set_force_sum_reduction_for_comms(True)
+    model.to_empty(device=at)
+    model.tie_weights()
+    _fill(ranks, model, whole)
+    return model.eval()
+
+
+def _outline(name: str, dtype: torch.dtype) -> Any:
+    """A model of the right shape without numbers."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(
+            load_config(name), dtype=dtype, trust_remote_code=False
+        )
+
+
+@torch.no_grad()
+def _fill(ranks: Ranks, model: Any, whole: Any) -> None:
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        part = local(tensor)
+        full = torch.empty(tensor.shape, dtype=part.dtype, device=part.device)
+        if whole is not None:
+            owner, _, last = name.rpartition(".")
+            full.copy_(getattr(whole.get_submodule(owner), last))
+        dist.broadcast(full, 0)
+        begin = 0 if part is tensor else ranks.rank * -(-len(full) // ranks.size)
+        part.copy_(full[begin : begin + len(part)] if part is not tensor else full)
+
+
+@torch.no_grad()
+def gather_trained(model: Any, whole: Any) -> None:
+    """Copy what was trained, from all processes, to a model that has all its weights.
+
+    Args:
+        whole: `None` on all processes but the first.
+    """
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            full = weight.full_tensor() if hasattr(weight, "to_local") else weight
+            if whole is not None:
+                whole.get_parameter(name).copy_(full)
+
+
+def write_parts(state: dict[str, torch.Tensor], directory: Path) -> None:
+    """Write split tensors by torch.distributed.checkpoint, as safetensors: a file per process.
+
+    Raises:
+        OSError: A process could not write its part.
+    """
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+
+    writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
+    try:
+        dcp.save(state, storage_writer=writer)
+    except dcp.CheckpointException as error:  # no Exception, but what is above them
+        raise OSError(str(error)) from error
+
+
+def read_parts(
+    blank: Callable[[Iterable[str]], dict[str, torch.Tensor]], directory: Path
+) -> dict[str, torch.Tensor]:
+    """Read what any number of processes wrote, split or whole, into tensors that are split now.
+
+    Args:
+        blank: Makes tensors to read into, by their names.
+
+    Raises:
+        OSError: A process could not read its part.
+    """
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+
+    reader = HuggingFaceStorageReader(str(directory))
+    state = blank(reader.read_metadata().state_dict_metadata)
+    try:
+        dcp.load(state, storage_reader=reader, no_dist=not dist.is_initialized())
+    except dcp.CheckpointException as error:
+        raise OSError(str(error)) from error
+    return state

@@ -1,0 +1,64 @@
+"""The student in memory: loaded, with adapters beside its weights, and whole again at the end."""
+
+from typing import Any
+
+import torch
+
+from decompose_distill.models.chat_template import end_of_turn
+from decompose_distill.models.loading import end_tokens, load_student, recompute_activations
+from decompose_distill.training.data.preparation import Task
+from decompose_distill.training.engine.lora import attach
+from decompose_distill.training.engine.ranks import Ranks
+from decompose_distill.training.engine.sharding import (
+    gather_trained,
+    is_split,
+    load_split,
+    must_split,
+)
+
+
+def load(task: Task, ranks: Ranks) -> Any:
+    """Load a student to train: a copy on each process, or split over them."""
+    student, config = task.student, task.config
+    dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
+    adapters, split = config.lora_rank is not None, config.fsdp and ranks.size > 1
+    if split or (config.fsdp is None and must_split(ranks, student, adapters=adapters)):
+        model = load_split(ranks, student, dtype, config.device, frozen=adapters)
+    else:
+        model = load_student(student, dtype=dtype, device=config.device)
+    if config.gradient_checkpointing:
+        recompute_activations(model)
+    return model
+
+
+def add_adapters(model: Any, task: Task) -> Any:
+    """Put adapters into a model where they are to be trained: the wrapper around it, or `None`."""
+    config = task.config
+    if (rank := config.lora_rank) is None:
+        return None
+    return attach(model, rank, task.student, config.seed, short=config.master_weights)
+
+
+def whole_student(model: Any, task: Task, ranks: Ranks) -> Any:
+    """The trained model with all its weights: where they were split, on the first process only."""
+    if not is_split(model):
+        return model
+    base = wrapper = None
+    if ranks.first:
+        base = load_student(task.student, dtype=model.dtype, device="cpu")
+        wrapper = add_adapters(base, task)
+    gather_trained(model, wrapper or base)
+    return wrapper or base
+
+
+def align_tokens(model: Any, tokenizer: Any) -> None:
+    """Make config, generation config and tokenizer agree on where a completion ends."""
+    if model.generation_config.do_sample is not True:  # else these are refused when saved
+        for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):
+            setattr(model.generation_config, name, None)
+    known = {tokenizer.eos_token_id, end_of_turn(tokenizer), *end_tokens(model.generation_config)}
+    ends = sorted(known)
+    model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.config.eos_token_id = model.generation_config.eos_token_id
+    model.config.pad_token_id = tokenizer.pad_token_id
