@@ -33,7 +33,8 @@ from decompose_distill import (
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.loading import load_model, load_tokenizer
 from decompose_distill.training import recipe
-from decompose_distill.training.checkpoints.checkpoint import MANIFEST, save_student
+from decompose_distill.training.checkpoints.checkpoint import save_student
+from decompose_distill.training.checkpoints.manifest import MANIFEST
 from tests.support import chats
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 

@@ -106,7 +106,7 @@ def _with_every(config: dd.PaperConfig, further: Sequence[str]) -> dd.PaperConfi
 
 def _check_folder(output_dir: Path) -> None:
     """Refuse the folder of a student, among whose files those of the study would lie."""
-    from decompose_distill.training.checkpoints.checkpoint import MANIFEST
+    from decompose_distill.training.checkpoints.manifest import MANIFEST
 
     if (output_dir / MANIFEST).exists():
         raise ConfigError(f"--output-dir {output_dir} is a student: name another directory")

@@ -123,7 +123,7 @@ def _is_finished(
     output_dir: Path, task: "Task", traces: Path, keep: str, validation: float
 ) -> bool:
     """Whether a student is there that was trained on the same, in the same way."""
-    from decompose_distill.training.checkpoints.checkpoint import load_manifest
+    from decompose_distill.training.checkpoints.manifest import load_manifest
     from decompose_distill.training.data.preparation import Task
 
     try:
@@ -141,7 +141,7 @@ def _is_finished(
 
 def _student(checkpoint: Path) -> dict[str, Any]:
     """What the manifest of a student says, for machines."""
-    from decompose_distill.training.checkpoints.checkpoint import MANIFEST
+    from decompose_distill.training.checkpoints.manifest import MANIFEST
 
     manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
     names = ("role", "target", "base_model", "data", "figures")

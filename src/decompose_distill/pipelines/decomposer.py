@@ -59,7 +59,8 @@ class Decomposer:
                 not what training saved.
         """
         from decompose_distill.backends.transformers import TransformersBackend
-        from decompose_distill.training.checkpoints.checkpoint import check_files, load_manifest
+        from decompose_distill.training.checkpoints.checkpoint import check_files
+        from decompose_distill.training.checkpoints.manifest import load_manifest
 
         manifest = load_manifest(checkpoint, role="decomposer")
         check_files(checkpoint, manifest)

@@ -25,7 +25,6 @@ from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
-    Manifest,
     check_output_dir,
     check_student,
     publish,
@@ -34,6 +33,7 @@ from decompose_distill.training.checkpoints.checkpoint import (
     verify_reload,
     working_folder,
 )
+from decompose_distill.training.checkpoints.manifest import Manifest
 from decompose_distill.training.checkpoints.publishing import (
     base_licence,
     check_push,
