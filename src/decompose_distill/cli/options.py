@@ -28,7 +28,7 @@ SolverTarget = Annotated[
 KeptTraces = Annotated[Literal["complete", "correct"], Option("Which traces to learn from.")]
 PromptFile = Annotated[
     Path | None,
-    Option("Prompt: JSON with system and user, or a text that is the instruction."),
+    Option("Prompt: JSON with system and user, a text that is the instruction, or a student."),
 ]
 
 
@@ -204,15 +204,19 @@ def read_prices(path: Path | None) -> "dict[str, dd.Price]":
 
 
 def read_prompt(path: Path) -> "dd.prompts.Prompt":
-    """A prompt in a file: JSON of its fields, or a text.
+    """A prompt in a file: JSON of its fields, or a text; of a student's folder that of the student.
 
     A text is the instruction, the system turn; one with `{question}` in it is the user's turn.
 
     Raises:
         ConfigError: The template names an unknown placeholder.
+        CheckpointError: The folder is not a student.
         DataError: The file is missing, empty or malformed.
     """
+    if path.is_dir():
+        from decompose_distill.training.checkpoints.manifest import read_manifest_of
 
+        return read_manifest_of(path).prompt
     make = dd.prompts.Prompt
     if not path.is_file():
         raise DataError(f"{path}: no such file of a prompt")

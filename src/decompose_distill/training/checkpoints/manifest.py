@@ -60,6 +60,21 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
     Raises:
         CheckpointError: It is missing, incomplete, of another format or for another role.
     """
+    manifest = read_manifest_of(checkpoint)
+    if manifest.role != role:
+        raise CheckpointError(
+            f"{checkpoint} was trained as {manifest.role}, not as {role}: load it with "
+            f"{manifest.role.capitalize()}.from_pretrained"
+        )
+    return manifest
+
+
+def read_manifest_of(checkpoint: str | Path) -> Manifest:
+    """Read a checkpoint's manifest whatever its role.
+
+    Raises:
+        CheckpointError: It is missing, incomplete or of another format.
+    """
     path = Path(checkpoint) / MANIFEST
     if not Path(checkpoint).is_dir():
         raise CheckpointError(f"{checkpoint}: no such folder of a student")
@@ -68,13 +83,7 @@ def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
             f"{checkpoint} is not a complete distill() checkpoint: {MANIFEST} is missing; name a "
             f"folder that distill wrote, or load a plain model as 'hf:{checkpoint}'"
         )
-    manifest = read_manifest(path)
-    if manifest.role != role:
-        raise CheckpointError(
-            f"{checkpoint} was trained as {manifest.role}, not as {role}: load it with "
-            f"{manifest.role.capitalize()}.from_pretrained"
-        )
-    return manifest
+    return read_manifest(path)
 
 
 def read_manifest(path: Path) -> Manifest:
