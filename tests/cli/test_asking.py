@@ -180,8 +180,8 @@ def test_greedy_samples_that_are_all_alike_are_warned_of_on_one_line(
 
     assert not run_cli(*call, "--output", asked.parent / "t.jsonl", monkeypatch=monkeypatch)
     assert capsys.readouterr().err.splitlines()[0] == (
-        "warning: --samples 3 at temperature 0 asks for the same 3 times: "
-        "give --temperature, such as 0.7"
+        "warning: samples=3 at temperature 0 asks for the same 3 times: "
+        "give the decomposer another temperature, such as 0.7"
     )
 
 

@@ -87,7 +87,7 @@ def test_what_is_neither_a_folder_nor_on_the_hub_is_told_as_such(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(CheckpointError, match="me/none: no such folder of a student, and none to"):
+    with pytest.raises(CheckpointError, match="me/none: no such folder of a student, and the hub"):
         dd.Decomposer.from_pretrained("me/none")
     with pytest.raises(CheckpointError, match=r"none: no such folder of a student$"):
         dd.Decomposer.from_pretrained("none")

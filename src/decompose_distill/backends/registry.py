@@ -4,6 +4,7 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from decompose_distill.backend import Backend
 from decompose_distill.errors import ConfigError, DecomposeDistillError
@@ -30,6 +31,8 @@ def load_backend(
     extra_headers: Mapping[str, str] | None = None,
     extra_body: Mapping[str, object] | None = None,
     extra_query: Mapping[str, str] | None = None,
+    device: str | None = None,
+    dtype: Literal["bfloat16", "float32"] | None = None,
 ) -> Backend:
     """Build a backend from `"scheme:model"`.
 
@@ -52,6 +55,8 @@ def load_backend(
         extra_headers: Sent with every request to an `openai:` server.
         extra_body: Fields for the body of each.
         extra_query: Added to its address, such as `{"api-version": "2024-10-21"}`.
+        device: Where an `hf:` model runs, such as `cpu` or `cuda:1`.
+        dtype: Number type of its weights, `bfloat16` or `float32`.
 
     Raises:
         ConfigError: The scheme is unknown, the model's name is missing, or an option does not
@@ -77,10 +82,14 @@ def load_backend(
         "extra_headers": extra_headers,
         "extra_body": extra_body,
         "extra_query": extra_query,
+        "device": device,
+        "dtype": dtype,
     }
     given = {option: value for option, value in options.items() if value is not None}
-    if given and scheme != "openai":
-        raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
+    for option in given:
+        owner = "hf" if option in ("device", "dtype") else "openai"
+        if scheme != owner:
+            raise ConfigError(f"{option} goes with '{owner}:' backends, not with {name!r}")
     if batches is not None and max_in_flight is not None:
         raise ConfigError("max_in_flight does not go with batches, which take all there is")
     factory = _factory(scheme) if batches is None else _imported(_BATCH)

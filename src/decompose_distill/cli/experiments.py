@@ -57,6 +57,7 @@ def paper(
         return dd.Solver(backend, sampling=answering.sampling(backend))
 
     main, *further = _each_once(solver or (teacher,))
+    servers = _with_device(servers, training, (teacher, main, *further))
     questions = reading.load(train, "train"), reading.load(test)
     expert, solver_backend = servers.load_roles(teacher, main, batches=output_dir, asked=not plan)
     decomposer = dd.Decomposer(expert, sampling=answering.sampling(expert))
@@ -80,6 +81,14 @@ def paper(
     _check_folder(output_dir)
     with call.writing(output_dir, folder=True, kept="what is finished"):
         work(say=call.say)
+
+
+def _with_device(servers: Servers, training: dd.DistillConfig, names: Sequence[str]) -> Servers:
+    """Local models run where the students are trained, in the same numbers."""
+    if not any(name.startswith("hf:") for name in names):
+        return servers
+    dtype = None if training.dtype == "auto" else training.dtype
+    return replace(servers, device=training.device, dtype=dtype)
 
 
 def _each_once(solvers: Sequence[str]) -> Sequence[str]:

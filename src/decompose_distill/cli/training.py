@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -23,8 +22,6 @@ from decompose_distill.errors import CheckpointError, ConfigError
 if TYPE_CHECKING:
     from decompose_distill.training.data.preparation import Prepared, Task
 
-HIGHEST_LEARNING_RATE = 0.01
-"""Of those with which a training is started without a warning."""
 Role = Annotated[types.Role, Option("What it learns to be.")]
 
 
@@ -95,9 +92,6 @@ def distill(
     """Fine-tune a student on kept traces; run again to go on where it stopped."""
     from decompose_distill.training.data.preparation import make_task
 
-    if config.learning_rate > HIGHEST_LEARNING_RATE:
-        usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
-        warnings.warn(f"--learning-rate {config.learning_rate}: {usual}", stacklevel=2)
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
     if _is_finished(output_dir, task, traces, keep, validation):
         call.show(f"{output_dir}: finished before, of the same traces", **_student(output_dir))

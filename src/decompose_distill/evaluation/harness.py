@@ -25,7 +25,7 @@ def evaluate(
     questions: QuestionSource,
     path: str | Path | None = None,
     *,
-    score: scores.Score | scores.ScoreName = scores.exact,
+    score: scores.Score | scores.ScoreName | str = scores.exact,
     name: str = "pipeline",
     trained_on: Iterable[Question | Trace] | None = None,
     budget_usd: Decimal | float | None = None,

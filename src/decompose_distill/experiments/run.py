@@ -56,7 +56,7 @@ def paper(
     seeds: Sequence[int] | None = None,
     samples: int | None = None,
     solves: int | None = None,
-    score: scores.Score | scores.ScoreName | None = None,
+    score: scores.Score | scores.ScoreName | str | None = None,
     budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
     usd_per_hour: Decimal | float | None = None,

@@ -1,6 +1,7 @@
 """distill(): kept traces → examples → audited rows → steps → checkpoint."""
 
 import platform
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
@@ -60,6 +61,9 @@ from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
+
+HIGHEST_LEARNING_RATE = 0.05
+"""Of those with which a training is started without a warning."""
 
 
 def distill(
@@ -133,6 +137,9 @@ def distill(
     task = make_task(student, role, target, prompt, config)
     config = task.config
     output_dir = check_output_dir(output_dir)
+    if config.learning_rate > HIGHEST_LEARNING_RATE:
+        usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
+        warnings.warn(f"learning_rate={config.learning_rate}: {usual}", stacklevel=2)
     _check_extras(config, report_to, push_to_hub)
     check_student(student)
     with telling_full_disk(output_dir), working_folder(output_dir) as folder:

@@ -3,6 +3,12 @@
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from decompose_distill.errors import CheckpointError, ConfigError
@@ -38,10 +44,20 @@ def find_checkpoint(name: str | Path, *, revision: str | None = None, weights: b
             snapshot_download(str(name), revision=revision) if weights else Path(manifest).parent
         )
     except Exception as error:  # the hub's client raises all kinds
-        raise CheckpointError(
-            f"{name}: no such folder of a student, and none to be had from the hub: "
-            f"{' '.join(str(error).split())[:200]}"
-        ) from error
+        raise CheckpointError(f"{name}: no such folder of a student, and {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """What the hub's client means, in a line."""
+    if isinstance(error, LocalEntryNotFoundError):
+        return "the hub is out of reach and was not asked for it before"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has none of that name, or none that this account may read"
+    if isinstance(error, RevisionNotFoundError):
+        return "the hub has none of that revision"
+    if isinstance(error, EntryNotFoundError):
+        return f"the hub's model of that name has no {MANIFEST}: distill did not write it"
+    return f"the hub does not give it: {' '.join(str(error).split())[:200]}"
 
 
 def _is_hub_id(name: str) -> bool:
