@@ -11,6 +11,7 @@ import pytest
 from decompose_distill import Question, Trace
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
+collect_ignore = ["plugin_package"]  # its tests run where it is installed
 # A shell that starts the tests in the background has Ctrl-C ignored in them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # No key, server or proxy of the user's reaches a test.
