@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from decompose_distill.errors import CheckpointError
@@ -111,4 +111,15 @@ def _read(row: Mapping[str, Any]) -> Manifest:
     always = ("base_model", "data", "config", "figures", "versions")
     rest: dict[str, Any] = {name: row[name] for name in always}
     rest |= {name: row[name] for name in ("template", "files") if name in row}
+    for name in rest.get("files", ()):
+        if _leads_out(name):
+            raise ValueError(f"'files' names {name!r}, which is outside of the folder")
     return Manifest(row["role"], row["target"], prompt, sampling, **rest)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a file's name leads out of the folder that it is said to be in, on any system."""
+    return any(
+        bool(path.root or path.drive) or ".." in path.parts
+        for path in (PurePosixPath(name), PureWindowsPath(name))
+    )
