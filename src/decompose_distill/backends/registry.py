@@ -86,8 +86,8 @@ def load_backend(
         "device": device,
         "dtype": dtype,
     }
-    given = {option: value for option, value in options.items() if value is not None}
-    for option in given:
+    arguments = {option: value for option, value in options.items() if value is not None}
+    for option in arguments:
         owner = "hf" if option in ("device", "dtype") else "openai"
         if scheme != owner:
             raise ConfigError(f"{option} goes with '{owner}:' backends, not with {name!r}")
@@ -95,11 +95,11 @@ def load_backend(
         raise ConfigError("max_in_flight does not go with batches, which take all there is")
     factory = _factory(scheme, model) if batches is None else _imported(_BATCH)
     try:
-        return factory(model, **given)
+        return factory(model, **arguments)
     except DecomposeDistillError as error:
         refused = error.with_traceback(None)
     # Out of the reports that show local variables, as they may hold a password.
-    del name, base_url, extra_headers, extra_query, options, given
+    del name, base_url, extra_headers, extra_query, options, arguments
     raise refused
 
 

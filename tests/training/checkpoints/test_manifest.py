@@ -16,13 +16,13 @@ def _write(folder: Path, **changes: Any) -> None:
     manifest = Manifest(
         "decomposer",
         "subquestions",
-        dd.prompts.decompose(),
-        Sampling(),
-        "base",
-        nothing,
-        nothing,
-        nothing,
-        {"torch": "2"},
+        prompt=dd.prompts.decompose(),
+        sampling=Sampling(),
+        base_model="base",
+        data=nothing,
+        config=nothing,
+        figures=nothing,
+        versions={"torch": "2"},
     )
     (folder / MANIFEST).write_text(json.dumps(manifest.to_json() | changes))
 

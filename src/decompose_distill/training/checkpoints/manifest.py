@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -21,6 +21,7 @@ class Manifest:
 
     role: Role
     target: Target
+    _: KW_ONLY
     prompt: Prompt
     """The prompt it was trained on, and is sampled with."""
     sampling: Sampling
@@ -32,7 +33,7 @@ class Manifest:
     """Steps, losses, seconds."""
     versions: Mapping[str, str]
     template: Mapping[str, Any] | None = None
-    """What its chat template was made to say; `None` where that was not needed."""
+    """What its chat template was made to say; `None` if that was not needed."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of each file that makes the student; none for one of an earlier version."""
 
@@ -114,7 +115,7 @@ def _read(row: Mapping[str, Any]) -> Manifest:
     for name in rest.get("files", ()):
         if _leads_out(name):
             raise ValueError(f"'files' names {name!r}, which is outside of the folder")
-    return Manifest(row["role"], row["target"], prompt, sampling, **rest)
+    return Manifest(row["role"], row["target"], prompt=prompt, sampling=sampling, **rest)
 
 
 def _leads_out(name: str) -> bool:
