@@ -62,11 +62,11 @@ class Collected:
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.failed.most_common())
-        parts = [f"{self.found} found", f"{self.asked - self.failed.total()} answered"]
+        parts = [f"{self.asked - self.failed.total()} new traces", f"{self.found} already there"]
         parts += [f"{self.failed.total()} failed ({reasons})"] if reasons else []
         parts += [f"{self.duplicates} duplicate questions"] if self.duplicates else []
-        spent = format_usd(self.spent_usd, unknown="an unknown amount")
-        parts += [f"{spent} spent"] if self.spent_usd != 0 else []
+        spent = "cost unknown" if self.spent_usd is None else f"{format_usd(self.spent_usd)} spent"
+        parts += [spent] if self.spent_usd != 0 else []
         parts += [f"{format_usd(self.saved_usd)} saved"] if self.saved_usd else []
         return f"{self.path}: {', '.join(parts)}"
 
@@ -111,7 +111,7 @@ def collect(
             file, and a call with a larger budget goes on from there.
         DataError: The file holds something else than traces, or cannot be written, or two
             different questions have one id.
-        BackendError: The backend refused for good; what was finished is in the file.
+        BackendError: The backend permanently refused; what was finished is in the file.
         KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM came, and what was under way is
             finished; at the second time that is left behind.
 

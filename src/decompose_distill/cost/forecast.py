@@ -233,7 +233,7 @@ def usd_range(usd: Estimate) -> str:
 
 def _role_usd(usd: Estimate | None) -> str:
     if usd is None:
-        return "an unknown amount, as no price is known; give it in prices, or with --prices"
+        return "unknown, as no price is known: pass one in prices, or with --prices"
     return usd_range(usd)
 
 

@@ -66,7 +66,7 @@ def find_overlaps(setup: ExperimentSetup) -> Mapping[str, Overlap]:
 
 def overlap_warning(split: str, overlap: Overlap) -> str:
     """What to say of questions that were trained on."""
-    return f"{split or 'test'}: contaminated, {overlap}"
+    return f"{split or 'test'}: overlap: {overlap}"
 
 
 def make_cell(

@@ -26,7 +26,7 @@ CARD = "README.md"
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """How the training of a student went, in nats a target token."""
+    """How the training of a student went, in nats per target token."""
 
     train: tuple[float, ...]
     """Of each optimizer step."""

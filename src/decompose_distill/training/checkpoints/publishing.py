@@ -174,7 +174,7 @@ def _fenced(text: str, language: str = "text") -> str:
 
 
 _FIGURES = (
-    "Losses are in nats a target token. They say how training went, not how good the student is: "
+    "Losses are in nats per target token. They say how training went, not how good the student is: "
     "measure that on questions it has not seen."
 )
 
