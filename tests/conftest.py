@@ -13,6 +13,7 @@ import pytest
 from decompose_distill import Question, Trace
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
+collect_ignore = ["plugin_package"]  # its tests run where it is installed
 # A shell that starts the tests in the background has Ctrl-C ignored in them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Models of a few thousand weights are slowest on several threads, most of all beside other work.

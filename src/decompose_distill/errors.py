@@ -4,7 +4,7 @@
 DecomposeDistillError
 ├── ConfigError(ValueError)         fix the call; names the argument
 ├── MissingExtraError(ImportError)  prints the exact pip command
-├── BackendError(RuntimeError)      refused for good: key, model name, request
+├── BackendError(RuntimeError)      permanently refused: key, model name, request
 │   └── BackendUnavailable          may work later: rate limit, timeout, 5xx
 ├── BudgetExceeded(RuntimeError)    raised before the money is spent
 ├── ParseError(ValueError)          carries the model's words
@@ -43,7 +43,7 @@ class MissingExtraError(DecomposeDistillError, ImportError):
 
 
 class BackendError(DecomposeDistillError, RuntimeError):
-    """A backend refused for good: wrong key, unknown model, malformed request."""
+    """A backend permanently refused: wrong key, unknown model, malformed request."""
 
     unanswered: Mapping[str, int] | None = None
     """By request, attempts that may be billed though nothing came of them, where the backend

@@ -107,8 +107,26 @@ MISTAKES = (
     Mistake(
         "a typo in a score",
         f"{SCORING} --score exat",
-        "--score cannot be 'exat'; did you mean 'exact'? known: exact, f1, contains, yes_no, "
-        "gsm8k, gsm8k_strict, gsm8k_paper, drop_em, drop_f1",
+        "--score cannot be 'exat'; did you mean 'exact'? it must be a function, its "
+        "module:function, or one of exact, f1, contains, yes_no, gsm8k, gsm8k_strict, "
+        "gsm8k_paper, drop_em, drop_f1",
+    ),
+    Mistake(
+        "a typo in a score of one's own",
+        f"{SCORING} --score json:lods",
+        "--score json:lods: json has no function 'lods'; did you mean 'loads'? it must be one "
+        "(answer, golds) -> float | None",
+    ),
+    Mistake(
+        "a module that is not there",
+        f"{SCORING} --score my_scores:close",
+        "--score my_scores:close: cannot import 'my_scores' here: ModuleNotFoundError: No module "
+        "named 'my_scores'",
+    ),
+    Mistake(
+        "a device for a server",
+        f"collect train.jsonl {ASKING} --device cpu",
+        "--device goes with 'hf:' backends, not with 'openai:m'",
     ),
     Mistake(
         "a word for a number",
@@ -258,7 +276,14 @@ MISTAKES = (
     Mistake(
         "no such student",
         "evaluate train.jsonl --decomposer runs/nope --solver openai:m --base-url URL",
-        "--decomposer runs/nope: no such folder; a backend is written 'scheme:model'",
+        "runs/nope: no such folder of a student, and the hub is out of reach and was not asked for "
+        "it before",
+        code=1,
+    ),
+    Mistake(
+        "a backend's name without its scheme",
+        "evaluate train.jsonl --decomposer gpt-4.1 --solver openai:m --base-url URL",
+        "--decomposer gpt-4.1: no such folder; a backend is written 'scheme:model'",
     ),
     Mistake(
         "a plain model as student",

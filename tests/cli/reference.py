@@ -12,7 +12,7 @@ from tests.cli.mistakes import MISTAKES
 from tests.support.docs_blocks import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "cli.md"
-_BLOCK = re.compile(r"(<!-- (options|mistakes)(?:: (\w+))? -->\n).*?(<!-- /\2 -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (options|mistakes)(?:: ([\w-]+))? -->\n).*?(<!-- /\2 -->)", re.DOTALL)
 
 
 def with_tables(page: str) -> str:

@@ -157,7 +157,7 @@ def test_without_a_price_the_cost_is_unknown_and_says_what_to_give() -> None:
     forecast = plan(_pipeline(Server()), FEW)
 
     assert forecast.usd is forecast.most_usd is None
-    assert "cost: an unknown amount, as no price is known; give it in prices" in str(forecast)
+    assert "cost: unknown, as no price is known: pass one in prices" in str(forecast)
 
 
 def test_no_forecast_exceeds_what_a_budget_would_reserve() -> None:

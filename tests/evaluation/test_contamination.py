@@ -43,7 +43,7 @@ def test_a_turn_of_phrase_shared_by_many_says_nothing() -> None:
 
 def test_a_contaminated_report_warns_and_is_marked() -> None:
     question = Question(LONG, answer="3")
-    with pytest.warns(UserWarning, match="contaminated, of 1 questions measured 1 were trained"):
+    with pytest.warns(UserWarning, match="overlap: of 1 test questions, 1 also occur in"):
         report = evaluate(PIPELINE, [question], trained_on=[question], progress=False)
 
     assert "CONTAMINATED" in str(report)

@@ -288,7 +288,7 @@ def test_a_pipeline_without_a_teacher_is_refused(tmp_path: Path) -> None:
 def test_questions_trained_on_are_warned_of_and_mark_the_report(
     tiny_dir: Path, tmp_path: Path
 ) -> None:
-    with pytest.warns(UserWarning, match="test: contaminated, of 5 questions measured 1 were"):
+    with pytest.warns(UserWarning, match="test: overlap: of 5 test questions, 1 also occur in"):
         study = _measure(
             tiny_dir,
             tmp_path,

@@ -73,7 +73,8 @@ def test_the_answer_says_what_was_shown_of_each_part_and_what_it_saves(tmp_path:
     figures = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
 
     assert figures["answer"].startswith(
-        "Distilling the decomposer: no loss shown, where one of 22.3 points would mostly show. "
+        "Distilling the decomposer: no loss detected; this sample would usually detect a loss of "
+        "22.3 points or more. "
         "Distilling the solver loses 70.0 points."
     )
     # $0.01 a question before, $0.1 for 80 after: 2 / 0.00875 questions.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decompose_distill import scores
+from decompose_distill import ConfigError, scores
 from decompose_distill.scores.drop import _best_matching
 
 SCORED = ("exact", "contains", "drop_em", "drop_f1", "gsm8k", "gsm8k_strict", "gsm8k_paper")
@@ -198,3 +198,20 @@ def test_spans_are_aligned_as_well_as_any_pairing_could(gains: list[list[int]]) 
     best = max(sum(square[row][column] for row, column in enumerate(each)) for each in pairings)
 
     assert _best_matching(table) == best
+
+
+def test_a_score_of_a_users_own_is_found_by_module_and_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scores_of_mine.py").write_text("def close(answer, golds): return 0.5\nX = 1\n")
+    monkeypatch.chdir(tmp_path)
+
+    assert scores.as_score("scores_of_mine:close")("1", ("2",)) == 0.5
+    with pytest.raises(ConfigError, match=r"no function 'clsoe'; did you mean 'close'\?"):
+        scores.as_score("scores_of_mine:clsoe")
+    with pytest.raises(ConfigError, match="no function 'X'"):
+        scores.as_score("scores_of_mine:X")
+    with pytest.raises(ConfigError, match="cannot import 'scores_of_nobody'"):
+        scores.as_score("scores_of_nobody:close")
+    with pytest.raises(ConfigError, match=r"cannot be 'exat'; did you mean 'exact'\?"):
+        scores.as_score("exat")

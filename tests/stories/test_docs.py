@@ -56,7 +56,7 @@ def test_the_python_of_a_page_runs_in_order_and_prints_what_it_says(
 def test_the_commands_of_a_page_have_the_options_it_gives_them(page: Path) -> None:
     scripts = (block.body for block in blocks(page) if block.language == "bash")
     text = "\n".join(scripts).replace("\\\n", " ")
-    for line in re.findall(r"\bdecompose-distill (\w+ .*)", text):
+    for line in re.findall(r"\bdecompose-distill ([\w-]+ .*)", text):
         command, *arguments = split(line.split("&&")[0], comments=True)
 
         assert COMMANDS[command].make_context(command, arguments).params

@@ -13,8 +13,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 PROMISED = {
     "01_pipeline.py": ["  3. What is #1 plus #2?", "answer: 42"],
     "02_collect_and_screen.py": [
-        "traces.jsonl: 0 found, 2 answered",
-        "traces.jsonl: 2 found, 1 answered, 1 failed (1 decompose: empty completion)",
+        "traces.jsonl: 2 new traces, 0 already there",
+        "traces.jsonl: 1 new traces, 2 already there, 1 failed (1 decompose: empty completion)",
         "complete: kept 3 of 4 traces, dropped 1 decompose: empty completion",
         "correct: kept 2 of 4 traces, dropped 1 wrong answer, 1 decompose: empty completion",
     ],

@@ -11,6 +11,9 @@ import pytest
 from decompose_distill import (
     Backend,
     Decomposer,
+    Decomposition,
+    DistillConfig,
+    Failure,
     Message,
     Pipeline,
     Question,
@@ -18,13 +21,15 @@ from decompose_distill import (
     Sampling,
     Solver,
     Trace,
+    distill,
     prompts,
 )
 from decompose_distill.backends.openai import OpenAIBackend
 from decompose_distill.cost.ledger import SharedBudget
 from decompose_distill.cost.pricing import read_prices
 from tests.support.real_server import serving
-from tests.support.samples import run_cli
+from tests.support.samples import QUESTIONS as SAMPLES
+from tests.support.samples import make_trace, run_cli
 
 pytestmark = [pytest.mark.server, pytest.mark.smollm2]
 
@@ -140,3 +145,22 @@ def test_the_command_paper_pays_the_server_once_for_each_cell(
     assert [cell["row"] for cell in cells] == ["none", "CoT", "teacher"]
     assert spent
     assert run() == (cells, spent)
+
+
+def test_a_served_student_is_asked_as_it_was_trained(smollm2_dir: Path, tmp_path: Path) -> None:
+    traces = [make_trace(question, question.answer or "") for question in SAMPLES]
+    config = DistillConfig(epochs=1, dtype="float32")
+    student = distill(
+        traces, student=smollm2_dir, output_dir=tmp_path / "s", config=config, progress=False
+    )
+    here = Decomposer.from_pretrained(student, dtype="float32", device="cpu")
+    with serving(student, tmp_path / "log.txt") as url:
+        backend = OpenAIBackend(str(student), base_url=f"{url}/v1", max_in_flight=2)
+        there = Decomposer.from_pretrained(student, backend=backend)
+        served = list(there.decompose([*QUESTIONS, SAMPLES[0]]))
+    local = list(here.decompose([*QUESTIONS, SAMPLES[0]]))
+
+    def said(splits: list[Decomposition | Failure]) -> set[tuple[str, str, int]]:
+        return {(each.question.id, each.text, each.usage.input_tokens) for each in splits}
+
+    assert said(served) == said(local)

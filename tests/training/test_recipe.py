@@ -33,7 +33,8 @@ from decompose_distill import (
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.loading import load_model, load_tokenizer
 from decompose_distill.training import recipe
-from decompose_distill.training.checkpoints.checkpoint import MANIFEST, save_student
+from decompose_distill.training.checkpoints.checkpoint import save_student
+from decompose_distill.training.checkpoints.manifest import MANIFEST
 from tests.support import chats
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
@@ -511,3 +512,14 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tmp_path:
 
     with pytest.raises(ConfigError, match="device 'cuda:77' cannot be used"):
         distill(iter(()), student="nowhere", output_dir=tmp_path / "s", config=config)
+
+
+def test_an_absurd_learning_rate_is_warned_of_before_hours_are_spent(
+    tiny_dir: Path, learned: tuple[Trace, ...], tmp_path: Path
+) -> None:
+    config = DistillConfig(learning_rate=10, device="student has the place")
+    with (
+        pytest.warns(UserWarning, match=r"learning_rate=10: fine-tuning uses 0\.00001"),
+        pytest.raises(ConfigError, match="student has the place"),
+    ):
+        distill(learned, student=tiny_dir, output_dir=tmp_path / "student", config=config)

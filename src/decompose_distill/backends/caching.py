@@ -117,7 +117,7 @@ class CachingBackend:
         """Complete each request once: stored answers at once, the others as they finish.
 
         Raises:
-            BackendError: The backend refused for good, or answered an unknown id.
+            BackendError: The backend permanently refused, or answered an unknown id.
         """
         stream = iter(requests)
         for request in stream:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from decompose_distill.backend import Backend
-from decompose_distill.errors import ConfigError, DecomposeDistillError
+from decompose_distill.errors import ConfigError, DecomposeDistillError, MissingExtraError
 
 _BUILT_IN = {
     "hf": "decompose_distill.backends.transformers:TransformersBackend",
@@ -65,6 +65,7 @@ def load_backend(
         ConfigError: The scheme is unknown, the model's name is missing, or an option does not
             go with the rest.
         BackendError: The model or the key cannot be had.
+        MissingExtraError: A local model where torch and transformers were left out.
 
     Example:
         >>> load_backend("openai:my-model", base_url="http://localhost:8000/v1").model
@@ -95,7 +96,7 @@ def load_backend(
             raise ConfigError(f"{option} goes with {fitting} backends, not with {name!r}")
     if batches is not None and max_in_flight is not None:
         raise ConfigError("max_in_flight does not go with batches, which take all there is")
-    factory = _factory(scheme) if batches is None else _imported(_BATCH)
+    factory = _factory(scheme, model) if batches is None else _imported(_BATCH)
     try:
         return factory(model, **arguments)
     except DecomposeDistillError as error:
@@ -124,9 +125,9 @@ def installed_backends() -> dict[str, str]:
     return {**{point.name: point.value for point in points}, **_BUILT_IN}
 
 
-def _factory(scheme: str) -> Callable[..., Backend]:
+def _factory(scheme: str, model: str) -> Callable[..., Backend]:
     if target := _BUILT_IN.get(scheme):
-        return _imported(target)
+        return _imported_for(f"{scheme}:{model}", target)
     from importlib.metadata import entry_points  # a third of this package's import time
 
     plugins = {point.name: point for point in entry_points(group="decompose_distill.backends")}
@@ -141,3 +142,15 @@ def _imported(target: str) -> Callable[..., Backend]:
     module, _, attribute = target.partition(":")
     factory: Callable[..., Backend] = getattr(importlib.import_module(module), attribute)
     return factory
+
+
+def _imported_for(name: str, target: str) -> Callable[..., Backend]:
+    """A factory of ours; a package that it needs may have been left out on purpose."""
+    try:
+        return _imported(target)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "transformers", "tokenizers", "safetensors"):
+            raise
+        raise MissingExtraError(
+            f"{name!r} needs torch and transformers: pip install decompose-distill"
+        ) from error

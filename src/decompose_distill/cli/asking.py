@@ -1,6 +1,5 @@
 """The commands `plan` and `collect`, a few lines over the functions."""
 
-import warnings
 from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
@@ -106,7 +105,6 @@ def collect(
     prices, loaded = read_prices(money.prices), reading.load(questions)
     backends = servers.load_roles(teacher, solver or teacher, batches=output)
     pipeline = _pipeline(*backends, answering, prompt)
-    _warn_of_repeats(answering, draws)
     with call.writing(output, kept="what was collected"):
         done = dd.collect(
             pipeline, loaded, output, **asdict(draws), budget_usd=money.budget_usd, prices=prices
@@ -114,17 +112,6 @@ def collect(
     call.show(done, **_collected_fields(done))
     if done.asked and done.failed.total() == done.asked:
         raise BackendError(f"every question failed, the last one with: {_last_failure(output)}")
-
-
-def _warn_of_repeats(answering: Answering, draws: Draws) -> None:
-    """Say that greedy samples are all alike, before they are paid for."""
-    for option, count in asdict(draws).items():
-        if count > 1 and answering.temperature == 0:
-            advice = "give --temperature, such as 0.7"
-            warnings.warn(
-                f"--{option} {count} at temperature 0 asks for the same {count} times: {advice}",
-                stacklevel=2,
-            )
 
 
 def _collected_fields(done: "dd.Collected") -> dict[str, Any]:

@@ -66,6 +66,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "paper": experiments.paper,
     "report": experiments.report,
     "export": interop.export,
+    "export-student": interop.export_student,
     "import": interop.import_,
     "backends": installed.backends,
     "doctor": installed.doctor,

@@ -14,8 +14,10 @@ from decompose_distill.cli.options import (
     PromptFile,
     QuestionsFile,
     Reading,
+    ScoreText,
     Servers,
     read_prices,
+    read_score,
 )
 from decompose_distill.cli.settings import Argument, Option
 from decompose_distill.errors import BackendError, ConfigError, DataError
@@ -25,10 +27,10 @@ from decompose_distill.storage.atomic import write_text
 def evaluate(
     call: Call,
     questions: QuestionsFile,
-    decomposer: Annotated[str, Option("Folder of a student, or a backend.")],
+    decomposer: Annotated[str, Option("Folder or hub id of a student, or a backend.")],
     solver: Annotated[str, Option("Backend that solves, as openai:gpt-4.1-mini.")],
     *,
-    score: Annotated[dd.scores.ScoreName, Option("How answers are scored.")] = "exact",
+    score: ScoreText = "exact",
     output: Annotated[Path | None, Option("JSON file for the figures.")] = None,
     prompt: PromptFile = None,
     reading: Reading,
@@ -41,13 +43,13 @@ def evaluate(
     With --output, what was answered stays beside it, in OUTPUT.traces.jsonl: the same command
     goes on from there.
     """
-    loaded = reading.load(questions)
+    scored, loaded = read_score(score), reading.load(questions)
     if not any(question.golds for question in loaded):
         raise DataError(f"{questions}: no question has an answer to compare with: add 'answer'")
     if money.budget_usd is not None and output is None:
         raise ConfigError("--budget-usd needs --output, beside which is kept what was paid")
     pipeline = _pipeline(decomposer, solver, servers, answering, prompt, output or questions)
-    options: Any = {"score": getattr(dd.scores, score), "name": decomposer}
+    options: Any = {"score": scored, "name": decomposer}
     if output is None:
         report = dd.evaluate(pipeline, loaded, **options)
     else:
@@ -69,19 +71,20 @@ def _pipeline(
     batches: Path | str,
 ) -> "dd.Pipeline":
     """A student's folder or a backend as decomposer, before a solver."""
-    if not Path(name).is_dir():
-        if ":" not in name:
-            raise ConfigError(
-                f"--decomposer {name}: no such folder; a backend is written 'scheme:model'"
-            )
+    if ":" in name and not Path(name).is_dir():
         first, second = servers.load_roles(name, solver, batches=batches)
         decomposer = make_decomposer(first, answering, prompt)
     elif prompt:
         raise ConfigError(f"--prompt: the student {name} has the prompt it was trained on")
+    elif not Path(name).is_dir() and name.count("/") != 1:
+        raise ConfigError(
+            f"--decomposer {name}: no such folder; a backend is written 'scheme:model'"
+        )
     else:
-        servers.check(solver)
+        servers.check(name, solver)
         second = servers.load(solver, batches, solves=True)
-        decomposer = dd.Decomposer.from_pretrained(name)
+        local: Any = {"device": servers.device, "dtype": servers.dtype}
+        decomposer = dd.Decomposer.from_pretrained(name, **local)
     return dd.Pipeline(decomposer, dd.Solver(second, sampling=answering.sampling(second)))
 
 

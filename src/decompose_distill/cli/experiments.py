@@ -57,6 +57,7 @@ def paper(
         return dd.Solver(backend, sampling=answering.sampling(backend))
 
     main, *further = _each_once(solver or (teacher,))
+    servers = _with_device(servers, training, (teacher, main, *further))
     questions = reading.load(train, "train"), reading.load(test)
     expert, solver_backend = servers.load_roles(
         teacher, main, batches=output_dir, needs_key=not plan
@@ -84,6 +85,14 @@ def paper(
         work(say=call.say)
 
 
+def _with_device(servers: Servers, training: dd.DistillConfig, names: Sequence[str]) -> Servers:
+    """Local models run where the students are trained, in the same numbers."""
+    if not any(name.startswith("hf:") for name in names):
+        return servers
+    dtype = None if training.dtype == "auto" else training.dtype
+    return replace(servers, device=training.device, dtype=dtype)
+
+
 def _each_once(solvers: Sequence[str]) -> Sequence[str]:
     if len(set(solvers)) < len(solvers):
         raise ConfigError(f"--solver: name each once, not {', '.join(solvers)}")
@@ -108,7 +117,7 @@ def _with_every(config: dd.PaperConfig, further: Sequence[str]) -> dd.PaperConfi
 
 def _check_folder(output_dir: Path) -> None:
     """Refuse the folder of a student, among whose files those of the study would lie."""
-    from decompose_distill.training.checkpoints.checkpoint import MANIFEST
+    from decompose_distill.training.checkpoints.manifest import MANIFEST
 
     if (output_dir / MANIFEST).exists():
         raise ConfigError(f"--output-dir {output_dir} is a student: name another directory")

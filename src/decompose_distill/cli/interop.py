@@ -1,4 +1,4 @@
-"""The commands `export` and `import`, a few lines over the functions."""
+"""The commands `export`, `import` and `export-student`, a few lines over the functions."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -64,3 +64,27 @@ def import_(
     with call.writing(output), creating(output) as partial:
         dd.write_traces(dd.import_traces(source, role=role), partial)
     call.show(f"{output}: {sum(1 for _ in dd.read_traces(output))} traces")
+
+
+def export_student(
+    call: Call,
+    student: Annotated[str, Argument("Folder of a student, or its hub id.")],
+    output_dir: Annotated[Path, Argument("A new or empty directory.")],
+    *,
+    to: Annotated[Literal["gguf", "ollama", "vllm"], Option("What is to serve it.")],
+) -> None:
+    """Write what vLLM, llama.cpp or Ollama need to ask a student as it was trained."""
+    from decompose_distill.training.serving import student_export
+
+    with call.writing(output_dir, folder=True):
+        file = student_export.export_student(student, output_dir, to=to)
+    call.show(f"{file}\n{_SERVE[to].format(file=file, folder=file.parent, student=student)}")
+
+
+_SERVE = {
+    "vllm": "vllm serve {student} --served-model-name student --chat-template {file} "
+    "--chat-template-content-format string",
+    "gguf": "llama-server --model {file} --jinja --alias student",
+    "ollama": "ollama create student --file {file}",
+}
+"""How it is started."""

@@ -26,9 +26,12 @@ SolverTarget = Annotated[
     Option("What a solver learns to write; default rationale."),
 ]
 KeptTraces = Annotated[Literal["complete", "correct"], Option("Which traces to learn from.")]
+ScoreText = Annotated[
+    str, Option("How answers are scored: a name of scores, or module:function of your own.")
+]
 PromptFile = Annotated[
     Path | None,
-    Option("Prompt: JSON with system and user, or a text that is the instruction."),
+    Option("Prompt: JSON with system and user, a text that is the instruction, or a student."),
 ]
 
 
@@ -62,7 +65,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
-    """Where `openai:` backends are asked, and how."""
+    """Where backends are reached, and how: `openai:` ones, and local models."""
 
     base_url: str | None = None
     """Endpoint of openai: backends, such as http://localhost:8000/v1."""
@@ -77,6 +80,10 @@ class Servers:
 
     batch: bool = False
     """Ask by the batch interface: cheaper, slower."""
+    device: str | None = None
+    """Where hf: models and students run, as cpu or cuda:1; default the accelerator."""
+    dtype: Literal["bfloat16", "float32"] | None = None
+    """Number type of their weights; by default what suits the device."""
 
     def load_roles(
         self, decomposer: str, solver: str, *, batches: Path | str, needs_key: bool = True
@@ -102,6 +109,8 @@ class Servers:
             solves: Whether the solver's own address and key hold.
             asked: Whether anything will be sent, for which a key may be needed.
         """
+        if name.startswith("hf:"):
+            return self._load_local(name)
         if not name.startswith("openai:"):
             return dd.load_backend(name)
         options = {
@@ -115,17 +124,27 @@ class Servers:
         arguments = {option: value for option, value in options.items() if value is not None}
         return dd.load_backend(name, **arguments)  # type: ignore[arg-type]
 
+    def _load_local(self, name: str) -> "dd.Backend":
+        from decompose_distill.models.smollm2 import find_student
+
+        model = find_student(name.removeprefix("hf:"))
+        options = {"device": self.device, "dtype": self.dtype}
+        given = {option: value for option, value in options.items() if value is not None}
+        return dd.load_backend(f"hf:{model}", **given)  # type: ignore[arg-type]
+
     def check(self, *names: str) -> None:
-        """Refuse options of servers that are for none of the backends.
+        """Refuse options that are for none of the backends; a student is named without a scheme.
 
         Raises:
             ConfigError: Such an option was given.
         """
         for option in (field.name for field in fields(self)):
+            scheme = "hf:" if option in ("device", "dtype") else "openai:"
             meant = names[-1:] if option.startswith("solver") else names
-            if getattr(self, option) and not any(name.startswith("openai:") for name in meant):
+            fitting = (f"hf:{name}" if ":" not in name else name for name in meant)
+            if getattr(self, option) and not any(name.startswith(scheme) for name in fitting):
                 shown = f"--{option.replace('_', '-')}"
-                raise ConfigError(f"{shown} goes with 'openai:' backends, not with {meant[0]!r}")
+                raise ConfigError(f"{shown} goes with '{scheme}' backends, not with {meant[0]!r}")
 
     def _address(self, *, solves: bool) -> dict[str, str | None]:
         if not solves:
@@ -203,16 +222,32 @@ def read_prices(path: Path | None) -> "dict[str, dd.Price]":
     return pricing.read_prices(path) if path else {}
 
 
+def read_score(name: str) -> "dd.scores.Score":
+    """A score by its name, or of a file of the user's own.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    try:
+        return dd.scores.as_score(name)
+    except ConfigError as error:
+        raise ConfigError(f"--{error}") from error
+
+
 def read_prompt(path: Path) -> "dd.prompts.Prompt":
-    """A prompt in a file: JSON of its fields, or a text.
+    """A prompt in a file: JSON of its fields, or a text; of a student's folder that of the student.
 
     A text is the instruction, the system turn; one with `{question}` in it is the user's turn.
 
     Raises:
         ConfigError: The template names an unknown placeholder.
+        CheckpointError: The folder is not a student.
         DataError: The file is missing, empty or malformed.
     """
+    if path.is_dir():
+        from decompose_distill.training.checkpoints.manifest import read_manifest_of
 
+        return read_manifest_of(path).prompt
     make = dd.prompts.Prompt
     if not path.is_file():
         raise DataError(f"{path}: no such file of a prompt")

@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -25,8 +24,6 @@ from decompose_distill.errors import CheckpointError, ConfigError
 if TYPE_CHECKING:
     from decompose_distill.training.data.preparation import Prepared, Task
 
-HIGHEST_LEARNING_RATE = 0.01
-"""Of those with which a training is started without a warning."""
 Role = Annotated[types.Role, Option("What it learns to be.")]
 
 
@@ -45,6 +42,7 @@ def audit(
     from decompose_distill.training.data.audit import show_rows
     from decompose_distill.training.data.preparation import make_task
 
+    call = replace(call, first=os.environ.get("RANK", "0") == "0")  # as torchrun numbers them
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
     with tempfile.TemporaryDirectory() as folder:
         prepared = _prepare(task, traces, keep, 0.0, folder)
@@ -100,10 +98,6 @@ def distill(
     """Fine-tune a student on kept traces; run again to go on where it stopped."""
     from decompose_distill.training.data.preparation import make_task
 
-    call = replace(call, first=os.environ.get("RANK", "0") == "0")  # as torchrun numbers them
-    if config.learning_rate > HIGHEST_LEARNING_RATE:
-        usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
-        warnings.warn(f"--learning-rate {config.learning_rate}: {usual}", stacklevel=2)
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
     if _is_finished(output_dir, task, traces, keep, validation, call.first):
         call.show(f"{output_dir}: finished before, of the same traces", **_student(output_dir))
@@ -129,7 +123,7 @@ def _is_finished(
     output_dir: Path, task: "Task", traces: Path, keep: str, validation: float, progress: bool
 ) -> bool:
     """Whether a student is there that was trained on the same, in the same way."""
-    from decompose_distill.training.checkpoints.checkpoint import load_manifest
+    from decompose_distill.training.checkpoints.manifest import load_manifest
     from decompose_distill.training.data.preparation import Task
 
     try:
@@ -147,7 +141,7 @@ def _is_finished(
 
 def _student(checkpoint: Path) -> dict[str, Any]:
     """What the manifest of a student says, for machines."""
-    from decompose_distill.training.checkpoints.checkpoint import MANIFEST
+    from decompose_distill.training.checkpoints.manifest import MANIFEST
 
     manifest = json.loads((checkpoint / MANIFEST).read_text(encoding="utf-8"))
     names = ("role", "target", "base_model", "data", "figures")

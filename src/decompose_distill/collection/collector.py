@@ -1,8 +1,9 @@
 """Collecting traces: durable, resumable, with progress."""
 
 import logging
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -18,6 +19,11 @@ from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_
 from decompose_distill.cost.pricing import Price, add_usd, format_usd
 from decompose_distill.data.questions import QuestionSource, as_questions, unique_questions
 from decompose_distill.errors import BudgetExceeded
+from decompose_distill.pipelines.dry_run import (
+    decomposing_requests,
+    is_greedy,
+    solving_requests,
+)
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
 from decompose_distill.storage.jsonl import beside
@@ -56,11 +62,11 @@ class Collected:
 
     def __str__(self) -> str:
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.failed.most_common())
-        parts = [f"{self.found} found", f"{self.asked - self.failed.total()} answered"]
+        parts = [f"{self.asked - self.failed.total()} new traces", f"{self.found} already there"]
         parts += [f"{self.failed.total()} failed ({reasons})"] if reasons else []
         parts += [f"{self.duplicates} duplicate questions"] if self.duplicates else []
-        spent = format_usd(self.spent_usd, unknown="an unknown amount")
-        parts += [f"{spent} spent"] if self.spent_usd != 0 else []
+        spent = "cost unknown" if self.spent_usd is None else f"{format_usd(self.spent_usd)} spent"
+        parts += [spent] if self.spent_usd != 0 else []
         parts += [f"{format_usd(self.saved_usd)} saved"] if self.saved_usd else []
         return f"{self.path}: {', '.join(parts)}"
 
@@ -105,7 +111,7 @@ def collect(
             file, and a call with a larger budget goes on from there.
         DataError: The file holds something else than traces, or cannot be written, or two
             different questions have one id.
-        BackendError: The backend refused for good; what was finished is in the file.
+        BackendError: The backend permanently refused; what was finished is in the file.
         KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM came, and what was under way is
             finished; at the second time that is left behind.
 
@@ -157,6 +163,7 @@ def collect_for(
     _check(pipeline, solves, prices or {}, budgeted=budget is not None)
     listed = list(as_questions(questions))
     unique = unique_questions(listed)
+    _warn_of_repeats(pipeline, unique[:1], samples=samples, solves=solves)
     layout = TraceIndex(unique, samples, solves, pipeline.key)
     new, failed = 0, Counter[str]()
     with TraceStore(path) as journal:
@@ -187,6 +194,26 @@ def collect_for(
     duplicates = len(listed) - len(unique)
     saved = _saved(paying, ledger)
     return Collected(Path(path), new, stored, duplicates, failed, ledger.entries, saved)
+
+
+def _warn_of_repeats(
+    pipeline: Pipeline, some: Sequence[Question], *, samples: int, solves: int
+) -> None:
+    """Say that greedy samples are all alike, before they are paid for."""
+    roles = []
+    if samples > 1 and pipeline.decomposer is not None:
+        asked = decomposing_requests(pipeline.decomposer, some)
+        roles.append(("samples", samples, "decomposer", asked))
+    if solves > 1:
+        empty = [Decomposition(question, ()) for question in some]
+        roles.append(("solves", solves, "solver", solving_requests(pipeline.solver, empty)))
+    for argument, count, role, requests in roles:
+        if is_greedy(requests):
+            advice = f"give the {role} another temperature, such as 0.7"
+            warnings.warn(
+                f"{argument}={count} at temperature 0 asks for the same {count} times: {advice}",
+                stacklevel=4,
+            )
 
 
 def _check(pipeline: Pipeline, solves: int, prices: Mapping[str, Price], *, budgeted: bool) -> None:

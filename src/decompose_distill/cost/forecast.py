@@ -215,7 +215,8 @@ class Plan:
         lines = [f"{self.missing:,} of {self.total:,} traces are to be made", *map(str, self.roles)]
         most = f", {format_usd(self.most_usd)} if each answer reaches its limit"
         lines.append(f"cost: {_role_usd(self.usd)}{most if self.usd else ''}")
-        lines.append(f"time: {_duration(self.seconds)}")
+        known = "unknown" if self.seconds is None else duration(self.seconds)
+        lines.append(f"time: {known}")
         return "\n".join(lines)
 
 
@@ -232,13 +233,17 @@ def usd_range(usd: Estimate) -> str:
 
 def _role_usd(usd: Estimate | None) -> str:
     if usd is None:
-        return "an unknown amount, as no price is known; give it in prices, or with --prices"
+        return "unknown, as no price is known: pass one in prices, or with --prices"
     return usd_range(usd)
 
 
-def _duration(seconds: Estimate | None) -> str:
-    if seconds is None:
-        return "unknown"
+def duration(seconds: Estimate) -> str:
+    """An estimated time in its largest unit.
+
+    Example:
+        >>> duration(Estimate(30, 60, 90))
+        '1.0 minutes (0.5–1.5)'
+    """
     unit, name = next(
         (unit, name)
         for unit, name in ((3600, "hours"), (60, "minutes"), (1, "seconds"))

@@ -53,7 +53,7 @@ PROVIDERS = {
             "o4-mini": ("1.10", "4.40"),
         },
     ),
-    # By the hour; these are those of the dear hours, so that a budget holds at any.
+    # By the hour; these are the peak-hour prices, so that a budget holds at any.
     "api.deepseek.com": Provider(
         page="https://api-docs.deepseek.com/quick_start/pricing",
         checked="2026-11",

@@ -22,7 +22,8 @@ from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.storage.atomic import write_text
 from decompose_distill.storage.traces import read_traces
-from decompose_distill.training.checkpoints.checkpoint import MANIFEST, check_output_dir
+from decompose_distill.training.checkpoints.checkpoint import check_output_dir
+from decompose_distill.training.checkpoints.manifest import MANIFEST
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.types import Sampling
 

@@ -36,9 +36,11 @@ class Overlap:
         return bool(self.exact or self.near)
 
     def __str__(self) -> str:
+        near = len(self.near)
+        similar = "1 is" if near == 1 else f"{near} are"
         return (
-            f"of {self.n} questions measured {len(self.exact)} were trained on "
-            f"and {len(self.near)} nearly"
+            f"of {self.n} test questions, {len(self.exact)} also occur in the training set and "
+            f"{similar} nearly identical to a training question"
         )
 
     def to_json(self) -> dict[str, Any]:

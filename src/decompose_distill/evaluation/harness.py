@@ -25,7 +25,7 @@ def evaluate(
     questions: QuestionSource,
     path: str | Path | None = None,
     *,
-    score: scores.Score | scores.ScoreName = scores.exact,
+    score: scores.Score | scores.ScoreName | str = scores.exact,
     name: str = "pipeline",
     trained_on: Iterable[Question | Trace] | None = None,
     budget_usd: Decimal | float | None = None,
@@ -52,7 +52,7 @@ def evaluate(
         progress: Show a progress bar on stderr.
 
     Raises:
-        BackendError: The backend refused for good; what was answered is in the file.
+        BackendError: The backend permanently refused; what was answered is in the file.
         BudgetExceeded: The budget has no room for another request; a call with a larger one goes
             on from there.
         ConfigError: The score gave something else than a number from 0 to 1 or `None`, or as for
@@ -72,7 +72,7 @@ def evaluate(
     unique = unique_questions(questions)
     overlap = None if trained_on is None else find_overlap(trained_on, unique)
     if overlap:
-        warnings.warn(f"{name}: contaminated, {overlap}", stacklevel=2)
+        warnings.warn(f"{name}: overlap: {overlap}", stacklevel=2)
     if path is not None:
         collect_for(
             *("evaluate", name, pipeline, unique, path),

@@ -117,7 +117,7 @@ class Report:
         """Name and version of the score, as tables show them: `exact/2`."""
         return _label(self.score_name, self.score_version)
 
-    def rescore(self, score: scores.Score | scores.ScoreName) -> "Report":
+    def rescore(self, score: scores.Score | scores.ScoreName | str) -> "Report":
         """The same answers by another score: strict and flexible side by side, asked once.
 
         Raises:

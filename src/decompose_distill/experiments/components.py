@@ -26,7 +26,7 @@ from decompose_distill.pipelines.decomposer import Decomposer
 from decompose_distill.pipelines.roles import HasModes
 from decompose_distill.pipelines.solver import Solver
 from decompose_distill.prompts import Prompt
-from decompose_distill.training.checkpoints.checkpoint import MANIFEST
+from decompose_distill.training.checkpoints.manifest import MANIFEST
 
 
 def ensure_student(experiment: Experiment, variant: str, seed: int) -> None:

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
-from typing import get_args
 
 from decompose_distill.cost.break_even import machine_usd
 from decompose_distill.cost.ledger import read_budget
 from decompose_distill.errors import ConfigError
-from decompose_distill.scores import ScoreName
+from decompose_distill.scores import ScoreName, as_score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +34,9 @@ class PaperConfig:
     """Decompositions per training question; several need a temperature above 0."""
     solves: int = 1
     """Solutions of each, with and without a decomposition, that S_D-uplift counts."""
-    score: ScoreName = "exact"
-    """Judges the test answers, and screens the training traces of S_D-R and S_E-R."""
+    score: ScoreName | str = "exact"
+    """Judges the test answers, and screens the training traces of S_D-R and S_E-R; a name of
+    `scores`, or `module:function` for one of your own."""
     budget_usd: Decimal | float | None = None
     """The most that teacher and solvers may cost, over all calls with one `output_dir`."""
     usd_per_hour: Decimal | float | None = None
@@ -56,8 +56,6 @@ class PaperConfig:
                 raise ConfigError(f"{name} must be 1 or more, not {getattr(self, name)}")
         if not self.seeds or len({*self.seeds}) < len(self.seeds):
             raise ConfigError(f"seeds must be one or more different numbers, not {self.seeds}")
-        if self.score not in get_args(ScoreName):
-            known = ", ".join(get_args(ScoreName))
-            raise ConfigError(f"score: unknown {self.score!r}; known: {known}")
+        as_score(self.score)
         machine_usd(0, self.usd_per_hour)
         read_budget(self.budget_usd)

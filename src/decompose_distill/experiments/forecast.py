@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from functools import cache, partial
 
 from decompose_distill.collection.planning import plan
-from decompose_distill.cost.forecast import NOTHING, Estimate, usd_range
+from decompose_distill.cost.forecast import NOTHING, Estimate, Plan, usd_range
 from decompose_distill.cost.pricing import format_usd
+from decompose_distill.experiments.duration import describe_time, total
 from decompose_distill.experiments.result_cache import TRACES, collections
 from decompose_distill.experiments.values import TEST, ExperimentSetup
 from decompose_distill.experiments.variants import SHUFFLED, SINGLE_CALL, TEACHER
@@ -32,7 +33,22 @@ def describe_plan(setup: ExperimentSetup) -> str:
         lines.append(f"train: {names}{repeated}, from {setup.student.model}")
     lines.append(f"measure: {_measured(setup)}")
     lines += [f"ask {name}: {count:,} requests" for name, count in requests(setup).items()]
-    return "\n".join((*lines, _cost(setup)))
+    asking = total(_seconds(setup))
+    return "\n".join((*lines, _cost(setup), describe_time(setup, asking)))
+
+
+def _seconds(setup: ExperimentSetup) -> Iterator[Estimate | None]:
+    """Of each collection and each cell that asks, at the speed of the servers."""
+    for spec in collections(setup):
+        counts = {"samples": spec.samples, "solves": spec.solves}
+        yield plan(spec.pipeline, setup.train, **counts).seconds
+    for split in setup.splits:
+        by_cell = cache(partial(_plan_cell, setup, split))
+        for row, column in setup.places_on(split):
+            if column in setup.solvers:
+                repeats = len(setup.seeds_of((row, column)))
+                seconds = by_cell(row if row in SINGLE_CALL else TEACHER, column).seconds
+                yield None if seconds is None else seconds * repeats
 
 
 def _measured(setup: ExperimentSetup) -> str:
@@ -60,11 +76,11 @@ def requests(setup: ExperimentSetup) -> Counter[str]:
 
 
 def _cost(setup: ExperimentSetup) -> str:
-    total, unknown = NOTHING, set[str]()
+    known, unknown = NOTHING, set[str]()
     for name, usd in _prices(setup):
-        total += usd or NOTHING
+        known += usd or NOTHING
         unknown |= {name} if usd is None else set()
-    parts = [] if unknown and not total.high else [usd_range(total)]
+    parts = [] if unknown and not known.high else [usd_range(known)]
     parts += [f"unknown for {', '.join(sorted(unknown))}, give --prices"] if unknown else []
     return f"cost: {' '.join(parts)}; spent so far: {format_usd(setup.budget.spent_usd())}"
 
@@ -103,6 +119,14 @@ def _by_role(
     setup: ExperimentSetup, split: str, row: str, column: str
 ) -> dict[str, Estimate | None]:
     """Prices of one cell; none for a stage without a backend, such as a calculator."""
+    totals: dict[str, Estimate | None] = {}
+    for role in _plan_cell(setup, split, row, column).roles:  # a user's own may ask several
+        usd = totals.get(role.stage, NOTHING)
+        totals[role.stage] = None if usd is None or role.usd is None else usd + role.usd
+    return totals
+
+
+def _plan_cell(setup: ExperimentSetup, split: str, row: str, column: str) -> Plan:
     solver, decomposer = setup.solvers[column], None if row in SINGLE_CALL else setup.teacher
     if isinstance(solver, HasModes) and (mode := SINGLE_CALL.get(row)):
         solver = solver.with_mode(mode)
@@ -110,9 +134,4 @@ def _by_role(
     # What answers to training questions used tells of those to come.
     known = specs[0].folder(setup) / TRACES if specs else None
     questions, prices = setup.splits[split], setup.budget.prices
-    roles = plan(Pipeline(decomposer, solver), questions, known, prices=prices).roles
-    totals: dict[str, Estimate | None] = {}
-    for role in roles:  # one of a user's own may ask several backends
-        total = totals.get(role.stage, NOTHING)
-        totals[role.stage] = None if total is None or role.usd is None else total + role.usd
-    return totals
+    return plan(Pipeline(decomposer, solver), questions, known, prices=prices)

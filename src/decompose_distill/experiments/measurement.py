@@ -38,7 +38,7 @@ def measure(experiment: Experiment) -> Iterator[SeedRun]:
     A decomposer is run once on each split, before the first solver that needs what it says.
 
     Raises:
-        BackendError: A backend refused for good; what was finished is kept.
+        BackendError: A backend permanently refused; what was finished is kept.
         TrainingError: A student could not be trained.
     """
     setup = experiment.setup

@@ -48,7 +48,7 @@ def run_once(
     to what is there.
 
     Raises:
-        BackendError: The backend refused for good; what was finished is kept.
+        BackendError: The backend permanently refused; what was finished is kept.
         BudgetExceeded: The budget is used up; what was finished is kept.
     """
     done = folder / DONE.format(samples=samples, solves=solves)
@@ -162,7 +162,7 @@ def collect_training(setup: ExperimentSetup) -> TrainingTraces:
     """Ask the teacher about the training questions, if anything is to learn from its traces.
 
     Raises:
-        BackendError: The teacher or the solver refused for good.
+        BackendError: The teacher or the solver permanently refused.
         BudgetExceeded: The budget is used up.
     """
     runs = [spec.collect(setup) for spec in collections(setup)]

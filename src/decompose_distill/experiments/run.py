@@ -56,7 +56,7 @@ def paper(
     seeds: Sequence[int] | None = None,
     samples: int | None = None,
     solves: int | None = None,
-    score: scores.Score | scores.ScoreName | None = None,
+    score: scores.Score | scores.ScoreName | str | None = None,
     budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
     usd_per_hour: Decimal | float | None = None,
@@ -107,7 +107,7 @@ def paper(
             in `output_dir`.
         DataError: Questions or all their gold answers are missing.
         BudgetExceeded: The budget is used up; a call with a larger one goes on from there.
-        BackendError: A backend refused for good, or the student cannot be loaded.
+        BackendError: A backend permanently refused, or the student cannot be loaded.
         MissingExtraError: LoRA without peft.
         TrainingError: A student could not be trained.
 

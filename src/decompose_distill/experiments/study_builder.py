@@ -43,7 +43,8 @@ from decompose_distill.reporting.study import (
     Place,
     Study,
 )
-from decompose_distill.training.checkpoints.checkpoint import load_losses, load_manifest
+from decompose_distill.training.checkpoints.checkpoint import load_losses
+from decompose_distill.training.checkpoints.manifest import load_manifest
 from decompose_distill.training.data.examples import make_examples, tokenize
 from decompose_distill.types import Usage
 
@@ -65,7 +66,7 @@ def find_overlaps(setup: ExperimentSetup) -> Mapping[str, Overlap]:
 
 def overlap_warning(split: str, overlap: Overlap) -> str:
     """What to say of questions that were trained on."""
-    return f"{split or 'test'}: contaminated, {overlap}"
+    return f"{split or 'test'}: overlap: {overlap}"
 
 
 def make_cell(

@@ -64,7 +64,9 @@ _TAG_LINE = re.compile(r"</?[\w:-]{1,40}>|\[/?ANSWER\]", re.IGNORECASE)
 _CLOSING_TAG = re.compile(r"</[\w-]{1,40}>|\[/ANSWER\]", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s?\{")
 _MATH_FENCE = re.compile(r"\\[\[\]()]|\$\$")
-_JSON_VALUE = re.compile(r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|'(?P<quoted>[^'\n]*)'|(?P<bare>[^,}\n\"]+)")
+_JSON_VALUE = re.compile(
+    r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|'(?P<quoted>[^'\n]*)'|(?P<bare>[^,}\n\"]+)"
+)
 # What a last line may say before the answer, where nothing calls it one.
 _RESULT = re.compile(
     r"\W*(?:(?:so|thus|hence|therefore),? )?(?:(?:the|our|my) )?(?:final |overall )?"

@@ -18,6 +18,7 @@ from decompose_distill.errors import ParseError
 from decompose_distill.keys import fingerprint_line
 from decompose_distill.parsing import ParsedDecomposition, parse_circle, read_decomposition
 from decompose_distill.pipelines.endings import ending_of
+from decompose_distill.pipelines.pretrained import load_pretrained
 from decompose_distill.types import Completion, Decomposition, Failure, Question, Request, Sampling
 
 
@@ -51,36 +52,46 @@ class Decomposer:
         cls,
         checkpoint: str | Path,
         *,
-        batch_size: int = 64,
+        backend: Backend | None = None,
+        batch_size: int | None = None,
         device: str | None = None,
         dtype: Literal["bfloat16", "float32"] | None = None,
-        backend: Backend | None = None,
+        revision: str | None = None,
     ) -> "Decomposer":
         """Load a student that `distill` trained as decomposer, with the prompt it trained on.
 
         Args:
-            checkpoint: Directory that `distill` wrote.
-            batch_size: Questions completed together.
+            checkpoint: Directory that `distill` wrote, or a hub id such as `me/student`.
+            backend: What has the student's weights, a server or `load_backend("vllm:...")`. Prompt
+                and sampling come from the checkpoint, completions from there, and neither weights
+                nor torch are loaded here.
+            batch_size: Questions completed together; by default 64.
             device: Where it runs, such as `cpu` or `cuda:1`; by default on the accelerator if
                 there is one.
-            dtype: Number type of the weights; by default bfloat16 where the hardware multiplies
-                it natively.
-            backend: What runs it in place of this process: `load_backend("vllm:...")` with the
-                same directory, or a server that serves it. The prompt is the checkpoint's.
+            dtype: Number type of the weights; by default what suits the device.
+            revision: Branch, tag or commit of a hub id.
 
         Raises:
-            CheckpointError: The directory is no complete decomposer checkpoint, or a file of it is
-                not what training saved.
-        """
-        from decompose_distill.backends.transformers import TransformersBackend
-        from decompose_distill.training.checkpoints.checkpoint import check_files, load_manifest
+            CheckpointError: It is no complete decomposer checkpoint, or a file of it is not what
+                training saved.
+            ConfigError: An argument does not go with the others.
 
-        manifest = load_manifest(checkpoint, role="decomposer")
-        check_files(checkpoint, manifest)
-        backend = backend or TransformersBackend(
-            checkpoint, batch_size=batch_size, device=device, dtype=dtype
+        Example:
+            ```python
+            server = dd.load_backend("openai:student", base_url="http://localhost:8000/v1")
+            student = dd.Decomposer.from_pretrained("runs/student", backend=server)
+            ```
+        """
+        backend, asking = load_pretrained(
+            checkpoint,
+            "decomposer",
+            backend,
+            revision,
+            batch_size=batch_size,
+            device=device,
+            dtype=dtype,
         )
-        return cls(backend, prompt=manifest.prompt, sampling=manifest.sampling)
+        return cls(backend, **asking)
 
     @property
     def identity(self) -> str:

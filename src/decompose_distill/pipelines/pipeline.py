@@ -101,7 +101,7 @@ class Pipeline:
                 overtake; otherwise as they finish.
 
         Raises:
-            BackendError: A stage dropped a question, or a backend refused for good.
+            BackendError: A stage dropped a question, or a backend permanently refused.
         """
         positions: dict[str, deque[int]] = {}
         numbered_questions = _numbered(map(as_question, questions), positions)
@@ -124,7 +124,7 @@ class Pipeline:
             solves: Numbers of the solves that are wanted of a decomposition, from 0.
 
         Raises:
-            BackendError: A stage dropped a question, or a backend refused for good.
+            BackendError: A stage dropped a question, or a backend permanently refused.
         """
         owed = _Owed()
         decompositions = chain(

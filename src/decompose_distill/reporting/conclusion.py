@@ -120,8 +120,11 @@ def _verdict(part: str, test: TestedComparison) -> str:
         return f"Distilling the {part} changed the score of no question."
     if test.smallest is None:
         return f"Distilling the {part}: too few questions to show any difference."
-    could = f"{100 * test.smallest:.1f} points"
-    return f"Distilling the {part}: no loss shown, where one of {could} would mostly show."
+    could = f"{100 * test.smallest:.1f} points or more"
+    return (
+        f"Distilling the {part}: no loss detected; this sample would usually detect a loss of "
+        f"{could}."
+    )
 
 
 def _accuracy(cell: Cell) -> str:

@@ -169,7 +169,7 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class LossCurve:
-    """Loss of a training, in nats a target token, by optimizer step.
+    """Loss of a training, in nats per target token, by optimizer step.
 
     Example:
         >>> LossCurve("S_D-R", ((1, 2.5), (2, 1.75))).train[-1]

@@ -4,6 +4,11 @@ A score is any function `(answer, golds) -> float | None`. With several accepted
 best one counts. Those here carry a version, which stands beside every figure they make.
 """
 
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Literal, get_args
 
 from decompose_distill.errors import ConfigError
@@ -19,23 +24,57 @@ ScoreName = Literal[
 """Scores by the names they have here, as files and command lines give them."""
 
 
-def as_score(score: Score | ScoreName) -> Score:
-    """A score, also by its name.
+def as_score(score: Score | ScoreName | str) -> Score:
+    """A score: a function, a known name, or `module:function` for one of a user's own.
+
+    A module is looked for where Python looks, and in the current folder.
 
     Raises:
-        ConfigError: It is no function, and no known name.
+        ConfigError: It is no function, no known name, or cannot be imported.
 
     Example:
-        >>> as_score("exact") is exact
-        True
+        >>> as_score("exact") is exact, as_score("decompose_distill.scores:exact") is exact
+        (True, True)
     """
     if isinstance(score, str) and score in get_args(ScoreName):
         named: Score = globals()[score]
         return named
-    if not callable(score):
+    if isinstance(score, str) and ":" in score:
+        return _imported(*score.split(":", 1))
+    if isinstance(score, str) or not callable(score):
         known = ", ".join(get_args(ScoreName))
-        raise ConfigError(f"score must be a function or one of {known}, not {score!r}")
+        raise ConfigError(
+            f"score cannot be {score!r}; {_nearest(str(score), get_args(ScoreName))}it must be "
+            f"a function, its module:function, or one of {known}"
+        )
     return score
+
+
+def _imported(module: str, name: str) -> Score:
+    sys.path.append(os.getcwd())
+    try:
+        home = importlib.import_module(module)
+    except Exception as error:  # a user's file may fail in any way
+        words = f"{type(error).__name__}: {error}"
+        raise ConfigError(
+            f"score {module}:{name}: cannot import {module!r} here: {words}"
+        ) from error
+    finally:
+        sys.path.remove(os.getcwd())
+    own: object = getattr(home, name, None)
+    if not callable(own):
+        functions = [each for each in dir(home) if callable(getattr(home, each))]
+        raise ConfigError(
+            f"score {module}:{name}: {module} has no function {name!r}; "
+            f"{_nearest(name, functions)}it must be one (answer, golds) -> float | None"
+        )
+    score: Score = own
+    return score
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}? " if close else ""
 
 
 __all__ = [

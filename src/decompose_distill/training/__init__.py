@@ -5,6 +5,7 @@
 - `data`: traces to batches of token ids, audited
 - `engine`: batches to optimizer steps
 - `checkpoints`: the student on disk: saving, resuming, verifying, publishing
+- `serving`: the student for vLLM, llama.cpp and Ollama
 - `trackers`: figures to TensorBoard and the like
 """
 

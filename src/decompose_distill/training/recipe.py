@@ -1,5 +1,6 @@
 """distill(): kept traces → examples → audited rows → steps → checkpoint."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -18,7 +19,6 @@ from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.training.checkpoints.checkpoint import (
     Losses,
-    Manifest,
     check_output_dir,
     check_student,
     partial,
@@ -29,6 +29,7 @@ from decompose_distill.training.checkpoints.checkpoint import (
     versions,
     working_folder,
 )
+from decompose_distill.training.checkpoints.manifest import Manifest
 from decompose_distill.training.checkpoints.publishing import (
     base_licence,
     check_push,
@@ -63,6 +64,9 @@ from decompose_distill.training.engine.student import (
 from decompose_distill.training.engine.throughput import ProductShare
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
+
+HIGHEST_LEARNING_RATE = 0.05
+"""Of those with which a training is started without a warning."""
 
 
 def distill(
@@ -139,6 +143,7 @@ def distill(
     directory = Path(output_dir)
     with joined(config and config.device) as ranks:
         task = make_task(student, role, target, prompt, config)
+        _warn_of_absurd(task.config, show=ranks.first)
         ranks.agree(output_dir=str(directory), **fingerprint(task))
         _check_extras(task.config, report_to, push_to_hub if ranks.first else None)
         ranks.once(lambda: check_output_dir(directory))
@@ -178,6 +183,12 @@ def _begin(
     settings["prompt"] = {"examples": [], **settings["prompt"]}
     begin(folder, settings)
     return prepared, settings
+
+
+def _warn_of_absurd(config: DistillConfig, show: bool) -> None:
+    if show and config.learning_rate > HIGHEST_LEARNING_RATE:
+        usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
+        warnings.warn(f"learning_rate={config.learning_rate}: {usual}", stacklevel=4)
 
 
 def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: str | None) -> None:

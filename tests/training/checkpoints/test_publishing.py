@@ -21,7 +21,7 @@ import decompose_distill as dd
 from decompose_distill import BackendError, BackendUnavailable, ConfigError, Sampling, prompts
 from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.training.checkpoints import publishing as card
-from decompose_distill.training.checkpoints.checkpoint import Manifest
+from decompose_distill.training.checkpoints.manifest import Manifest
 from decompose_distill.training.checkpoints.publishing import (
     Hub,
     base_licence,

@@ -28,7 +28,7 @@ from decompose_distill import (
     distill,
 )
 from decompose_distill.training import recipe
-from decompose_distill.training.checkpoints.checkpoint import MANIFEST
+from decompose_distill.training.checkpoints.manifest import MANIFEST
 from decompose_distill.training.checkpoints.resume import (
     TrainState,
     begin,

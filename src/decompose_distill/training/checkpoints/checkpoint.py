@@ -3,9 +3,9 @@
 import json
 import platform
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,56 +17,13 @@ from transformers import GenerationConfig
 from decompose_distill.errors import BackendError, CheckpointError, ConfigError
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.loading import end_tokens, load_model, load_tokenizer, save_model
-from decompose_distill.prompts import Prompt
 from decompose_distill.storage.atomic import sync, write_text
+from decompose_distill.training.checkpoints.manifest import MANIFEST, Manifest, read_manifest
 from decompose_distill.training.checkpoints.resume import has_begun, hash_file
-from decompose_distill.training.data.examples import TARGETS, Example, Role, Target
-from decompose_distill.types import Sampling
+from decompose_distill.training.data.examples import Example
 
-FORMAT = 1
-MANIFEST = "decompose_distill.json"
 LOSSES = "losses.json"
 CARD = "README.md"
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What a checkpoint is and how it came to be."""
-
-    role: Role
-    target: Target
-    _: KW_ONLY
-    prompt: Prompt
-    """The prompt it was trained on, and is sampled with."""
-    sampling: Sampling
-    base_model: str
-    data: Mapping[str, Any]
-    """Hash and number of the examples, and what the filter dropped."""
-    config: Mapping[str, Any]
-    figures: Mapping[str, Any]
-    """Steps, losses, seconds."""
-    versions: Mapping[str, str]
-    template: Mapping[str, Any] | None = None
-    """What its chat template was made to say; `None` if that was not needed."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of each file that makes the student; none for one of an earlier version."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The manifest as plain data."""
-        return {
-            "format": FORMAT,
-            "role": self.role,
-            "target": self.target,
-            "prompt": self.prompt.to_json(),
-            "sampling": asdict(self.sampling),
-            "base_model": self.base_model,
-            "data": self.data,
-            "config": self.config,
-            "figures": self.figures,
-            "versions": self.versions,
-            "template": self.template,
-            "files": self.files,
-        }
 
 
 def versions() -> dict[str, str]:
@@ -77,7 +34,7 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """How the training of a student went, in nats a target token."""
+    """How the training of a student went, in nats per target token."""
 
     train: tuple[float, ...]
     """Of each optimizer step."""
@@ -199,7 +156,7 @@ def check_student(student: str | Path) -> None:
         CheckpointError: A file of it is missing or differs.
     """
     if _is_finished(Path(student)):
-        check_files(student, _load(Path(student) / MANIFEST))
+        check_files(student, read_manifest(Path(student) / MANIFEST))
 
 
 def _files(directory: Path) -> list[Path]:
@@ -225,52 +182,6 @@ def partial(output_dir: Path) -> Path:
 
 def _is_finished(output_dir: Path) -> bool:
     return (output_dir / MANIFEST).is_file()
-
-
-def load_manifest(checkpoint: str | Path, *, role: Role) -> Manifest:
-    """Read a checkpoint's manifest and check that it can serve a role.
-
-    Raises:
-        CheckpointError: It is missing, incomplete, of another format or for another role.
-    """
-    path = Path(checkpoint) / MANIFEST
-    if not Path(checkpoint).is_dir():
-        raise CheckpointError(f"{checkpoint}: no such folder of a student")
-    if not path.is_file():
-        raise CheckpointError(
-            f"{checkpoint} is not a complete distill() checkpoint: {MANIFEST} is missing; name a "
-            f"folder that distill wrote, or load a plain model as 'hf:{checkpoint}'"
-        )
-    manifest = _load(path)
-    if manifest.role != role:
-        raise CheckpointError(
-            f"{checkpoint} was trained as {manifest.role}, not as {role}: load it with "
-            f"{manifest.role.capitalize()}.from_pretrained"
-        )
-    return manifest
-
-
-def _load(path: Path) -> Manifest:
-    try:
-        row = json.loads(path.read_text(encoding="utf-8"))
-        if row["format"] != FORMAT:
-            raise CheckpointError(
-                f"{path} has format {row['format']}; this version reads format {FORMAT}: load it "
-                "with the version of decompose-distill that wrote it, or a newer one"
-            )
-        return _read(row)
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged: {error!r}") from error
-
-
-def _read(row: Mapping[str, Any]) -> Manifest:
-    if row["target"] not in TARGETS.get(row["role"], ()):
-        raise ValueError(f"unknown role {row['role']!r} with target {row['target']!r}")
-    prompt, sampling = Prompt.from_json(row["prompt"]), Sampling(**row["sampling"])
-    always = ("base_model", "data", "config", "figures", "versions")
-    rest: dict[str, Any] = {name: row[name] for name in always}
-    rest |= {name: row[name] for name in ("template", "files") if name in row}
-    return Manifest(row["role"], row["target"], prompt=prompt, sampling=sampling, **rest)
 
 
 NEW_TOKENS = 24

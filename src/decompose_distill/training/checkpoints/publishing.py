@@ -13,7 +13,7 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from decompose_distill.errors import BackendError, BackendUnavailable, ConfigError
 from decompose_distill.prompts import Prompt
-from decompose_distill.training.checkpoints.checkpoint import Manifest
+from decompose_distill.training.checkpoints.manifest import Manifest
 from decompose_distill.training.data.examples import Role
 
 HUB_SECONDS = 5.0
@@ -174,7 +174,7 @@ def _fenced(text: str, language: str = "text") -> str:
 
 
 _FIGURES = (
-    "Losses are in nats a target token. They say how training went, not how good the student is: "
+    "Losses are in nats per target token. They say how training went, not how good the student is: "
     "measure that on questions it has not seen."
 )
 

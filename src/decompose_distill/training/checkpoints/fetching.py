@@ -1,0 +1,69 @@
+"""Where a student lies: a folder here, or its copy from the hub."""
+
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+from decompose_distill.errors import CheckpointError, ConfigError
+from decompose_distill.training.checkpoints.manifest import MANIFEST
+
+HUB_SECONDS = 5.0
+"""How long the hub may take to say that it knows a student."""
+
+
+def find_checkpoint(name: str | Path, *, revision: str | None = None, weights: bool = True) -> Path:
+    """The folder of a student: the one named, or what the hub has under that id.
+
+    Args:
+        name: A folder that `distill` wrote, or a hub id such as `me/student`.
+        revision: Branch, tag or commit on the hub; by default its main branch.
+        weights: Whether the whole is wanted, or only its manifest.
+
+    Raises:
+        CheckpointError: There is no such folder, and nothing on the hub.
+        ConfigError: A revision of a folder.
+
+    Example:
+        >>> str(find_checkpoint("."))
+        '.'
+    """
+    if Path(name).exists() or not _is_hub_id(str(name)):
+        if revision is not None:
+            raise ConfigError(f"revision goes with a hub id, not with the folder {name}")
+        return Path(name)
+    try:
+        manifest = hf_hub_download(str(name), MANIFEST, revision=revision, etag_timeout=HUB_SECONDS)
+        return Path(
+            snapshot_download(str(name), revision=revision) if weights else Path(manifest).parent
+        )
+    except Exception as error:  # the hub's client raises all kinds
+        raise CheckpointError(f"{name}: no such folder of a student, and {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """What the hub's client means, in a line."""
+    if isinstance(error, LocalEntryNotFoundError):
+        return "the hub is out of reach and was not asked for it before"
+    if isinstance(error, RepositoryNotFoundError):
+        return "the hub has none of that name, or none that this account may read"
+    if isinstance(error, RevisionNotFoundError):
+        return "the hub has none of that revision"
+    if isinstance(error, EntryNotFoundError):
+        return f"the hub's model of that name has no {MANIFEST}: distill did not write it"
+    return f"the hub does not give it: {' '.join(str(error).split())[:200]}"
+
+
+def _is_hub_id(name: str) -> bool:
+    """Whether it may be `owner/name`; a path on this machine reads otherwise or is there."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return name.count("/") == 1
