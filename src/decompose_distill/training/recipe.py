@@ -141,7 +141,7 @@ def distill(
         ```
     """
     directory = Path(output_dir)
-    with joined(config and config.device) as ranks:
+    with joined(config.device if config else None) as ranks:
         task = make_task(student, role, target, prompt, config)
         _warn_of_absurd(task.config, show=ranks.first)
         ranks.agree(output_dir=str(directory), **fingerprint(task))
@@ -254,8 +254,9 @@ def _states(
     with bar, deferred_interrupt(show=ranks.size == 1) as stop:
         if _stale(state, config):
             return
-        over = {"done": state.step, "ranks": ranks, "stop": stop}
-        for step in train(forward, optimizer, batches, steps, config, **over):
+        for step in train(
+            forward, optimizer, batches, steps, config, done=state.step, ranks=ranks, stop=stop
+        ):
             losses.append(step.loss)
             seconds += step.seconds
             if step.out_of_memory:

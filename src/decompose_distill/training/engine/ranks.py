@@ -110,7 +110,8 @@ class Ranks:
         for bucket in _buckets(tensors) if self.size > 1 else ():
             flat = torch.cat([tensor.flatten().float() for tensor in bucket])
             dist.all_reduce(flat)
-            for tensor, part in zip(bucket, flat.split([t.numel() for t in bucket]), strict=True):
+            parts = torch.split(flat, [tensor.numel() for tensor in bucket])
+            for tensor, part in zip(bucket, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 
     def total(

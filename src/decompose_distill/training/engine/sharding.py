@@ -77,6 +77,7 @@ def load_split(
     Args:
         frozen: Whether its weights are not trained, but adapters beside them.
     """
+    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     at = best_device() if device is None else named_device(device)
@@ -84,7 +85,7 @@ def load_split(
     whole = load_student(name, dtype=dtype, device="cpu") if ranks.first else None
     ranks.gather(None)  # a failure is told here at once
     model = _outline(name, dtype).requires_grad_(not frozen)
-    mesh = dist.init_device_mesh(at.type, (ranks.size,))
+    mesh = init_device_mesh(at.type, (ranks.size,))
     policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     kinds = model._no_split_modules or ()
     layers = [part for part in model.modules() if type(part).__name__ in kinds]
@@ -139,13 +140,14 @@ def write_parts(state: dict[str, torch.Tensor], directory: Path) -> None:
     Raises:
         OSError: A process could not write its part.
     """
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
     writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
     try:
-        dcp.save(state, storage_writer=writer)
-    except dcp.CheckpointException as error:  # no Exception, but what is above them
+        save(state, storage_writer=writer)
+    except CheckpointException as error:  # no Exception, but what is above them
         raise OSError(str(error)) from error
 
 
@@ -160,13 +162,14 @@ def read_parts(
     Raises:
         OSError: A process could not read its part.
     """
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
     reader = HuggingFaceStorageReader(str(directory))
     state = blank(reader.read_metadata().state_dict_metadata)
     try:
-        dcp.load(state, storage_reader=reader, no_dist=not dist.is_initialized())
-    except dcp.CheckpointException as error:
+        load(state, storage_reader=reader, no_dist=not dist.is_initialized())
+    except CheckpointException as error:
         raise OSError(str(error)) from error
     return state
