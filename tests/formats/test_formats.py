@@ -24,8 +24,7 @@ from decompose_distill import load_backend
 from decompose_distill.cost.pricing import Price, read_prices
 from decompose_distill.reporting import Cell, Study
 from decompose_distill.reporting.study_file import load_study
-from decompose_distill.training.checkpoints.checkpoint import load_losses
-from decompose_distill.training.checkpoints.manifest import load_manifest
+from decompose_distill.training.checkpoints.manifest import load_losses, load_manifest
 from tests.formats import recorded
 from tests.formats.recorded import CONFIG, FILES, LORA, QUESTIONS, SPLIT, TRAIN, WORK
 from tests.support.samples import run_cli

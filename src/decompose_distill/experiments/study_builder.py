@@ -43,8 +43,7 @@ from decompose_distill.reporting.study import (
     Place,
     Study,
 )
-from decompose_distill.training.checkpoints.checkpoint import load_losses
-from decompose_distill.training.checkpoints.manifest import load_manifest
+from decompose_distill.training.checkpoints.manifest import load_losses, load_manifest
 from decompose_distill.training.data.examples import make_examples, tokenize
 from decompose_distill.types import Usage
 

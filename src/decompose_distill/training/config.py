@@ -1,6 +1,7 @@
 """How a student is trained."""
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -10,6 +11,9 @@ DType = Literal["auto", "bfloat16", "float32"]
 Schedule = Literal["cosine", "linear"]
 
 OPTIONAL_COUNTS = ("micro_batch_size", "tokens_per_pass", "lora_rank", "save_steps", "patience")
+
+HIGHEST_LEARNING_RATE = 0.05
+"""Of those with which a training is started without a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +105,10 @@ class DistillConfig:
             if getattr(self, name) not in get_args(choices):
                 known = ", ".join(get_args(choices))
                 raise ConfigError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
+
+
+def warn_of_absurd(config: DistillConfig) -> None:
+    """Warn of settings that are allowed and never meant."""
+    if config.learning_rate > HIGHEST_LEARNING_RATE:
+        usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
+        warnings.warn(f"learning_rate={config.learning_rate}: {usual}", stacklevel=3)

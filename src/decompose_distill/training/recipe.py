@@ -1,6 +1,5 @@
 """distill(): kept traces → examples → audited rows → steps → checkpoint."""
 
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, replace
@@ -18,7 +17,6 @@ from decompose_distill.models.loading import (
 from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.training.checkpoints.checkpoint import (
-    Losses,
     check_output_dir,
     check_student,
     partial,
@@ -29,7 +27,7 @@ from decompose_distill.training.checkpoints.checkpoint import (
     versions,
     working_folder,
 )
-from decompose_distill.training.checkpoints.manifest import Manifest
+from decompose_distill.training.checkpoints.manifest import Losses, Manifest
 from decompose_distill.training.checkpoints.publishing import (
     base_licence,
     check_push,
@@ -44,14 +42,14 @@ from decompose_distill.training.checkpoints.resume import (
     load_state,
     save_state,
 )
-from decompose_distill.training.config import DistillConfig
+from decompose_distill.training.config import DistillConfig, warn_of_absurd
 from decompose_distill.training.data.audit import show_rows
 from decompose_distill.training.data.batching import Share, plan_batches
 from decompose_distill.training.data.examples import Role, Target, TokenizedExample
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.engine.forward import Forward, choose_forward
-from decompose_distill.training.engine.loop import TrainStep, train, validation_loss
+from decompose_distill.training.engine.loop import train, validation_loss
 from decompose_distill.training.engine.lora import check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.engine.ranks import Ranks, joined
@@ -64,9 +62,6 @@ from decompose_distill.training.engine.student import (
 from decompose_distill.training.engine.throughput import ProductShare
 from decompose_distill.training.trackers import Report, ReportTo, check_report_to, reporting
 from decompose_distill.types import Sampling, Trace
-
-HIGHEST_LEARNING_RATE = 0.05
-"""Of those with which a training is started without a warning."""
 
 
 def distill(
@@ -141,9 +136,10 @@ def distill(
         ```
     """
     directory = Path(output_dir)
-    with joined(config.device if config else None) as ranks:
-        task = make_task(student, role, target, prompt, config)
-        _warn_of_absurd(task.config, show=ranks.first)
+    task = make_task(student, role, target, prompt, config)
+    with joined(task.config.device) as ranks:
+        if ranks.first:
+            warn_of_absurd(task.config)
         ranks.agree(output_dir=str(directory), **fingerprint(task))
         _check_extras(task.config, report_to, push_to_hub if ranks.first else None)
         ranks.once(lambda: check_output_dir(directory))
@@ -183,12 +179,6 @@ def _begin(
     settings["prompt"] = {"examples": [], **settings["prompt"]}
     begin(folder, settings)
     return prepared, settings
-
-
-def _warn_of_absurd(config: DistillConfig, show: bool) -> None:
-    if show and config.learning_rate > HIGHEST_LEARNING_RATE:
-        usual = "fine-tuning uses 0.00001 to 0.001, and above the loss mostly grows without end"
-        warnings.warn(f"learning_rate={config.learning_rate}: {usual}", stacklevel=4)
 
 
 def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: str | None) -> None:
@@ -265,7 +255,7 @@ def _states(
             rate = f"{step.tokens / step.seconds:,.0f} tokens/s"
             bar.set_postfix_str(f"loss {step.loss:.3f}, {rate}", refresh=False)
             bar.update()
-            report(step.number, _scalars(step) | share(step.tokens, step.seconds))
+            report(step.number, step.figures | share(step.tokens, step.seconds))
             due = step.number % every == 0 or step.number == steps
             if not (due or (stop() if ranks.size == 1 else step.stopping)):
                 continue
@@ -296,16 +286,6 @@ def _batches(
 
 def _stale(state: TrainState, config: DistillConfig) -> bool:
     return config.patience is not None and state.stale >= config.patience
-
-
-def _scalars(step: TrainStep) -> dict[str, float]:
-    return {
-        "loss": step.loss,
-        "learning_rate": step.learning_rate,
-        "grad_norm": step.grad_norm,
-        "examples_per_second": step.examples / step.seconds,
-        "tokens_per_second": step.tokens / step.seconds,
-    }
 
 
 def _save(

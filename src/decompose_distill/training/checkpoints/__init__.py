@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING
 from decompose_distill.faces import lazy
 
 if TYPE_CHECKING:
-    from decompose_distill.training.checkpoints.checkpoint import load_losses as load_losses
+    from decompose_distill.training.checkpoints.manifest import load_losses as load_losses
     from decompose_distill.training.checkpoints.manifest import load_manifest as load_manifest
 
 __getattr__, __dir__ = lazy(
     __name__,
-    {
-        "checkpoint": ("load_losses",),
-        "manifest": ("load_manifest",),
-    },
+    {"manifest": ("load_losses", "load_manifest")},
 )

@@ -18,11 +18,16 @@ from decompose_distill.errors import BackendError, CheckpointError, ConfigError
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.loading import end_tokens, load_model, load_tokenizer, save_model
 from decompose_distill.storage.atomic import sync, write_text
-from decompose_distill.training.checkpoints.manifest import MANIFEST, Manifest, read_manifest
+from decompose_distill.training.checkpoints.manifest import (
+    LOSSES,
+    MANIFEST,
+    Losses,
+    Manifest,
+    read_manifest,
+)
 from decompose_distill.training.checkpoints.resume import has_begun, hash_file
 from decompose_distill.training.data.examples import Example
 
-LOSSES = "losses.json"
 CARD = "README.md"
 
 
@@ -30,30 +35,6 @@ def versions() -> dict[str, str]:
     """Of Python and the packages that make a student, for its manifest."""
     packages = ("decompose-distill", "torch", "transformers", "tokenizers")
     return {"python": platform.python_version()} | {name: version(name) for name in packages}
-
-
-@dataclass(frozen=True, slots=True)
-class Losses:
-    """How the training of a student went, in nats per target token."""
-
-    train: tuple[float, ...]
-    """Of each optimizer step."""
-    validation: tuple[tuple[int, float], ...] = ()
-    """Step and loss of each validation."""
-
-
-def load_losses(checkpoint: str | Path) -> Losses:
-    """Read how the training of a student went; empty for one saved without its losses.
-
-    Example:
-        >>> load_losses("runs/none")
-        Losses(train=(), validation=())
-    """
-    path = Path(checkpoint) / LOSSES
-    if not path.is_file():
-        return Losses(())
-    row = json.loads(path.read_text(encoding="utf-8"))
-    return Losses(tuple(row["train"]), tuple((step, loss) for step, loss in row["validation"]))
 
 
 def check_output_dir(output_dir: str | Path) -> Path:

@@ -13,6 +13,7 @@ from decompose_distill.types import Sampling
 
 FORMAT = 1
 MANIFEST = "decompose_distill.json"
+LOSSES = "losses.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +125,27 @@ def _leads_out(name: str) -> bool:
         bool(path.root or path.drive) or ".." in path.parts
         for path in (PurePosixPath(name), PureWindowsPath(name))
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """How the training of a student went, in nats per target token."""
+
+    train: tuple[float, ...]
+    """Of each optimizer step."""
+    validation: tuple[tuple[int, float], ...] = ()
+    """Step and loss of each validation."""
+
+
+def load_losses(checkpoint: str | Path) -> Losses:
+    """Read how the training of a student went; empty for one saved without its losses.
+
+    Example:
+        >>> load_losses("runs/none")
+        Losses(train=(), validation=())
+    """
+    path = Path(checkpoint) / LOSSES
+    if not path.is_file():
+        return Losses(())
+    row = json.loads(path.read_text(encoding="utf-8"))
+    return Losses(tuple(row["train"]), tuple((step, loss) for step, loss in row["validation"]))

@@ -75,6 +75,17 @@ class TrainStep:
     stopping: bool = False
     """Whether any of several processes is to stop."""
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """What is reported of it, by name."""
+        return {
+            "loss": self.loss,
+            "learning_rate": self.learning_rate,
+            "grad_norm": self.grad_norm,
+            "examples_per_second": self.examples / self.seconds,
+            "tokens_per_second": self.tokens / self.seconds,
+        }
+
 
 def train(
     forward: Forward,

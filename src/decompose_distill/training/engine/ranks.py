@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from heapq import heapreplace
 from itertools import count, islice
-from typing import Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -21,7 +21,9 @@ from decompose_distill.console import exit_code
 from decompose_distill.errors import ConfigError, TrainingError
 from decompose_distill.models.devices import best_device
 from decompose_distill.training.data.batching import Share
-from decompose_distill.training.data.token_dataset import TokenDataset
+
+if TYPE_CHECKING:
+    from decompose_distill.training.data.token_dataset import TokenDataset
 
 T = TypeVar("T")
 
@@ -91,7 +93,7 @@ class Ranks:
             heapreplace(loads, (load + lengths[index], rank))
         return [sorted(part) for part in parts]
 
-    def share(self, rows: TokenDataset, indices: Sequence[int]) -> Share:
+    def share(self, rows: "TokenDataset", indices: Sequence[int]) -> Share:
         """Read this process's rows of a step, and of the others' only how long they are."""
         lengths, targets = ([int(sizes[index]) for index in indices] for sizes in rows.sizes)
         parts = self.split(lengths)
