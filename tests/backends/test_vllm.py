@@ -9,6 +9,7 @@ import torch
 
 from decompose_distill import (
     BackendError,
+    Completion,
     ConfigError,
     Decomposer,
     DistillConfig,
@@ -222,32 +223,33 @@ def test_an_adapter_on_an_adapter_is_refused(
 
 @pytest.mark.vllm
 @pytest.mark.filterwarnings("ignore")  # vLLM's own
-def test_a_real_engine_writes_what_this_process_writes(tiny_dir: Path, adapter_dir: Path) -> None:
+@pytest.mark.parametrize("student", ["tiny_dir", "adapter_dir"])
+def test_a_real_engine_writes_what_this_process_writes(
+    student: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # a process takes long to start
     pytest.importorskip("vllm", reason="pip install 'decompose-distill[vllm]'")
+    model_dir: Path = request.getfixturevalue(student)
     limits = {"enforce_eager": True, "max_model_len": 512, "max_num_seqs": 8}
-    asked = Sampling(max_new_tokens=16)
+    limits |= {"distributed_executor_backend": "uni"}
+    backend = VLLMBackend(model_dir, max_in_flight=4, dtype="float32", engine=limits)
     chats = [PROMPT.render(question) for question in QUESTIONS]
-    requests = [Request(str(at), chat, asked) for at, chat in enumerate(chats)]
-    for place in (tiny_dir, adapter_dir):
-        backend = VLLMBackend(place, max_in_flight=4, dtype="float32", engine=limits)
-        written = {each.id: each for each in backend.generate(requests)}
-        here = TransformersBackend(place, dtype="float32")
-        wanted = {each.id: each for each in here.generate(requests)}
+    greedy, drawn = (Sampling(temperature, 1.0, 16, 5) for temperature in (0.0, 1.0))
+    requests = [Request(str(number), chat, greedy) for number, chat in enumerate(chats)]
+    here = TransformersBackend(model_dir, dtype="float32")
 
-        for name, completion in wanted.items():
-            assert written[name].text == completion.text
-            assert written[name].finish == completion.finish
-            assert written[name].usage.output_tokens == completion.usage.output_tokens
-            assert written[name].usage.input_tokens == completion.usage.input_tokens
-        testing.check_backend(lambda backend=backend: backend)  # type: ignore[misc]
-        drawn = Sampling(temperature=1.0, max_new_tokens=16, seed=5)
-        one = Request("a", chats[0], drawn)
-        [alone] = backend.generate([one])
-        among = {each.id: each for each in backend.generate([*requests, one])}
-        assert among["a"].text == alone.text
-        backend._engine.engine_core.shutdown()
-    student = Decomposer.from_pretrained(adapter_dir, backend=here)
-    assert not any(
-        isinstance(each, Failure) and each.reason == "error"
-        for each in student.decompose([Question("How old is Ada?")])
-    )
+    def told(completion: Completion) -> tuple[str, str, int, int]:
+        usage = completion.usage
+        return completion.text, completion.finish, usage.input_tokens, usage.output_tokens
+
+    written = {completion.id: told(completion) for completion in backend.generate(requests)}
+    wanted = {completion.id: told(completion) for completion in here.generate(requests)}
+    assert written == wanted
+    [alone] = backend.generate([Request("drawn", chats[0], drawn)])
+    among = backend.generate([*requests, Request("drawn", chats[0], drawn)])
+    assert alone.text in [completion.text for completion in among if completion.id == "drawn"]
+    testing.check_backend(lambda: backend)
+    decomposer = Decomposer(backend, prompt=PROMPT, sampling=greedy)
+    answers = decomposer.decompose([Question("How old is Ada?")])
+    assert not any(isinstance(answer, Failure) and answer.reason == "error" for answer in answers)
+    backend._engine.engine_core.shutdown()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.gemma
 
 TRACES = tuple(make_trace(question, "1") for question in QUESTIONS)
 NEW = Question("How old are Gus and Hal together?")
-STEPS = ["How old is Gus?", "How old is Hal?", "What is #1 plus #2?"]
+STEPS = ("How old is Gus?", "What is #1 plus #2?")
 
 
 def _distill(student: Path, place: Path, **options: object) -> Path:
@@ -28,7 +28,7 @@ def _distill(student: Path, place: Path, **options: object) -> Path:
     )
 
 
-def test_a_real_gemma_learns_the_task_and_loads_without_this_library(
+def test_a_real_gemma_learns_the_form_and_loads_without_this_library(
     gemma_dir: Path, tmp_path: Path
 ) -> None:
     place = _distill(gemma_dir, tmp_path / "student")
@@ -36,7 +36,9 @@ def test_a_real_gemma_learns_the_task_and_loads_without_this_library(
     _, told = AutoModelForCausalLM.from_pretrained(place, output_loading_info=True)
 
     assert not isinstance(found, Failure)
-    assert [each.text for each in found.subquestions] == STEPS
+    first, *between, last = [step.text for step in found.subquestions]
+    assert (first, last) == STEPS
+    assert [step.startswith("How old is ") for step in between] == [True]  # of eight rows no more
     assert not told["missing_keys"]
 
 
