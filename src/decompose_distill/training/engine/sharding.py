@@ -35,7 +35,7 @@ def local(tensor: Any) -> torch.Tensor:
 
 
 def like(part: torch.Tensor, weight: Any) -> torch.Tensor:
-    """A process's part as the whole that it is part of, where the weight is split."""
+    """A process's part as the whole that it is part of, if the weight is split."""
     if not hasattr(weight, "to_local"):
         return part
     from torch.distributed.tensor import DTensor
