@@ -76,7 +76,7 @@ class DistillConfig:
     """Where to train, such as `cpu` or `cuda:1`; by default on the accelerator if there is one."""
     fsdp: bool | None = None
     """With several processes, split weights, gradients and moments over them (FSDP2) instead of
-    giving each a copy; by default where a copy would not fit on a card."""
+    giving each a copy; by default if a copy would not fit on a card."""
 
     KEY_FIELDS: ClassVar[tuple[str, ...]] = (
         *("epochs", "batch_size", "micro_batch_size", "learning_rate", "schedule", "warmup_ratio"),

@@ -96,8 +96,10 @@ def _assert_alike(one: Path, other: Path) -> None:
         whole, other_whole = load_file(mine), load_file(yours)
         assert whole.keys() == other_whole.keys()
         for name, weight in whole.items():
-            # AdamW's first step is ±learning_rate for any gradient, also one that is all rounding
-            assert torch.allclose(weight, other_whole[name], atol=2.1e-3, rtol=0.02)
+            # AdamW's first step is ±learning_rate for any gradient, also one that is all rounding,
+            # and a bfloat16 has three digits.
+            close = {"atol": 2e-2 if short else 2.1e-3, "rtol": 0.02 if short else 1e-3}
+            assert torch.allclose(weight, other_whole[name], **close)
             apart = (weight.float() - other_whole[name].float()).abs()
             assert apart.mean() < (1e-3 if short else 1e-6), name
 

@@ -87,7 +87,7 @@ def save_state(
 ) -> None:
     """Write a state durably, and remove those that are neither the newest nor the best.
 
-    The first process writes it, or each its part where weights are split, and the mark is last.
+    The first process writes it, or each its part if weights are split, and the mark is last.
 
     Raises:
         CheckpointError: It could not be written; the states before are still there.

@@ -67,7 +67,7 @@ class Share:
     lengths: Sequence[Sequence[int]]
     """Tokens of the rows of each process."""
     spare: TokenizedExample
-    """Goes through the model without counting, where another process makes more passes."""
+    """Goes through the model without counting, if another process makes more passes."""
 
     @classmethod
     def whole(cls, rows: Sequence[TokenizedExample]) -> "Share":

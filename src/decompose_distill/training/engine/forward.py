@@ -134,7 +134,7 @@ class Forward:
         return self.computing(lambda: self.head.loss(self.states(batch), batch.labels, share))
 
     def computing(self, compute: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """Compute with the head's weights at hand, where they are split over processes."""
+        """Compute with the head's weights at hand, if they are split over processes."""
         return compute() if isinstance(self.head, OwnHead) else within(self.model, compute)
 
     def applied(self) -> Any:

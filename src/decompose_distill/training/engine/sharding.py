@@ -3,6 +3,7 @@
 Rank 0 loads the student as one process would, whatever it is, and the others get their parts.
 """
 
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +36,7 @@ def local(tensor: Any) -> torch.Tensor:
 
 
 def like(part: torch.Tensor, weight: Any) -> torch.Tensor:
-    """A process's part as the whole that it is part of, where the weight is split."""
+    """A process's part as the whole that it is part of, if the weight is split."""
     if not hasattr(weight, "to_local"):
         return part
     from torch.distributed.tensor import DTensor
@@ -169,7 +170,9 @@ def read_parts(
     reader = HuggingFaceStorageReader(str(directory))
     state = blank(reader.read_metadata().state_dict_metadata)
     try:
-        load(state, storage_reader=reader, no_dist=not dist.is_initialized())
+        with warnings.catch_warnings():  # one process is told that it is alone
+            warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+            load(state, storage_reader=reader, no_dist=not dist.is_initialized())
     except CheckpointException as error:
         raise OSError(str(error)) from error
     return state

@@ -32,7 +32,7 @@ def load(task: Task, ranks: Ranks) -> Any:
 
 
 def add_adapters(model: Any, task: Task) -> Any:
-    """Put adapters into a model where they are to be trained: the wrapper around it, or `None`."""
+    """Put adapters into a model if they are to be trained: the wrapper around it, or `None`."""
     config = task.config
     if (rank := config.lora_rank) is None:
         return None
@@ -40,7 +40,7 @@ def add_adapters(model: Any, task: Task) -> Any:
 
 
 def whole_student(model: Any, task: Task, ranks: Ranks) -> Any:
-    """The trained model with all its weights: where they were split, on the first process only."""
+    """The trained model with all its weights: if they were split, on the first process only."""
     if not is_split(model):
         return model
     base = wrapper = None
