@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from decompose_distill import scores
-from decompose_distill.collection.collector import collect_for
+from decompose_distill.collection.one_process import collect_for
 from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.console import progress_bar
 from decompose_distill.cost.pricing import Price
