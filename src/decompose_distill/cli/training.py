@@ -54,7 +54,7 @@ def audit(
         )
 
 
-def _prepare(task: "Task", traces: Path, keep: str, validation: float, folder: str) -> "Prepared":
+def _prepare(task: "Task", traces: str, keep: str, validation: float, folder: str) -> "Prepared":
     from decompose_distill.training.data.preparation import prepare
 
     chosen = getattr(dd.filters, keep)
@@ -119,9 +119,7 @@ def distill(
     call.show(checkpoint, **_student(checkpoint))
 
 
-def _is_finished(
-    output_dir: Path, task: "Task", traces: Path, keep: str, validation: float
-) -> bool:
+def _is_finished(output_dir: Path, task: "Task", traces: str, keep: str, validation: float) -> bool:
     """Whether a student is there that was trained on the same, in the same way."""
     from decompose_distill.training.checkpoints.checkpoint import load_manifest
     from decompose_distill.training.data.preparation import Task
