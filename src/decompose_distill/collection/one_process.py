@@ -2,29 +2,32 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import takewhile
 from pathlib import Path
 
+from decompose_distill.backend import info_of
 from decompose_distill.backends.caching import CachingBackend, CompletionStore
 from decompose_distill.backends.metering import MeteredBackend
 from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.console import deferred_interrupt, progress_bar
 from decompose_distill.cost.accounts import Entry
-from decompose_distill.cost.ledger import Ledger, find_price, ledger_path, read_budget
-from decompose_distill.cost.pricing import Price, add_usd, format_usd
-from decompose_distill.data.questions import QuestionSource, as_questions, unique_questions
-from decompose_distill.errors import BudgetExceeded
+from decompose_distill.cost.ledger import Ledger, find_price, ledger_path
+from decompose_distill.cost.pricing import Price, add_usd, check_prices, format_usd
+from decompose_distill.cost.shares import BudgetShares
+from decompose_distill.errors import BudgetExceeded, ConfigError, wrong_kind
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
 from decompose_distill.storage.jsonl import beside
-from decompose_distill.storage.traces import TraceStore, scan_traces
+from decompose_distill.storage.traces import TraceStore, read_traces, scan_traces
 from decompose_distill.types import Decomposition, Question, Trace, Usage
 
 logger = logging.getLogger(__name__)
+PipelineSource = Pipeline | Callable[[], Pipeline]
+"""What is taken for a pipeline: the value, or a function that makes it where the work is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Collected:
     """What all calls on this file have used, by role."""
     saved_usd: Decimal | None = Decimal(0)
     """What this call did not pay, as the answers were in the journal of requests."""
+    key: str = ""
+    """Of the pipeline, under which its traces stand in the file."""
 
     @property
     def spent_usd(self) -> Decimal | None:
@@ -65,68 +70,120 @@ class Collected:
         return f"{self.path}: {', '.join(parts)}"
 
 
-def collect_for(
-    phase: str,
-    title: str,
-    pipeline: Pipeline,
-    questions: QuestionSource,
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be collected, wherever that is done."""
+
+    phase: str
+    """`collect` or `evaluate`, for the ledger."""
+    pipeline: PipelineSource
+    samples: int = 1
+    solves: int = 1
+    budget_usd: Decimal | None = None
+    prices: Mapping[str, Price] = field(default_factory=dict)
+
+
+def as_pipeline(source: PipelineSource) -> Pipeline:
+    """A pipeline, or what a function makes.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    made = source if isinstance(source, Pipeline) else source()
+    if not isinstance(made, Pipeline):
+        raise wrong_kind("pipeline", made, "a Pipeline, or a function that makes one")
+    return made
+
+
+def collect_here(
+    job: Job,
+    questions: Sequence[Question],
     path: str | Path,
     *,
-    samples: int = 1,
-    solves: int = 1,
-    budget_usd: Decimal | float | None = None,
-    prices: Mapping[str, Price] | None = None,
+    title: str = "collecting",
+    older: Path | None = None,
+    shares: BudgetShares | None = None,
     progress: bool = True,
 ) -> Collected:
-    """What `collect` and `evaluate` do, booked under the name of a phase; see `collect`.
+    """Collect in this process; see `collect`.
 
     Args:
-        phase: `collect` or `evaluate`, for the ledger.
+        questions: Each once.
         title: Of the progress bar.
+        older: Another file of traces whose work is found too, with its journal of requests.
+        shares: Where the budget is shared with others.
     """
-    budget = read_budget(budget_usd)
-    _check(pipeline, solves, prices or {}, budgeted=budget is not None)
-    given = list(as_questions(questions))
-    unique = unique_questions(given)
-    layout = TraceIndex(unique, samples, solves, pipeline.key)
+    pipeline = as_pipeline(job.pipeline)
+    check(job, pipeline)
+    if older is not None:
+        _refuse_batches(pipeline)
+    layout = TraceIndex(questions, job.samples, job.solves, pipeline.key)
     asked, failed = 0, Counter[str]()
     with TraceStore(path) as journal:
         for begins, trace in scan_traces(path):
             layout.note(trace, begins)
+        _take_over(older, layout, journal)
         found = layout.answered
         logger.info("%s: %d of %d traces are there", path, found, len(layout))
         bar = progress_bar(title, len(layout), "trace", done=layout.settled, show=progress)
         with (
-            CompletionStore(beside(path, ".requests")) as requests,
-            Ledger(ledger_path(path), budget_usd=budget, prices=prices, phase=phase) as ledger,
+            CompletionStore(
+                beside(path, ".requests"), older and beside(older, ".requests")
+            ) as kept,
+            shares.claimed() if shares else nullcontext(job.budget_usd) as budget,
+            Ledger(
+                ledger_path(path),
+                budget_usd=budget,
+                prices=job.prices,
+                phase=job.phase,
+                more=shares.more if shares else None,
+            ) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),
             bar,
         ):
-            paying = _paying(pipeline, requests, ledger)
+            paying = _paying(pipeline, kept, ledger)
             paid = pipeline.with_backends(paying)
             for trace in _missing(paid, journal, layout, ledger, stopped):
-                kept = replace(trace, key=layout.key)
-                layout.note(kept, journal.add(kept))
+                named = replace(trace, key=layout.key)
+                layout.note(named, journal.add(named))
                 asked += 1
                 if trace.failure:
                     failed[f"{trace.failure.stage}: {trace.failure.reason}"] += 1
                 bar.set_postfix_str(_note(failed, ledger), refresh=False)
-                bar.update(solves if trace.decomposition is None else 1)
+                bar.update(job.solves if trace.decomposition is None else 1)
         if not layout.is_in_order:
             journal.put_last(layout.order, layout.superseded)
-    duplicates = len(given) - len(unique)
     saved = _saved(paying, ledger)
-    return Collected(Path(path), asked, found, duplicates, failed, ledger.entries, saved)
+    return Collected(Path(path), asked, found, 0, failed, ledger.entries, saved, pipeline.key)
 
 
-def _check(pipeline: Pipeline, solves: int, prices: Mapping[str, Price], *, budgeted: bool) -> None:
+def _take_over(older: Path | None, layout: TraceIndex, journal: TraceStore) -> None:
+    """Copy the traces of another file that are missing in this one."""
+    if older is None or not older.is_file():
+        return
+    for trace in read_traces(older):
+        if layout.lacks(trace):
+            layout.note(trace, journal.add(trace))
+
+
+def _refuse_batches(pipeline: Pipeline) -> None:
+    for name, backend in pipeline.backends().items():
+        if info_of(backend).batch:
+            raise ConfigError(
+                f"the {name} answers by a batch interface, which takes all questions at once: "
+                "leave out either the batches or the shards"
+            )
+
+
+def check(job: Job, pipeline: Pipeline) -> None:
     """Refuse before a file is made."""
+    check_prices(job.prices)
     for role in (pipeline.decomposer, pipeline.solver):
         check_identity(role)
-    check_draws(pipeline.solver, solves)
+    check_draws(pipeline.solver, job.solves)
     for name, backend in pipeline.backends().items():
-        find_price(name, backend, prices, budgeted=budgeted)
+        find_price(name, backend, job.prices, budgeted=job.budget_usd is not None)
 
 
 def _paying(
