@@ -103,8 +103,8 @@ def collect_job(
     from decompose_distill.collection.merging import merge_leftovers
     from decompose_distill.collection.one_process import collect_here
 
-    given = list(as_questions(questions))
-    unique = unique_questions(given)
+    listed = list(as_questions(questions))
+    unique = unique_questions(listed)
     if type(shards) is int and shards == 1 and engine is None:
         merge_leftovers(Path(path))
         done = collect_here(job, unique, path, title=title, progress=progress)
@@ -112,4 +112,4 @@ def collect_job(
         done = collect_in_shards(
             job, unique, Path(path), shards, engine, title=title, progress=progress
         )
-    return replace(done, duplicates=len(given) - len(unique))
+    return replace(done, duplicates=len(listed) - len(unique))

@@ -70,7 +70,7 @@ def merge_shards(path: str | Path, shards: Sequence[str | Path] = ()) -> Merged:
         0
     """
     path = Path(path)
-    files = [Path(each) for each in shards] or [*shard_files(path)]
+    files = [Path(shard) for shard in shards] or [*shard_files(path)]
     if not files:
         raise DataError(f"{shard_folder(path)}: no shard is there to merge into {path}")
     for file in files:
@@ -131,12 +131,12 @@ def _merge_ledgers(path: Path, shards: Sequence[Path]) -> None:
     ledgers = [ledger_path(shard) for shard in shards]
     if any(ledger.exists() for ledger in ledgers):
         with JsonlFile(ledger_path(path)) as ledger:
-            for each in filter(Path.exists, ledgers):
-                with JsonlFile(each):
-                    ledger.append_all(merged_lines(each, ledger.path))
+            for part in filter(Path.exists, ledgers):
+                with JsonlFile(part):
+                    ledger.append_all(merged_lines(part, ledger.path))
     if (shard_folder(path) / CLAIMS).exists():
         numbers = shard_files(path)
-        spent = {numbers[each].number: _spent(each) for each in shards if each in numbers}
+        spent = {numbers[shard].number: _spent(shard) for shard in shards if shard in numbers}
         claim_as_merged(path, shard_folder(path), spent)
 
 

@@ -76,7 +76,8 @@ class RayWorkers:
         try:
             outcome: Outcome = self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            return Died(f"{type(error).__name__}: {str(error).splitlines()[0]}")
+            first, _, _ = str(error).partition(". ")  # of many sentences
+            return Died(f"{type(error).__name__}: {first}")
         return outcome
 
     def stop(self) -> None:

@@ -56,7 +56,7 @@ class Shard:
 
     def part_of(self, items: Sequence[Item]) -> Sequence[Item]:
         """Its items: such as stand side by side, so that the parts in their order are the whole."""
-        first, last = (len(items) * each // self.count for each in (self.number - 1, self.number))
+        first, last = (len(items) * end // self.count for end in (self.number - 1, self.number))
         return items[first:last]
 
     def path(self, traces: Path) -> Path:

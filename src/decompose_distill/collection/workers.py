@@ -140,7 +140,7 @@ class Processes:
     def wait(self, seconds: float) -> tuple[ShardTask, Outcome] | None:
         """The next that says how it ended, or ended without a word."""
         ready = connection.wait([*self._running], seconds)
-        for receiver in [each for each in self._running if each in ready]:
+        for receiver in [pipe for pipe in self._running if pipe in ready]:
             process, task = self._running.pop(receiver)
             try:
                 outcome: Outcome = receiver.recv()

@@ -81,8 +81,8 @@ class BudgetShares:
             most, mine = self._most(claims), self._own(claims)
             if needed > most:
                 return mine
-            others = (claims[each] for each in claims if each not in (THE_FILE, self.number))
-            part = _rounded((most - mine) / (self.count - sum(each.finished for each in others)))
+            others = (claims[number] for number in claims if number not in (THE_FILE, self.number))
+            part = _rounded((most - mine) / (self.count - sum(claim.finished for claim in others)))
             claims[self.number] = Claim(min(most, max(needed, mine + part)))
             return claims[self.number].usd
 
