@@ -261,6 +261,22 @@ def test_equal_ledgers_of_two_shards_both_count(
     assert merge_shards(path).spent_usd == Decimal("1.6")
 
 
+def test_what_a_batch_holds_keeps_its_number_in_the_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "traces.jsonl"
+    rows = [
+        {"run": "2026-11-29T00:00:00+00:00", "phase": "collect", "budget_usd": None},
+        {"role": "solver", "backend": "teacher 1", "price": ["0", "100000"]},
+        {"sent": 3, "role": "solver", "input_tokens": 1, "output_tokens": 1, "attempts": 1}
+        | {"batched": "key"},
+    ]
+    Path(f"{path}.ledger").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    collect_shard(_pipeline(Teacher()), QUESTIONS[:8], path, "1/1", progress=False)
+    merged = merge_shards(path)
+
+    assert merged.spent_usd == Decimal("1.6")
+    assert [made.batched for made in read_accounts(f"{path}.ledger").open.values()] == ["key"]
+
+
 def test_evaluating_in_shards_gives_the_same_report(tmp_path: Path) -> None:
     path = tmp_path / "traces.jsonl"
     options = {"shards": 3, "progress": False}

@@ -1,7 +1,7 @@
 """Shards into the one file that a single process would have written, with what lies beside it."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from decimal import Decimal
@@ -119,25 +119,30 @@ def _missing(known: Sequence[Shard]) -> tuple[int, ...]:
 
 
 def _merge_requests(path: Path, shards: Sequence[Path]) -> None:
-    journals = [beside(shard, ".requests") for shard in shards]
-    if any(journal.exists() for journal in journals):
+    journals = _whole(beside(shard, ".requests") for shard in shards)
+    if journals:
         with JsonlFile(beside(path, ".requests")) as requests:
-            for journal in filter(Path.exists, journals):
-                with JsonlFile(journal):  # nobody writes it, and its last line is whole
-                    requests.append_all(chunks(journal))
+            requests.append_all(chain.from_iterable(map(chunks, journals)))
 
 
 def _merge_ledgers(path: Path, shards: Sequence[Path]) -> None:
-    ledgers = [ledger_path(shard) for shard in shards]
-    if any(ledger.exists() for ledger in ledgers):
+    ledgers = _whole(ledger_path(shard) for shard in shards)
+    if ledgers:
         with JsonlFile(ledger_path(path)) as ledger:
-            for part in filter(Path.exists, ledgers):
-                with JsonlFile(part):
-                    ledger.append_all(merged_lines(part, ledger.path))
+            ledger.append_all(merged_lines(ledgers, ledger.path))
     if (shard_folder(path) / CLAIMS).exists():
         numbers = shard_files(path)
         spent = {numbers[shard].number: _spent(shard) for shard in shards if shard in numbers}
         claim_as_merged(path, shard_folder(path), spent)
+
+
+def _whole(files: Iterable[Path]) -> list[Path]:
+    """Those that are there, after a last line that a kill has torn is cut off."""
+    there = [file for file in files if file.exists()]
+    for file in there:
+        with JsonlFile(file):
+            pass  # opening it does that
+    return there
 
 
 def _spent(shard: Path) -> Decimal:

@@ -15,7 +15,7 @@ batch again finds it so.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
@@ -97,25 +97,30 @@ def read_accounts(path: str | Path, prices: Mapping[str, Price] | None = None) -
     return accounts
 
 
-def merged_lines(path: Path, into: Path) -> Iterator[bytes]:
-    """The lines of a ledger as they are added to another; none where they were added before.
+def merged_lines(paths: Sequence[Path], into: Path) -> Iterator[bytes]:
+    """The lines of ledgers as they are added to another; none of those that were added before.
 
     Raises:
         DataError: A line of the other is malformed.
     """
-    facts = path.stat()  # two shards may have spent the same, to the byte
-    written = f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
-    name = sha256(written.encode()).hexdigest()[:16]
-    with into.open("rb") as lines:
-        if any(b'"merged"' in line and name.encode() in line for line in lines):
-            return
     held = read_accounts(into).open.values()  # a batch goes on, and its numbers stay its own
     shift = max((made.number + 1 for made in held if made.batched), default=0)
+    before = _merged_before(into)
+    for path in paths:
+        facts = path.stat()  # two shards may have spent the same, to the byte
+        written = f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+        name = sha256(written.encode()).hexdigest()[:16]
+        if name in before:
+            continue
+        with path.open("rb") as lines:
+            if first := next(lines, b""):
+                yield _moved(first, shift, merged=name)
+            yield from lines if not shift else (_moved(line, shift) for line in lines)
+
+
+def _merged_before(path: Path) -> set[str]:
     with path.open("rb") as lines:
-        first = next(lines, b"")
-        if first:
-            yield _moved(first, shift, merged=name)
-        yield from lines if not shift else (_moved(line, shift) for line in lines)
+        return {json.loads(line)["merged"] for line in lines if b'"merged"' in line}
 
 
 def _moved(line: bytes, shift: int, **more: str) -> bytes:
