@@ -52,7 +52,8 @@ from decompose_distill.types import (
 
 if typing.TYPE_CHECKING:
     from decompose_distill import testing
-    from decompose_distill.collection.collector import Collected, collect
+    from decompose_distill.collection.collector import collect
+    from decompose_distill.collection.one_process import Collected
     from decompose_distill.collection.planning import plan
     from decompose_distill.cost.forecast import Plan
     from decompose_distill.data.questions import load_questions
@@ -124,7 +125,8 @@ __all__ = [
 _get, _ = lazy(
     __name__,
     {
-        "collection.collector": ("Collected", "collect"),
+        "collection.collector": ("collect",),
+        "collection.one_process": ("Collected",),
         "collection.planning": ("plan",),
         "cost.forecast": ("Plan",),
         "data.questions": ("load_questions",),

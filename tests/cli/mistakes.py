@@ -266,7 +266,7 @@ MISTAKES = (
     Mistake(
         "a folder of traces",
         f"distill full {TRAINING}",
-        "full is a folder: name a file of traces in it",
+        "full: no file of traces (*.jsonl) is there",
     ),
     Mistake(
         "nothing to compare answers with",

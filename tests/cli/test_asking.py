@@ -215,3 +215,36 @@ def test_a_prompt_may_be_a_text_a_template_or_json(
     assert chats[0][0] == {"role": "system", "content": "Split it, please."}
     assert chats[1] == [{"role": "user", "content": f"Please split: {QUESTIONS[0].text}"}]
     assert chats[2][0]["content"] == "Split it well."
+
+
+def test_shards_as_commands_become_the_file_of_one_command(
+    asked: Path,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(asked.parent)
+    common = ("collect", asked, "--teacher", "openai:m", "--base-url", server.url, "--output")
+    assert not run_cli(*common, "one.jsonl", monkeypatch=monkeypatch)
+    for shard in ("1/2", "2/2"):
+        assert not run_cli(*common, "all.jsonl", "--shard", shard, monkeypatch=monkeypatch)
+    capsys.readouterr()
+    assert not run_cli("merge", "all.jsonl", "--json", monkeypatch=monkeypatch)
+
+    assert figures(capsys)["missing"] == []
+    assert Path("all.jsonl").read_bytes() == Path("one.jsonl").read_bytes()
+    assert len(server.calls) == 4 * len(QUESTIONS)
+
+
+def test_shards_in_processes_are_one_command(
+    asked: Path, server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each loads the backends for itself."""
+    monkeypatch.chdir(asked.parent)
+    code = run_cli(
+        "collect", asked, "--teacher", "openai:m", "--base-url", server.url,
+        "--output", "t.jsonl", "--shards", "2", "--engine", "processes", monkeypatch=monkeypatch,
+    )  # fmt: skip
+
+    assert not code
+    assert [trace.answer for trace in read_traces("t.jsonl")] == [each.answer for each in QUESTIONS]

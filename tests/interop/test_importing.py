@@ -246,6 +246,15 @@ def test_any_json_gives_traces_or_a_data_error(tmp_path: Path, row: Any) -> None
     assert "x.jsonl:" in told
 
 
+def test_a_pattern_is_several_files_in_the_order_of_their_names(tmp_path: Path) -> None:
+    for name in ("2.jsonl", "1.jsonl"):
+        row = {"prompt": f"Is it {name}?", "completion": "1. What is it?"}
+        (tmp_path / name).write_text(json.dumps(row))
+    traces = import_traces(f"{tmp_path}/*.jsonl")
+
+    assert [trace.question.text for trace in traces] == ["Is it 1.jsonl?", "Is it 2.jsonl?"]
+
+
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         list(import_traces(tmp_path / "nowhere.jsonl"))

@@ -1,6 +1,7 @@
 """Traces survive the way to disk and back; what is malformed is named."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from decompose_distill import (
     read_traces,
     write_traces,
 )
-from decompose_distill.storage.traces import TraceStore, decode_trace, encode_trace
+from decompose_distill.storage.traces import TraceStore, as_traces, decode_trace, encode_trace
 
 WORDS = st.text(min_size=1).filter(str.strip)
 USAGES = st.builds(Usage, st.integers(0, 10**9), st.integers(0, 10**9))
@@ -143,3 +144,55 @@ def test_writing_traces_leaves_the_old_file_where_it_fails(
     with pytest.raises(RuntimeError):
         write_traces(broken(), path)  # type: ignore[arg-type]
     assert len(list(read_traces(path))) == len(traces)
+
+
+@pytest.fixture
+def shards(tmp_path: Path, traces: tuple[Trace, ...]) -> Path:
+    """A folder of three files, of which one is no file of traces."""
+    write_traces(traces[:3], tmp_path / "1-of-2.jsonl")
+    write_traces(traces[3:], tmp_path / "2-of-2.jsonl")
+    (tmp_path / "1-of-2.jsonl.requests").write_text("something else")
+    return tmp_path
+
+
+def test_folders_patterns_and_several_paths_are_read_one_after_the_other(
+    shards: Path, traces: tuple[Trace, ...]
+) -> None:
+    first, second = shards / "1-of-2.jsonl", str(shards / "2-of-2.jsonl")
+
+    assert tuple(read_traces(shards)) == traces
+    assert tuple(read_traces(f"{shards}/*-of-2.jsonl")) == traces
+    assert tuple(as_traces([first, second])) == traces
+    assert tuple(as_traces([*traces[:3], second])) == traces
+
+
+def test_a_folder_or_pattern_without_a_file_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "*.jsonl"):
+        with pytest.raises(DataError, match=r"no file of traces \(\*.jsonl\) is there"):
+            list(read_traces(path))
+
+
+def test_a_name_with_the_signs_of_a_pattern_is_a_name_where_it_exists(
+    tmp_path: Path, traces: tuple[Trace, ...]
+) -> None:
+    write_traces(traces, tmp_path / "run[1].jsonl")
+
+    assert len(list(read_traces(tmp_path / "run[1].jsonl"))) == len(traces)
+
+
+def test_traces_at_an_address_are_written_whole_and_read(traces: tuple[Trace, ...]) -> None:
+    folder = "memory://bucket/shards"
+    write_traces(traces[:3], f"{folder}/1.jsonl")
+    write_traces(traces[3:], f"{folder}/2.jsonl")
+
+    def failing() -> Iterator[Trace]:
+        yield traces[0]
+        raise DataError("no more")
+
+    with pytest.raises(DataError, match="no more"):
+        write_traces(failing(), f"{folder}/3.jsonl")
+    assert tuple(read_traces(folder)) == tuple(read_traces(f"{folder}/*.jsonl")) == traces
+    with pytest.raises(DataError, match=r"memory:///?bucket/none.jsonl cannot be read"):
+        list(read_traces("memory://bucket/none.jsonl"))
+    with pytest.raises(DataError, match="cannot be read"):
+        list(read_traces("nonsense://bucket/none.jsonl"))

@@ -28,6 +28,10 @@ _KEY = re.compile("[0-9a-f]{64}")
 class CompletionStore(JsonlFile):
     """A file of completions by the key of their request; see `JsonlFile` for what is durable when.
 
+    Args:
+        path: The file, created or continued.
+        older: Another such file that is read too, and not written.
+
     Raises:
         ConfigError: Another run writes the file.
         DataError: A line is malformed; the message names file, line and field.
@@ -43,10 +47,11 @@ class CompletionStore(JsonlFile):
         'Hello!'
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, older: Path | None = None) -> None:
         super().__init__(path)
         try:
             self._begins = {_digest(key): begins for begins, key in _scan(self.path)}
+            self._older = _Archive(older) if older is not None and older.exists() else None
         except BaseException:
             self.__exit__()
             raise
@@ -68,11 +73,8 @@ class CompletionStore(JsonlFile):
 
     def find(self, key: str, request: Request) -> Completion | None:
         """The completion kept under a key, as an answer to this request."""
-        begins = self._begins.get(_digest(key))
-        if begins is None:
-            return None
-        row = _decode(self.read(begins), f"{self.path} at byte {begins}")
-        if row["key"] != key:  # two keys with one digest
+        row = self._row(key)
+        if row is None or row["key"] != key:  # two keys with one digest
             return None
         return Completion(
             request.id,
@@ -82,6 +84,28 @@ class CompletionStore(JsonlFile):
             reasoning=row.get("reasoning", ""),
             billed_usd=Decimal(row["billed_usd"]) if "billed_usd" in row else None,
         )
+
+    def _row(self, key: str) -> dict[str, Any] | None:
+        begins = self._begins.get(_digest(key))
+        if begins is not None:
+            return _decode(self.read(begins), f"{self.path} at byte {begins}")
+        return self._older.row(key) if self._older else None
+
+
+class _Archive:
+    """Completions of a file that is only read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._begins = {_digest(key): begins for begins, key in _scan(path)}
+
+    def row(self, key: str) -> dict[str, Any] | None:
+        begins = self._begins.get(_digest(key))
+        if begins is None:
+            return None
+        with self._path.open("rb") as lines:
+            lines.seek(begins)
+            return _decode(lines.readline(), f"{self._path} at byte {begins}")
 
 
 class CachingBackend:
@@ -233,6 +257,8 @@ def _scan(path: Path) -> Iterator[tuple[int, str]]:
     begins = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
+            if not line.endswith(b"\n"):
+                return  # another run is writing it
             if line.strip():
                 yield begins, _decode(line, f"{path}:{number}")["key"]
             begins += len(line)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +16,12 @@ from decompose_distill.cli.options import (
     QuestionsFile,
     Reading,
     Servers,
+    Sharding,
     read_prices,
     read_prompt,
 )
-from decompose_distill.cli.settings import Option
+from decompose_distill.cli.settings import Argument, Option
+from decompose_distill.collection import collect_shard, merge_shards
 from decompose_distill.errors import BackendError
 
 if TYPE_CHECKING:
@@ -100,21 +103,46 @@ def collect(
     answering: Answering,
     draws: Draws,
     money: Money,
+    sharding: Sharding,
 ) -> None:
     """Ask a teacher and keep its traces; run again to go on where it stopped."""
+    sharding.check()
     prices, loaded = read_prices(money.prices), reading.load(questions)
-    backends = servers.load_roles(teacher, solver or teacher, batches=output)
-    pipeline = _pipeline(*backends, answering, prompt)
-    with call.writing(output, kept="what was collected"):
-        done = dd.collect(
-            pipeline, loaded, output, **asdict(draws), budget_usd=money.budget_usd, prices=prices
-        )
-    call.show(done, **_collected_fields(done))
+    pipeline = sharding.where_it_runs(
+        partial(_loaded, servers, (teacher, solver or teacher), output, answering, prompt)
+    )
+    options: Any = {**asdict(draws), "budget_usd": money.budget_usd, "prices": prices}
+    with call.writing(sharding.output(output), kept="what was collected"):
+        if sharding.shard:
+            done = collect_shard(pipeline, loaded, output, sharding.shard, **options)
+        else:
+            options |= {"shards": sharding.shards, "engine": sharding.chosen}
+            done = dd.collect(pipeline, loaded, output, **options)
+    call.show(done, **collected_fields(done))
     if done.asked and done.failed.total() == done.asked:
-        raise BackendError(f"every question failed, the last one with: {_last_failure(output)}")
+        raise BackendError(f"every question failed, the last one with: {_last_failure(done.path)}")
 
 
-def _collected_fields(done: "dd.Collected") -> dict[str, Any]:
+def merge(
+    call: Call,
+    output: Annotated[Path, Argument("File of traces that the shards become.")],
+    shards: Annotated[
+        tuple[Path, ...], Argument("Files of shards; by default those in OUTPUT.shards.")
+    ] = (),
+) -> None:
+    """Put shards together into one file, with all that is beside them, and remove them."""
+    merged = merge_shards(output, shards)
+    call.show(
+        merged,
+        output=str(merged.path),
+        shards=merged.shards,
+        traces=merged.traces,
+        missing=list(merged.missing),
+        spent_usd=_dollars(merged.spent_usd),
+    )
+
+
+def collected_fields(done: "dd.Collected") -> dict[str, Any]:
     return {
         "output": str(done.path),
         "found": done.found,
@@ -129,6 +157,16 @@ def _collected_fields(done: "dd.Collected") -> dict[str, Any]:
 def _last_failure(path: Path) -> str:
     failures = [trace.failure for trace in dd.read_traces(path) if trace.failure]
     return f"{failures[-1].stage}: {failures[-1].message}" if failures else "no answer"
+
+
+def _loaded(
+    servers: Servers,
+    names: tuple[str, str],
+    output: Path,
+    answering: Answering,
+    prompt: Path | None,
+) -> "dd.Pipeline":
+    return _pipeline(*servers.load_roles(*names, batches=output), answering, prompt)
 
 
 def _pipeline(

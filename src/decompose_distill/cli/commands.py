@@ -59,6 +59,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "demo": training.demo,
     "plan": asking.plan,
     "collect": asking.collect,
+    "merge": asking.merge,
     "audit": training.audit,
     "distill": training.distill,
     "evaluate": evaluating.evaluate,
@@ -72,7 +73,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "doctor": installed.doctor,
 }
 WITH_JSON = {
-    *("plan", "collect", "audit", "distill", "evaluate", "compare", "backends", "doctor"),
+    *("plan", "collect", "merge", "audit", "distill", "evaluate", "compare", "backends", "doctor"),
 }
 for name, function in COMMANDS.items():
     run = as_command(name, function, with_json=name in WITH_JSON)

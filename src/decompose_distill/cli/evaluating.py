@@ -1,12 +1,13 @@
 """The commands that measure: `evaluate` asks and scores, `compare` tests two results in pairs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import decompose_distill as dd
-from decompose_distill.cli.asking import make_decomposer
+from decompose_distill.cli.asking import collected_fields, make_decomposer
 from decompose_distill.cli.call import SCHEMA, Call
 from decompose_distill.cli.options import (
     Answering,
@@ -16,12 +17,16 @@ from decompose_distill.cli.options import (
     Reading,
     ScoreText,
     Servers,
+    Sharding,
     read_prices,
     read_score,
 )
 from decompose_distill.cli.settings import Argument, Option
 from decompose_distill.errors import BackendError, ConfigError, DataError
 from decompose_distill.storage.atomic import write_text
+
+if TYPE_CHECKING:
+    from decompose_distill.collection.one_process import PipelineSource
 
 
 def evaluate(
@@ -37,29 +42,57 @@ def evaluate(
     servers: Servers,
     answering: Answering,
     money: Money,
+    sharding: Sharding,
 ) -> None:
     """Score a pipeline on held-out questions, with a 95 % interval.
 
     With --output, what was answered stays beside it, in OUTPUT.traces.jsonl: the same command
-    goes on from there.
+    goes on from there. With --shard only a part is answered; merge OUTPUT.traces.jsonl puts the
+    parts together, and the same command without --shard scores them.
     """
+    sharding.check()
     scored, loaded = read_score(score), reading.load(questions)
     if not any(question.golds for question in loaded):
         raise DataError(f"{questions}: no question has an answer to compare with: add 'answer'")
     if money.budget_usd is not None and output is None:
         raise ConfigError("--budget-usd needs --output, beside which is kept what was paid")
-    pipeline = _pipeline(decomposer, solver, servers, answering, prompt, output or questions)
+    if (sharding.shard or sharding.engine or sharding.shards != 1) and output is None:
+        raise ConfigError("shards need --output, beside which are their files")
+    make = partial(_pipeline, decomposer, solver, servers, answering, prompt, output or questions)
+    pipeline, prices = sharding.where_it_runs(make), read_prices(money.prices)
+    if sharding.shard and output:
+        traces = Path(f"{output}.traces.jsonl")
+        with call.writing(sharding.output(traces), kept="what was answered"):
+            done = _answer_shard(pipeline, loaded, traces, sharding.shard, money)
+        call.show(done, **collected_fields(done))
+        return
     options: Any = {"score": scored, "name": decomposer}
     if output is None:
         report = dd.evaluate(pipeline, loaded, **options)
     else:
-        options |= {"budget_usd": money.budget_usd, "prices": read_prices(money.prices)}
+        options |= {"budget_usd": money.budget_usd, "prices": prices}
+        options |= {"shards": sharding.shards, "engine": sharding.chosen}
         with call.writing(output, kept="what was answered"):
             report = dd.evaluate(pipeline, loaded, f"{output}.traces.jsonl", **options)
             write_text(output, json.dumps([figures(report)], indent=2))
     call.show(report, **figures(report))
     if not report.n:
         raise BackendError(f"no question could be scored: {_first_failure(report)}")
+
+
+def _answer_shard(
+    pipeline: "PipelineSource",
+    questions: Sequence["dd.Question"],
+    traces: Path,
+    shard: str,
+    money: Money,
+) -> "dd.Collected":
+    from decompose_distill.collection.one_process import Job
+    from decompose_distill.collection.shards import Shard, collect_shard_of
+
+    prices = read_prices(money.prices)
+    job = Job("evaluate", pipeline, budget_usd=money.budget_usd, prices=prices)
+    return collect_shard_of(job, questions, traces, Shard.parse(shard), progress=True)
 
 
 def _pipeline(

@@ -4,20 +4,26 @@ Each group is a dataclass: its fields are options, their docstrings the help.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import decompose_distill as dd
 from decompose_distill.cli.settings import Argument, Option
 from decompose_distill.errors import ConfigError, DataError
 
+if TYPE_CHECKING:
+    from decompose_distill.collection.one_process import PipelineSource
+    from decompose_distill.collection.workers import Engine
+
 QuestionsFile = Annotated[
     str, Argument("A file of questions, or a dataset such as gsm8k or gsm8k:train.")
 ]
-TracesFile = Annotated[Path, Argument("Traces, as collect writes them.")]
+TracesFile = Annotated[
+    str, Argument("Traces, as collect writes them: a file, a folder of *.jsonl, or a pattern.")
+]
 StudentName = Annotated[
     str, Option("Hub id, directory or .gguf file; auto is SmolLM2-135M-Instruct.")
 ]
@@ -209,6 +215,49 @@ class Money:
         from decompose_distill.cost.ledger import read_budget
 
         read_budget(self.budget_usd)  # for the commands that send nothing too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sharding:
+    """How the work is spread over processes and machines."""
+
+    shards: int = 1
+    """Parts of the questions, each with its own files and its part of the budget."""
+    engine: Literal["processes", "ray"] | None = None
+    """Where the parts run: processes of this machine, or a Ray cluster; by default one by one."""
+    gpus_per_shard: float = 0.0
+    """Graphics cards that Ray keeps for each part."""
+    shard: str | None = None
+    """Only one part, as 3/8, for merge to put together."""
+
+    def check(self) -> None:
+        """Refuse what does not go together.
+
+        Raises:
+            ConfigError: A single shard has a number of shards or an engine beside it.
+        """
+        if self.shard and (self.shards != 1 or self.engine):
+            raise ConfigError("--shard is one part, in this process: leave out --shards, --engine")
+        if self.gpus_per_shard and self.engine != "ray":
+            raise ConfigError("--gpus-per-shard goes with --engine ray")
+
+    @property
+    def chosen(self) -> "Engine | None":
+        """The engine with its settings."""
+        from decompose_distill.collection import RayEngine
+
+        is_ray = self.engine == "ray"
+        return RayEngine(gpus_per_shard=self.gpus_per_shard) if is_ray else self.engine
+
+    def where_it_runs(self, make: "Callable[[], dd.Pipeline]") -> "PipelineSource":
+        """A pipeline that is loaded here, or by each worker for itself."""
+        return make if self.engine else make()
+
+    def output(self, whole: Path) -> Path:
+        """The file that is written: of the whole, or of one part."""
+        from decompose_distill.collection.shards import Shard
+
+        return Shard.parse(self.shard).path(whole) if self.shard else whole
 
 
 def read_prices(path: Path | None) -> "dict[str, dd.Price]":

@@ -42,7 +42,6 @@ def audit(
     from decompose_distill.training.data.audit import show_rows
     from decompose_distill.training.data.preparation import make_task
 
-    call = replace(call, first=os.environ.get("RANK", "0") == "0")  # as torchrun numbers them
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
     with tempfile.TemporaryDirectory() as folder:
         prepared = _prepare(task, traces, keep, 0.0, folder)
@@ -55,7 +54,7 @@ def audit(
 
 
 def _prepare(
-    task: "Task", traces: Path, keep: str, validation: float, folder: str, progress: bool = True
+    task: "Task", traces: str, keep: str, validation: float, folder: str, progress: bool = True
 ) -> "Prepared":
     from decompose_distill.training.data.preparation import prepare
 
@@ -98,6 +97,7 @@ def distill(
     """Fine-tune a student on kept traces; run again to go on where it stopped."""
     from decompose_distill.training.data.preparation import make_task
 
+    call = replace(call, first=os.environ.get("RANK", "0") == "0")  # as torchrun numbers them
     task = make_task(resolve_student(call, student), role, target, _prompt(prompt), config)
     if _is_finished(output_dir, task, traces, keep, validation, call.first):
         call.show(f"{output_dir}: finished before, of the same traces", **_student(output_dir))
@@ -120,7 +120,7 @@ def distill(
 
 
 def _is_finished(
-    output_dir: Path, task: "Task", traces: Path, keep: str, validation: float, progress: bool
+    output_dir: Path, task: "Task", traces: str, keep: str, validation: float, progress: bool
 ) -> bool:
     """Whether a student is there that was trained on the same, in the same way."""
     from decompose_distill.training.checkpoints.manifest import load_manifest

@@ -65,6 +65,13 @@ class TraceIndex:
         """Whether a trace is of this pipeline, and answers one of these questions as it stands."""
         return self._slot(trace) is not None
 
+    def lacks(self, trace: Trace) -> bool:
+        """Whether a trace fills a slot that is empty, or holds an error where this is none."""
+        slot = self._slot(trace)
+        if slot is None or self._begins[slot] == _ABSENT:
+            return slot is not None
+        return slot in self._errors and not (trace.failure and trace.failure.is_unavailable)
+
     def _slot(self, trace: Trace) -> int | None:
         position = self._positions.get(trace.question.id)
         inside = trace.sample in range(self._samples) and trace.solve in range(self._solves)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -84,6 +84,8 @@ class Ledger(JsonlFile):
         budget_usd: The most that may be spent, in US dollars, earlier runs included.
         prices: Prices by model or identity, before those of the table.
         phase: What the requests are for.
+        more: Called with the budget that the next request needs, where it has no room; gives
+            the budget that holds from then on.
 
     Raises:
         ConfigError: The budget is no positive amount, or another run writes the file.
@@ -107,7 +109,9 @@ class Ledger(JsonlFile):
         budget_usd: Decimal | float | None = None,
         prices: Mapping[str, Price] | None = None,
         phase: str = "collect",
+        more: Callable[[Decimal], Decimal] | None = None,
     ) -> None:
+        self._more = more
         self.budget_usd = read_budget(budget_usd)
         self.prices = prices or {}
         check_prices(self.prices)
@@ -183,7 +187,10 @@ class Ledger(JsonlFile):
                 f"{self.path} holds tokens whose price was unknown, so no budget can be kept: "
                 "give prices for the backends it names"
             )
-        return spent + self._accounts.reserved_usd + reservation.usd(price) <= self.budget_usd
+        needed = spent + self._accounts.reserved_usd + reservation.usd(price)
+        if needed > self.budget_usd and self._more is not None:
+            self.budget_usd = self._more(needed)
+        return needed <= self.budget_usd
 
     def settle(
         self,

@@ -15,9 +15,10 @@ batch again finds it so.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,38 @@ def read_accounts(path: str | Path, prices: Mapping[str, Price] | None = None) -
     for row in _rows(Path(path)):
         _replay(accounts, row, prices or {})
     return accounts
+
+
+def merged_lines(paths: Sequence[Path], into: Path) -> Iterator[bytes]:
+    """The lines of ledgers as they are added to another; none of those that were added before.
+
+    Raises:
+        DataError: A line of the other is malformed.
+    """
+    held = read_accounts(into).open.values()  # a batch goes on, and its numbers stay its own
+    shift = max((made.number + 1 for made in held if made.batched), default=0)
+    before = _merged_before(into)
+    for path in paths:
+        facts = path.stat()  # two shards may have spent the same, to the byte
+        written = f"{path.resolve()} {facts.st_size} {facts.st_mtime_ns}"
+        name = sha256(written.encode()).hexdigest()[:16]
+        if name in before:
+            continue
+        with path.open("rb") as lines:
+            if first := next(lines, b""):
+                yield _moved(first, shift, merged=name)
+            yield from lines if not shift else (_moved(line, shift) for line in lines)
+
+
+def _merged_before(path: Path) -> set[str]:
+    with path.open("rb") as lines:
+        return {json.loads(line)["merged"] for line in lines if b'"merged"' in line}
+
+
+def _moved(line: bytes, shift: int, **more: str) -> bytes:
+    row = json.loads(line)
+    numbers = {name: row[name] + shift for name in ("sent", "done") if name in row}
+    return json.dumps(row | numbers | more).encode() + b"\n"
 
 
 def requests_per_second(path: Path) -> float | None:

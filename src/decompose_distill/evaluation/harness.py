@@ -5,23 +5,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from decompose_distill import scores
-from decompose_distill.collection.collector import collect_for
+from decompose_distill.collection.collector import collect_job
+from decompose_distill.collection.one_process import Job, PipelineSource, as_pipeline
 from decompose_distill.collection.trace_index import TraceIndex
 from decompose_distill.console import progress_bar
+from decompose_distill.cost.ledger import read_budget
 from decompose_distill.cost.pricing import Price
 from decompose_distill.data.questions import QuestionSource, unique_questions
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import find_overlap
 from decompose_distill.evaluation.results import Report, score_traces
-from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.storage.traces import read_traces
 from decompose_distill.types import Question, Trace
 
+if TYPE_CHECKING:
+    from decompose_distill.collection.workers import Engine
+
 
 def evaluate(
-    pipeline: Pipeline,
+    pipeline: PipelineSource,
     questions: QuestionSource,
     path: str | Path | None = None,
     *,
@@ -30,6 +35,8 @@ def evaluate(
     trained_on: Iterable[Question | Trace] | None = None,
     budget_usd: Decimal | float | None = None,
     prices: Mapping[str, Price] | None = None,
+    shards: int = 1,
+    engine: "Engine | None" = None,
     progress: bool = True,
 ) -> Report:
     """Run a pipeline over questions with gold answers and score what it says.
@@ -49,6 +56,7 @@ def evaluate(
             among them, or nearly, this warns and marks the report.
         budget_usd: As for `collect`; it needs a path.
         prices: As for `collect`.
+        shards: As for `collect`, and so is `engine`; they need a path.
         progress: Show a progress bar on stderr.
 
     Raises:
@@ -74,25 +82,24 @@ def evaluate(
     if overlap:
         warnings.warn(f"{name}: overlap: {overlap}", stacklevel=2)
     if path is not None:
-        collect_for(
-            *("evaluate", name, pipeline, unique, path),
-            budget_usd=budget_usd,
-            prices=prices,
-            progress=progress,
-        )
-        traces = _kept(path, pipeline.key, unique)
-    elif budget_usd is None and prices is None:
-        traces = _ask(pipeline, unique, name, progress=progress)
-    else:
+        job = Job("evaluate", pipeline, budget_usd=read_budget(budget_usd), prices=prices or {})
+        options: Any = {"shards": shards, "engine": engine, "title": name, "progress": progress}
+        done = collect_job(job, unique, path, **options)
+        traces = _kept(path, done.key, unique)
+    elif budget_usd is not None or prices is not None:
         raise ConfigError("budget_usd and prices need a path: the file that keeps what was paid")
+    elif shards != 1 or engine is not None:
+        raise ConfigError("shards and engine need a path: the file that the shards become")
+    else:
+        traces = _shown(as_pipeline(pipeline).run(unique), unique, name, progress=progress)
     return score_traces(name, traces, score, overlap)
 
 
-def _ask(
-    pipeline: Pipeline, questions: Sequence[Question], name: str, *, progress: bool
+def _shown(
+    traces: Iterable[Trace], questions: Sequence[Question], name: str, *, progress: bool
 ) -> Iterator[Trace]:
     with progress_bar(name, len(questions), "question", show=progress) as bar:
-        for trace in pipeline.run(questions):
+        for trace in traces:
             yield trace
             bar.update()
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from decompose_distill.collection.collector import Collected, collect
+from decompose_distill.collection.collector import collect
+from decompose_distill.collection.one_process import Collected
 from decompose_distill.cost.ledger import SharedBudget, ledger_path
 from decompose_distill.cost.ledger_records import seconds_worked
 from decompose_distill.errors import DataError

@@ -1,5 +1,6 @@
 """Files that others wrote, as traces."""
 
+import glob
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -180,7 +181,8 @@ def import_traces(path: str | Path, *, role: Role = "decomposer") -> Iterator[Tr
 
     Args:
         path: JSON lines (read as a stream), JSON, CSV or Parquet, also with `.gz` but for
-            Parquet; or a folder that `export_traces` wrote for the hub.
+            Parquet; or a folder that `export_traces` wrote for the hub; or a pattern of several,
+            such as `shards/*.parquet`, in the order of their names.
         role: What the completions of chats are.
 
     Raises:
@@ -208,6 +210,9 @@ def _rows(path: Path) -> Iterator[tuple[str, Any]]:
         if not files:
             raise DataError(f"{path}: holds no data/train-*.jsonl or data/train-*.parquet")
         for file in files:
+            yield from _rows(file)
+    elif not path.is_file() and (several := sorted(map(Path, glob.glob(str(path))))):
+        for file in several:
             yield from _rows(file)
     elif not path.is_file():
         raise DataError(f"{path}: no such file")

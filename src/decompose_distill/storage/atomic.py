@@ -85,6 +85,14 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def chunks(path: Path) -> Iterator[bytes]:
+    """The content of a file, a megabyte at a time; nothing where there is no file."""
+    if path.exists():
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                yield chunk
+
+
 def sync(path: Path) -> None:
     """Make sure that a file or folder is on the disk itself."""
     if os.name == "nt" and path.is_dir():

@@ -4,8 +4,9 @@ import json
 import math
 import os
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 SYNC_SECONDS = 1.0
 """Longest time between two waits for the disk while lines are added."""
 MOST_NESTED = 100
-"""Levels of lists and objects that JSON of others may hold; data sets have some five."""
+"""Levels of nesting that JSON of others may have; data sets have some five."""
+
+
+class InUse(ConfigError):
+    """Another run writes the file."""
 
 
 class JsonlFile:
@@ -91,19 +96,25 @@ class JsonlFile:
             order: Offsets of the lines that are to stand last, in their new order.
             dropped: Offsets of the lines that are to go; all others stay as they are.
         """
+        with writing(self.path), self.path.open("rb") as lines:
+            others = _others(lines, sorted({*order, *dropped}))
+            self.rewrite(chain(others, (_line(lines, begins) for begins in order)))
+
+    def rewrite(self, parts: Iterable[bytes]) -> None:
+        """Give the file other lines, at once or not at all."""
         self._close()
         with writing(self.path):
-            with (
-                replacing(self.path) as partial,
-                partial.open("wb") as new,
-                self.path.open("rb") as lines,
-            ):
-                for line in _others(lines, sorted({*order, *dropped})):
-                    new.write(line)
-                for begins in order:
-                    lines.seek(begins)
-                    new.write(lines.readline())
+            with replacing(self.path) as partial, partial.open("wb") as new:
+                new.writelines(parts)
             self._open()
+
+    def append_all(self, parts: Iterable[bytes]) -> None:
+        """Add whole lines in parts of any size, and wait for the disk."""
+        with writing(self.path):
+            with self.path.open("ab") as file:  # buffered, as our own is not
+                file.writelines(parts)
+            self._end = self._file.seek(0, os.SEEK_END)
+            self._sync()
 
     def _sync(self) -> None:
         os.fsync(self._file.fileno())
@@ -140,6 +151,11 @@ def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
         begins += len(line)
 
 
+def _line(lines: BinaryIO, begins: int) -> bytes:
+    lines.seek(begins)
+    return lines.readline()
+
+
 def beside(path: str | Path, ending: str) -> Path:
     """The file that belongs to another: beside it, and also beside a link to it if it is there."""
     near = Path(f"{path}{ending}")
@@ -169,8 +185,8 @@ def _locked(path: Path) -> "BaseFileLock":
     return lock
 
 
-def _taken(path: Path) -> ConfigError:
-    return ConfigError(f"{path} is being written by another run: wait for it, or name another file")
+def _taken(path: Path) -> InUse:
+    return InUse(f"{path} is being written by another run: wait for it, or name another file")
 
 
 def _lock_content(file: BinaryIO, path: Path) -> None:
@@ -224,11 +240,10 @@ def _last_line(file: BinaryIO) -> int:
 
 def is_json(line: bytes) -> bool:
     """Whether a line is whole."""
-    try:
+    with suppress(ValueError, RecursionError):
         json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
+        return True
+    return False
 
 
 def decode_object(line: str | bytes, where: str) -> dict[str, Any]:

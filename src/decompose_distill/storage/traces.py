@@ -1,13 +1,16 @@
 """Traces on disk: JSON lines with a schema version, appended durably, read strictly."""
 
+import glob
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from decompose_distill.errors import DataError, wrong_kind
 from decompose_distill.storage.atomic import replacing
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed, writing
+from decompose_distill.storage.remote import is_remote, open_remote, remote_files, writing_remote
 from decompose_distill.types import (
     Decomposition,
     Failure,
@@ -19,8 +22,8 @@ from decompose_distill.types import (
 )
 
 SCHEMA = 1
-TraceSource = str | Path | Iterable[Trace]
-"""What is taken for traces: a file's path, or values."""
+TraceSource = str | Path | Iterable[Trace | str | Path]
+"""What is taken for traces: paths of files, folders or patterns, or values."""
 
 
 def read_traces(path: str | Path) -> Iterator[Trace]:
@@ -28,8 +31,15 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
 
     A last line without its end that is not whole is left out: its writer is not done with it.
 
+    Args:
+        path: A file, a folder whose files `*.jsonl` are read in the order of their names, a
+            pattern such as `runs/*.jsonl`, or an address such as `s3://bucket/traces.jsonl` of
+            any of these.
+
     Raises:
-        DataError: A line is malformed; the message names file, line and field.
+        DataError: A line is malformed, or there is no file; the message names file, line and
+            field.
+        MissingExtraError: The package for that kind of address is missing.
 
     Example:
         >>> import tempfile
@@ -38,15 +48,34 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
         >>> list(read_traces(path))
         []
     """
-    return (trace for _, trace in scan_traces(path))
+    return (trace for file in trace_files(path) for _, trace in scan_traces(file))
+
+
+def trace_files(path: str | Path) -> Iterator[str | Path]:
+    """The files of traces that a path means, in the order of their names.
+
+    Raises:
+        DataError: There is none in the folder, or none fits the pattern.
+    """
+    if is_remote(path):
+        yield from remote_files(str(path))
+        return
+    files: list[Path] = [Path(path)]
+    if Path(path).is_dir():
+        files = sorted(Path(path).glob("*.jsonl"))
+    elif not Path(path).exists() and glob.has_magic(str(path)):
+        files = sorted(map(Path, glob.glob(str(path))))
+    if not files:
+        raise DataError(f"{path}: no file of traces (*.jsonl) is there")
+    yield from files
 
 
 def as_traces(source: TraceSource) -> Iterable[Trace]:
-    """Traces as they come, or those of a file.
+    """Traces as they come, or those of files one after the other; see `read_traces`.
 
     Raises:
         ConfigError: They are something else; the message says what.
-        DataError: The file is missing or malformed.
+        DataError: A file is missing or malformed.
 
     Example:
         >>> list(as_traces([]))
@@ -55,48 +84,64 @@ def as_traces(source: TraceSource) -> Iterable[Trace]:
     if isinstance(source, str | Path):
         return read_traces(source)
     if not isinstance(source, Iterable):
-        raise wrong_kind("traces", source, "a path, or values as read_traces gives them")
-    return map(_checked, source)
+        raise wrong_kind("traces", source, "paths, or values as read_traces gives them")
+    return chain.from_iterable(map(_traces_of, source))
 
 
-def _checked(trace: Trace) -> Trace:
-    if not isinstance(trace, Trace):
-        raise wrong_kind("traces", trace, "Trace values, as read_traces gives them")
-    return trace
+def _traces_of(item: Trace | str | Path) -> Iterable[Trace]:
+    if isinstance(item, str | Path):
+        return read_traces(item)
+    if not isinstance(item, Trace):
+        raise wrong_kind("traces", item, "Trace values, as read_traces gives them, or paths")
+    return (item,)
 
 
 def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
     """Write traces as JSON lines; the file appears whole or not at all.
 
+    Args:
+        path: A file, or an address such as `s3://bucket/traces.jsonl`.
+
     Raises:
         DataError: The file cannot be written.
+        MissingExtraError: The package for that kind of address is missing.
 
     Example:
         >>> import tempfile
         >>> write_traces([], tempfile.mkdtemp() + "/traces.jsonl")
     """
+    lines = (encode_trace(trace).encode() + b"\n" for trace in traces)
+    if is_remote(path):
+        with writing_remote(str(path)) as file:
+            file.writelines(lines)
+        return
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial, partial.open("wb") as file:
-            for trace in traces:
-                file.write(encode_trace(trace).encode() + b"\n")
+            file.writelines(lines)
 
 
 def scan_traces(path: str | Path) -> Iterator[tuple[int, Trace]]:
     """Read traces as `read_traces` does, each with where its line begins, in bytes."""
-    path, begins = Path(path), 0
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name a file of traces in it")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file of traces")
-    with path.open("rb") as lines:
+    begins = 0
+    with _opened(path) as lines:
         for number, line in enumerate(lines, start=1):
             if not line.endswith(b"\n") and not is_json(line):
                 return  # its writer is not done with it, or was killed
             if line.strip():
                 yield begins, decode_trace(line, f"{path}:{number}")
             begins += len(line)
+
+
+def _opened(path: str | Path) -> BinaryIO:
+    if is_remote(path):
+        return open_remote(str(path))
+    if Path(path).is_dir():
+        raise DataError(f"{path} is a folder: name a file of traces in it")
+    if not Path(path).is_file():
+        raise DataError(f"{path}: no such file of traces")
+    return Path(path).open("rb")
 
 
 class TraceStore(JsonlFile):
