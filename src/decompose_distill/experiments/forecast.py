@@ -40,8 +40,8 @@ def describe_plan(setup: ExperimentSetup) -> str:
 def _seconds(setup: ExperimentSetup) -> Iterator[Estimate | None]:
     """Of each collection and each cell that asks, at the speed of the servers."""
     for spec in collections(setup):
-        counts = {"samples": spec.samples, "solves": spec.solves}
-        yield plan(spec.pipeline, setup.train, **counts).seconds
+        asked = spec.pipeline, setup.train
+        yield plan(*asked, samples=spec.samples, solves=spec.solves).seconds
     for split in setup.splits:
         by_cell = cache(partial(_plan_cell, setup, split))
         for row, column in setup.places_on(split):
