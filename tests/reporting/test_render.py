@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,6 +28,7 @@ from decompose_distill.evaluation.results import Result
 from decompose_distill.reporting.render import trace_viewer_data, write_report
 from decompose_distill.reporting.study import Cell, Flow, Grid, LossCurve, MaskedRow, Study
 from decompose_distill.reporting.study_file import load_study, save_study
+from tests.support.browser import chromium, emulate
 
 HOSTILE = "<script>document.title='run'</script></script><img src=x onerror=alert(1)> \x1b[31mred"
 TEACHER, STUDENT, SOLVER = ("teacher", "solver"), ("S_D-R", "solver"), ("teacher", "S_E-R")
@@ -247,28 +247,12 @@ def test_the_page_holds_every_trace_once_those_of_transfers_by_themselves(tmp_pa
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    chromium, service = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not service:
-        pytest.skip("needs chromium and chromedriver: apt-get install chromium chromium-driver")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs: pip install selenium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for name in ["gpu", "quic", "background-networking", "component-update", "sync"]:
-        options.add_argument(f"--disable-{name}")
-    profile = tmp_path_factory.mktemp("profile")
-    for name in ("headless", "no-sandbox", "no-first-run", f"user-data-dir={profile}"):
-        options.add_argument(f"--{name}")
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
-    yield found
-    found.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 def _open(driver: Any, page: Path, *, width: int = 1200, scheme: str = "light") -> None:
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    emulate(driver, width=width, scheme=scheme)
     driver.get(page.as_uri())
 
 

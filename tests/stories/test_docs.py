@@ -11,6 +11,7 @@ from typer.main import get_command
 
 import decompose_distill as dd
 from decompose_distill.cli.commands import app
+from tests.support import llms
 from tests.support.docs_blocks import PAGES, ROOT, blocks, docs_student, stand_ins, write_questions
 
 __all__ = ["docs_student", "stand_ins"]
@@ -117,3 +118,7 @@ def test_the_readme_keeps_its_two_commands_and_the_place_of_the_table() -> None:
     assert re.search(r"<!-- demo table -->.*<!-- /demo table -->", readme, re.DOTALL)
     assert "decompose-distill demo --output-dir runs/demo" in readme
     assert ".venv/bin/pytest" in readme
+
+
+def test_llms_txt_lists_every_page_with_its_first_sentence() -> None:
+    assert llms.PAGE.read_text(encoding="utf-8") == llms.written(), "python -m tests.support.llms"
