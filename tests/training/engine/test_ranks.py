@@ -236,11 +236,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_student(
 
 @pytest.mark.ranks
 def test_torchrun_starts_it_and_tells_everything_once(tiny_dir: Path, tmp_path: Path) -> None:
-    write_traces(tmp_path / "traces.jsonl", _traces())
+    write_traces(_traces(), tmp_path / "traces.jsonl")
     module = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command = [*module, "-m", "decompose_distill", "distill", str(tmp_path / "traces.jsonl")]
     options = {"--output-dir": tmp_path / "student", "--tokens-per-pass": 150, "--epochs": 1}
-    command += [str(tiny_dir), *map(str, chain.from_iterable(options.items()))]
+    command += ["--student", str(tiny_dir), *map(str, chain.from_iterable(options.items()))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
     assert done.returncode == 0, done.stderr
