@@ -45,7 +45,8 @@ _PHRASE = re.compile(
     rf"|{_STOP})"
     r"|(?:الجواب|الإجابة)(?:\s+(?:النهائي|النهائية|الصحيح|الصحيحة))?\s*(?:هو|هي|[:：])[:：]?"
     rf"|उत्तर\s*(?:है\s*)?[:：]|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\bcevap\s*{_STOP}"
-    rf"|\b(?:đáp án|câu trả lời)(?: (?:cuối cùng|đúng))?\s*(?:là|{_STOP})(?:{_STOP})?|\bodpowiedź\s*(?:\bto\b|{_STOP})"
+    rf"|\b(?:đáp án|câu trả lời)(?: (?:cuối cùng|đúng))?\s*(?:là|{_STOP})(?:{_STOP})?"
+    rf"|\bodpowiedź\s*(?:\bto\b|{_STOP})"
     rf"|\bsvar(?:et)?\s*(?:\b(?:är|er)\b|{_STOP})(?:{_STOP})?"
     rf"|\b(?:vastaus|válasz|odpověď|răspuns(?:ul)?|відповідь|отговор|απάντηση|jawapan)\s*{_STOP}"
     rf"|\bjawaban(?:nya)?\s*(?:\badalah\b|{_STOP})(?:{_STOP})?|คำตอบ(?:คือ|\s*[:：])"
@@ -64,7 +65,9 @@ _TAG_LINE = re.compile(r"</?[\w:-]{1,40}>|\[/?ANSWER\]", re.IGNORECASE)
 _CLOSING_TAG = re.compile(r"</[\w-]{1,40}>|\[/ANSWER\]", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s?\{")
 _MATH_FENCE = re.compile(r"\\[\[\]()]|\$\$")
-_JSON_VALUE = re.compile(r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|'(?P<quoted>[^'\n]*)'|(?P<bare>[^,}\n\"]+)")
+_JSON_VALUE = re.compile(
+    r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|'(?P<quoted>[^'\n]*)'|(?P<bare>[^,}\n\"]+)"
+)
 # What a last line may say before the answer, where nothing calls it one.
 _RESULT = re.compile(
     r"\W*(?:(?:so|thus|hence|therefore),? )?(?:(?:the|our|my) )?(?:final |overall )?"
@@ -110,11 +113,13 @@ _WHOLE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_REMARK = re.compile(
-    r"(?P<said>[-+−–]?[$€£]?\d[^()\n]*[^()\n\s=+*/×x-])\s*"
-    r"\((?:since|because|as|from|given|assuming|after|i\.e\.|(?!mod|base)[a-z]{3,}\b[^()]*\d|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z"
-    r"|(?P<digit>[-+−–]?[$€£]?\d)\s*\((?:since|because|as|from|given"
-    r"|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z",
-    re.IGNORECASE,
+    r"(?P<said>[-+−–]?[$€£]?\d(?:[^()\n]*[^()\n\s=+*/×x-])?)\s*"
+    r"\((?P<remark>[^()]*)\)\s*\.?\s*\Z"
+)
+_REMARK = re.compile(
+    r"(?:since|because|as|from|given|assuming|after|i\.e\.)|\d.*[-+*/×÷=]"
+    r"|(?!mod|base|rounded (?:\w+ )?to)[a-z]{3,}\b.*\d",
+    re.IGNORECASE | re.DOTALL,
 )
 _COPULA = re.compile(r"(?:です|でした|である|입니다|이다|है|である)[.。।]?\Z")
 
@@ -296,8 +301,9 @@ def _cut(content: str) -> str:
         content = content[: sentence.start()].strip()
     if reason := _REASON.search(content):
         content = content[: reason.start()].strip()
-    if remark := _NUMBER_REMARK.match(content):
-        content = (remark["said"] or remark["digit"]).strip()
+    number = _NUMBER_REMARK.match(content)
+    if number and _REMARK.match(number["remark"]):
+        content = number["said"].strip()
     return _COPULA.sub("", content).strip()
 
 

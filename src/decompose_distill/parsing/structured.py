@@ -39,9 +39,7 @@ _ITEM_TAGS = frozenset(
     )
 )
 _CDATA = re.compile(r"<!\[CDATA\[([^\]]*)\]\]>")
-_INNER = re.compile(
-    r"<(text|content|description|body|value)>(?P<text>[^<>]*)</\1>", re.IGNORECASE
-)
+_INNER = re.compile(r"<(text|content|description|body|value)>(?P<text>[^<>]*)</\1>", re.IGNORECASE)
 _PIPE = re.compile(r"(?<!\\)\|")
 _QUESTION_HEADER = re.compile(r"question|ask|step|query|frage|pregunta|问题", re.IGNORECASE)
 
@@ -148,7 +146,9 @@ def _are_items(value: Any) -> bool:
     return (
         isinstance(value, list)
         and bool(value)
-        and all(isinstance(each, dict) and any(_name(key) in _TEXTS for key in each) for each in value)
+        and all(
+            isinstance(each, dict) and any(_name(key) in _TEXTS for key in each) for each in value
+        )
     )
 
 
