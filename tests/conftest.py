@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from decompose_distill import Question, Trace
@@ -13,6 +14,11 @@ from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
 # A shell that starts the tests in the background has Ctrl-C ignored in them.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Models of a few thousand weights are slowest on several threads, most of all beside other work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# How long an example takes says something of the machine's other work only.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 # No key, server or proxy of the user's reaches a test.
 for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
     os.environ.pop(name, None)

@@ -17,8 +17,8 @@ def test_long_work_prints_plain_lines_without_a_terminal(
     lines = capsys.readouterr().err.splitlines()
 
     assert lines == [
-        "training: 4/10 steps after 40 seconds, 120 left, 0.05 a second, loss 0.125",
-        "training: 6/10 steps after 80 seconds, 80 left, 0.05 a second, loss 0.125",
+        "training: 4/10 steps after 40 seconds, 120 left, 0.05 per second, loss 0.125",
+        "training: 6/10 steps after 80 seconds, 80 left, 0.05 per second, loss 0.125",
     ]
 
 

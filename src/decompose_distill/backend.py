@@ -69,14 +69,14 @@ class BackendInfo:
     base_url: str = ""
     """Endpoints, parted by spaces; the price table is searched for `model` at their hosts."""
     price: "Price | None" = None
-    """What its tokens cost; `None` where it does not know."""
+    """What its tokens cost; `None` if it does not know."""
     batch: bool = False
     """Whether it answers in hours, at the batch price, so that as much as possible is asked at
     once, and goes on when this process is killed."""
     max_attempts: int = 1
     """How often it sends one request at most, all of which a budget reserves."""
     max_in_flight: int | None = None
-    """Requests under way at once, from which the time is forecast; `None` where unknown."""
+    """Requests under way at once, from which the time is forecast; `None` if unknown."""
     max_new_tokens: int = FIRST_LIMIT
     """Longest completion where a role is given no `Sampling`."""
     tokenizer: Any = None
@@ -136,7 +136,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
 
 
 def own_identity(named: object) -> str | None:
-    """What a backend or role calls itself; `None` where it does not say."""
+    """What a backend or role calls itself; `None` if it does not say."""
     info = getattr(named, "info", None)
     if isinstance(info, BackendInfo) and info.identity:
         return info.identity
@@ -158,7 +158,7 @@ def class_path(kind: type) -> str:
 def sampling_for(
     backend: object, *, temperature: float | None = 0.0, max_new_tokens: int | None = None
 ) -> Sampling:
-    """Sampling with the backend's own limit where none is given."""
+    """Sampling with the backend's own limit if none is given."""
     limit = info_of(backend).max_new_tokens if max_new_tokens is None else max_new_tokens
     return Sampling(temperature=temperature, max_new_tokens=limit)
 
@@ -293,9 +293,9 @@ def complete(
 
     def requests() -> Iterator[Request]:
         for number, item in enumerate(items):
-            made = request(str(number), item)
-            waiting[made.id] = item
-            yield made
+            numbered = request(str(number), item)
+            waiting[numbered.id] = item
+            yield numbered
 
     for completion in completions(backend, requests()):
         if completion.id not in waiting:

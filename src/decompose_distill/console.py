@@ -52,7 +52,7 @@ class _Lines:
     def _pace(self, now: float) -> str:
         rate = (self._done - self._before) / (now - self._began)
         left = f", {(self._total - self._done) / rate:.0f} left" if self._total and rate else ""
-        return f"{left}, {rate:.3g} a second"
+        return f"{left}, {rate:.3g} per second"
 
     def set_postfix(self, *, loss: str, refresh: bool = False) -> None:
         """Add a figure to the lines."""
@@ -69,7 +69,7 @@ def progress_bar(
     """A context manager with `update()`, `set_postfix(loss=...)` and `set_postfix_str(...)`.
 
     Args:
-        total: Units of work, with those `done` before; `None` where it is not known.
+        total: Units of work, with those `done` before; `None` if it is not known.
     """
     if show and not sys.stderr.isatty():
         return _Lines(name, total, unit, done)
@@ -144,8 +144,8 @@ def deferred_interrupt(first: str = "finishing and saving this step") -> Iterato
     def note(number: int, frame: FrameType | None) -> None:
         say(f"{first}; {'SIGTERM' if number == signal.SIGTERM else 'Ctrl-C'} again stops at once")
         stop.note(number)
-        for each, handler in before.items():
-            signal.signal(each, at_once if each == signal.SIGTERM else handler)
+        for other, handler in before.items():
+            signal.signal(other, at_once if other == signal.SIGTERM else handler)
 
     for number in before:
         signal.signal(number, note)
@@ -164,10 +164,10 @@ def _handlers() -> dict[int, Any]:
     """Those in place of the signals that can be put off here."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     ends = {signal.SIGINT: (), signal.SIGTERM: (signal.SIG_DFL,)}
     return {
         number: handler
-        for number, handler in found.items()
+        for number, handler in handlers.items()
         if callable(handler) or handler in ends[number]
     }

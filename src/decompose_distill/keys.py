@@ -25,9 +25,9 @@ def fingerprint(value: Keyed) -> dict[str, Any]:
     """
     present: dict[str, Any] = {name: _plain(getattr(value, name)) for name in value.KEY_FIELDS}
     for later in fields(value):
-        given = getattr(value, later.name)
-        if later.name not in present and given != _default(later):
-            present[later.name] = _plain(given)
+        current = getattr(value, later.name)
+        if later.name not in present and current != _default(later):
+            present[later.name] = _plain(current)
     return present
 
 

@@ -32,7 +32,7 @@ class Prompt:
     """A system instruction, a user template and, for a few-shot prompt, worked examples.
 
     The template may hold `{question}` (required), `{context}` and `{subquestions}`; the last
-    two stand for a labelled block, or for nothing where there is none.
+    two stand for a labelled block, or for nothing if there is none.
 
     Raises:
         ConfigError: The template lacks `{question}` or names an unknown placeholder.
@@ -74,8 +74,8 @@ class Prompt:
         system = (Message("system", self.system),) if self.system else ()
         shown = (
             turn
-            for asked, answered in self.examples
-            for turn in (Message("user", asked), Message("assistant", answered))
+            for question, answered in self.examples
+            for turn in (Message("user", question), Message("assistant", answered))
         )
         return (*system, *shown, Message("user", self._ask(question, subquestions)))
 
@@ -92,7 +92,7 @@ class Prompt:
             >>> [message.role for message in chat]
             ['system', 'user', 'assistant', 'user']
         """
-        shown = tuple((self._ask(asked, steps), text) for asked, steps, text in examples)
+        shown = tuple((self._ask(question, steps), text) for question, steps, text in examples)
         return replace(self, examples=(*self.examples, *shown))
 
     def _ask(self, question: Question, subquestions: Sequence[Subquestion]) -> str:
@@ -103,12 +103,12 @@ class Prompt:
             "subquestions": f"{_SUBQUESTIONS}{steps}" if subquestions else "",
         }
         # One pass, so that braces inside the data stay data.
-        return _PLACEHOLDER.sub(lambda found: blocks[found[1]], self.user)
+        return _PLACEHOLDER.sub(lambda match: blocks[match[1]], self.user)
 
     def parse(self, text: str) -> tuple[Question, str] | None:
         """Take a user turn of `render` apart: the question, and what its subquestions say.
 
-        `None` where the text is not as the template writes it.
+        `None` if the text is not as the template writes it.
 
         Example:
             >>> question = Question("Who is older?", context="Ada is 40, Bob 2.")
@@ -152,7 +152,7 @@ class Prompt:
         turns = data.get("examples", [])
         if not all(len(turn) == 2 for turn in turns):
             raise ConfigError("field 'examples' of a prompt must hold pairs of question and answer")
-        examples = tuple((str(asked), str(answered)) for asked, answered in turns)
+        examples = tuple((str(question), str(answered)) for question, answered in turns)
         return cls(str(data["system"]), str(data["user"]), examples)
 
 

@@ -79,7 +79,10 @@ def assert_answers_each_request_once(backend: Backend) -> None:
     """
     requests = [_request(name) for name in ("0", "0 ", "é", "last")]
     completions = list(_generated(backend, iter(requests)))
-    sent, answered = [each.id for each in requests], [each.id for each in completions]
+    sent, answered = (
+        [request.id for request in requests],
+        [completion.id for completion in completions],
+    )
     _demand(
         sorted(sent) == sorted(answered),
         f"each request must be answered once, under its id: sent {sent}, answered {answered}",
@@ -137,7 +140,7 @@ def assert_a_failed_request_is_a_value(backend: Backend, failing: Request) -> No
     """
     requests = [failing, _request(f"not {failing.id}")]
     failed, good = sorted(
-        _generated(backend, iter(requests)), key=lambda each: each.id != failing.id
+        _generated(backend, iter(requests)), key=lambda completion: completion.id != failing.id
     )
     _demand(failed.finish == "error", f'a failed request must have finish="error": {failed}')
     _demand(good.finish != "error", f"a failed request must not stop others: {good}")
@@ -176,13 +179,18 @@ def _kind(value: object) -> str:
     return type(value).__name__
 
 
-def _check_completion(found: Completion) -> None:
-    failed = found.finish == "error"
-    _demand(failed == bool(found.error), f'error must be given with finish="error" only: {found}')
-    _demand(failed or found.usage != Usage(), f"usage must count the tokens spent: {found}")
-    written, limit = found.usage.output_tokens, _SHORT.max_new_tokens
-    longest = max(written, len(found.text.split()))  # a word is a token at least
-    rule = f"at most max_new_tokens={limit} may be written, not {longest}: {found}"
+def _check_completion(completion: Completion) -> None:
+    failed = completion.finish == "error"
+    _demand(
+        failed == bool(completion.error),
+        f'error must be given with finish="error" only: {completion}',
+    )
+    _demand(
+        failed or completion.usage != Usage(), f"usage must count the tokens spent: {completion}"
+    )
+    written, limit = completion.usage.output_tokens, _SHORT.max_new_tokens
+    longest = max(written, len(completion.text.split()))  # a word is a token at least
+    rule = f"at most max_new_tokens={limit} may be written, not {longest}: {completion}"
     _demand(failed or longest <= limit, rule)
 
 

@@ -19,7 +19,7 @@ Role = Literal["decomposer", "solver"]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question to answer, with its gold answer where it is known.
+    """One question to answer, with its gold answer if it is known.
 
     Raises:
         DataError: The text is empty.
@@ -32,7 +32,7 @@ class Question:
     text: str
     """The question itself."""
     answer: str | None = None
-    """Gold answer; `None` where it is not known."""
+    """Gold answer; `None` if it is not known."""
     context: str | None = None
     """Passage the question is about, as in DROP; rendered before the question."""
     aliases: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Question:
 
     @property
     def golds(self) -> tuple[str, ...]:
-        """Every accepted answer; empty where none is known."""
+        """Every accepted answer; empty if none is known."""
         return () if self.answer is None else (self.answer, *self.aliases)
 
 
@@ -182,7 +182,7 @@ class Failure:
     message: str = ""
     """What happened, for a person."""
     text: str = ""
-    """The model's own words, where there are any."""
+    """The model's own words, if there are any."""
     decomposition: Decomposition | None = None
     """What was decomposed before solving failed."""
     sample: int = 0
@@ -225,17 +225,17 @@ class Trace:
 
     @property
     def failure(self) -> Failure | None:
-        """The failure, or `None` where the question was answered."""
+        """The failure, or `None` if the question was answered."""
         return self.outcome if isinstance(self.outcome, Failure) else None
 
     @property
     def solution(self) -> Solution | None:
-        """The solution, or `None` where a stage failed."""
+        """The solution, or `None` if a stage failed."""
         return self.outcome if isinstance(self.outcome, Solution) else None
 
     @property
     def answer(self) -> str | None:
-        """The final answer, or `None` where a stage failed."""
+        """The final answer, or `None` if a stage failed."""
         return self.outcome.answer if isinstance(self.outcome, Solution) else None
 
     @property
@@ -289,8 +289,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p"):  # 1 and 1.0 are to be one key
-            if (given := getattr(self, name)) is not None:
-                object.__setattr__(self, name, float(given))
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, float(value))
         if self.temperature is not None and not self.temperature >= 0:
             raise ConfigError(f"temperature must be 0 or more, not {self.temperature}")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -334,13 +334,13 @@ class Completion:
     """The request's id."""
     text: str
     finish: Finish = "stop"
-    """`length` where the text was cut off, `error` where the request failed for good."""
+    """`length` if the text was cut off, `error` if the request failed for good."""
     usage: Usage = Usage()
     error: str = ""
     """Why, where `finish` is `error`."""
     unanswered: int = 0
     """Attempts that were sent and never answered, which a provider may bill all the same."""
     reasoning: str = field(default="", kw_only=True)
-    """What the model thought before it wrote `text`, where it is shown."""
+    """What the model thought before it wrote `text`, if it is shown."""
     billed_usd: Decimal | None = field(default=None, kw_only=True)
-    """What the provider itself says it bills, where it does."""
+    """What the provider itself says it bills, if it does."""

@@ -86,7 +86,7 @@ def _requests(count: int) -> list[Request]:
     return [Request(str(n), (Message("user", f"Who is {n}?"),), sampling) for n in range(count)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 64), st.integers(0, 60), st.integers(0, 99))
 def test_a_budget_holds_at_every_moment_and_no_room_is_left_unused(
     tmp_path_factory: pytest.TempPathFactory, window: int, thousandths: int, seed: int
@@ -438,7 +438,7 @@ def test_a_backend_of_unknown_price_is_refused_only_with_a_budget(tmp_path: Path
         MeteredBackend(Provider(1), ledger, "solver")
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
 @given(text=st.text())
 def test_the_bound_holds_for_a_tokenizer_and_its_template(tiny_dir: Path, text: str) -> None:
     messages = (Message("system", "Split."), Message("user", text))

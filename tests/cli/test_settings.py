@@ -20,7 +20,7 @@ COLLECT = settings_of(COMMANDS["collect"])
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.fixed_dictionaries(
         {

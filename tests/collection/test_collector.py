@@ -237,7 +237,7 @@ def test_larger_counts_ask_only_for_what_is_missing(
 
 
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 40), max_size=3), st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_file_depends_neither_on_timing_nor_on_stops_nor_on_errors(
     seed: int, stops: list[int], failing: bool
 ) -> None:

@@ -88,6 +88,16 @@ def test_nothing_is_sent_and_the_figures_are_called_assumptions(tmp_path: Path) 
     assert forecast.seconds
 
 
+def test_one_question_takes_as_long_as_its_requests_one_after_the_other(tmp_path: Path) -> None:
+    alone = plan(_pipeline(Server()), QUESTIONS[:1], tmp_path / "one.jsonl").seconds
+    some = plan(_pipeline(Server()), QUESTIONS[:8], tmp_path / "eight.jsonl").seconds
+    assert alone
+    assert some
+
+    assert alone.expected > 2
+    assert some.expected == pytest.approx(alone.expected, rel=0.1)
+
+
 def test_once_a_few_are_collected_the_forecast_of_the_others_comes_true(tmp_path: Path) -> None:
     path, server = tmp_path / "t.jsonl", Server()
     options = {"samples": 2, "solves": 2, "prices": PRICES}

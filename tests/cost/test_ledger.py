@@ -74,7 +74,7 @@ def test_a_budget_is_for_all_runs_together(tmp_path: Path) -> None:
         assert not ledger.reserve("solver", MOST, attempts=1)
 
 
-@settings(max_examples=25, deadline=None)  # the disk is waited for
+@settings(max_examples=25)  # the disk is waited for
 @given(st.lists(st.tuples(st.integers(0, 2000), st.integers(1, 3), st.integers(0, 3))))
 def test_the_sums_in_memory_are_those_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, requests: list[tuple[int, int, int]]

@@ -196,7 +196,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(value=VALUES, fields=st.none() | st.just({"question": "text", "answer": "label"}))
 def test_any_json_gives_questions_or_a_data_error_that_names_the_file(
     value: Any, fields: dict[str, str] | None, tmp_path_factory: pytest.TempPathFactory

@@ -46,7 +46,7 @@ def _varied(seed: int, count: int) -> list[Trace]:
     return traces
 
 
-@settings(deadline=None, max_examples=25)  # the first call imports numpy
+@settings(max_examples=25)  # the first call imports numpy
 @given(st.integers(0, 2**32), st.sampled_from([0.5, 0.6, 0.8, 0.9]))
 def test_only_what_is_similar_to_a_trace_kept_before_is_dropped(
     seed: int, similarity: float
@@ -77,7 +77,7 @@ def test_nearly_all_that_is_similar_is_found_among_many() -> None:
     assert missed <= 0.03 * found
 
 
-@settings(deadline=None, max_examples=25)  # the first call imports numpy
+@settings(max_examples=25)  # the first call imports numpy
 @given(st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=6))
 def test_a_repeat_is_always_found_whatever_the_text(texts: list[str]) -> None:
     traces = [_trace(text, text[::-1]) for text in texts]

@@ -174,9 +174,7 @@ def _whole_traces(draw: st.DrawFn) -> Trace:
 
 
 @pytest.mark.parametrize("form", ["hub", "hub-parquet"])
-@settings(
-    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(traces=st.lists(_whole_traces(), min_size=1, max_size=4))
 def test_a_hub_folder_brings_every_trace_back_as_it_was(
     form: Format, traces: list[Trace], tmp_path_factory: pytest.TempPathFactory
@@ -191,7 +189,7 @@ def test_a_hub_folder_brings_every_trace_back_as_it_was(
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("role", ["decomposer", "solver"])
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(asked=WORDS, context=st.none() | WORDS, steps=STEPS)
 def test_question_context_and_subquestions_survive_the_way_through_a_chat(
     form: Format,

@@ -220,9 +220,7 @@ def test_a_line_that_is_no_json_is_named(line: bytes, tmp_path: Path) -> None:
         list(import_traces(path))
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=9),

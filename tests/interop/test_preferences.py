@@ -97,7 +97,7 @@ def test_each_prompt_without_a_pair_has_its_reason() -> None:
     assert str(paired).startswith("1 pairs of 1 prompts; none of 5: 2 nothing scored")
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(st.sampled_from("ABCD"), st.sampled_from("+-"), st.integers(0, 1))),
     st.randoms(),

@@ -68,7 +68,7 @@ def test_a_file_that_ends_in_something_else_is_left_alone(tmp_path: Path) -> Non
 
 
 @given(st.lists(st.integers(0, 3), max_size=30), st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_lines_are_put_last_in_order_and_the_dropped_are_gone(kinds: list[int], chance) -> None:  # type: ignore[no-untyped-def]
     """Of each line the kind decides: 0 is dropped, 1 stays, others are put last."""
     import tempfile

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill import (
@@ -45,7 +45,6 @@ def _traces(draw: st.DrawFn) -> Trace:
 _texts = st.lists(st.text(), max_size=3).map(tuple)
 
 
-@settings(deadline=None)
 @given(_traces())
 def test_a_trace_survives_the_way_to_text_and_back(trace: Trace) -> None:
     assert decode_trace(encode_trace(trace), "here:1") == trace
@@ -97,7 +96,6 @@ def test_a_malformed_line_is_named_with_file_line_and_field(
     assert str(caught.value).startswith(f"{path}:2: {fault}")
 
 
-@settings(deadline=None)
 @given(
     st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists).map(json.dumps)
 )

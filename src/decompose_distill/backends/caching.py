@@ -108,37 +108,37 @@ class CachingBackend:
         self.journal = journal
         self.info = info_of(backend)
         self.found = Usage()
-        """Tokens of the answers that were there, and not paid for."""
+        """Tokens of the answers that were in the store, and not paid for."""
 
     def __repr__(self) -> str:
         return f"Cached({self.backend!r}, {str(self.journal.path)!r})"
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Complete each request once: found answers at once, the others as they finish.
+        """Complete each request once: stored answers at once, the others as they finish.
 
         Raises:
             BackendError: The backend refused for good, or answered an unknown id.
         """
         stream = iter(requests)
         for request in stream:
-            if found := self.find(self.key(request), request):
-                yield found
+            if stored := self.find(self.key(request), request):
+                yield stored
                 continue
             asking = _Round(self)
             for completion in completions(self.backend, asking.missing(chain([request], stream))):
-                yield from asking.found()
-                yield from asking.answered(completion)
-            yield from asking.found()
+                yield from asking.stored()
+                yield from asking.keep(completion)
+            yield from asking.stored()
 
     def key(self, request: Request) -> str:
         """The name under which the completion of a request is kept."""
         return request_key(request, self.info.identity, self.info.max_new_tokens)
 
     def find(self, key: str, request: Request) -> Completion | None:
-        """The answer in the journal, counted as found."""
-        found = self.journal.find(key, request)
-        self.found += found.usage if found else Usage()
-        return found
+        """The answer in the journal, counted as reused."""
+        stored = self.journal.find(key, request)
+        self.found += stored.usage if stored else Usage()
+        return stored
 
 
 class _Round:
@@ -149,35 +149,35 @@ class _Round:
         self._most = MOST_HELD * (1000 if cached.info.batch else 1)
         self._keys: dict[str, str] = {}
         self._alike: dict[str, list[Request]] = {}
-        self._found: deque[Completion] = deque()
+        self._stored: deque[Completion] = deque()
         self._repeats = 0
 
     def missing(self, requests: Iterator[Request]) -> Iterator[Request]:
         """Pass on what is not in the journal, while the backend has something to do."""
         for request in requests:
             key = self._cached.key(request)
-            if found := self._cached.find(key, request):
-                self._found.append(found)
+            if stored := self._cached.find(key, request):
+                self._stored.append(stored)
             elif key in self._alike:
                 self._alike[key].append(request)
                 self._repeats += 1
             else:
                 self._keys[request.id], self._alike[key] = key, [request]
                 yield request
-            if self._is_idle or len(self._found) + self._repeats >= self._most:
+            if self._is_idle or len(self._stored) + self._repeats >= self._most:
                 return
 
     @property
     def _is_idle(self) -> bool:
         """Whether answers wait for a backend that has none to give."""
-        return not self._alike and bool(self._found)
+        return not self._alike and bool(self._stored)
 
-    def found(self) -> Iterator[Completion]:
-        """Give out what was found in the journal meanwhile."""
-        while self._found:
-            yield self._found.popleft()
+    def stored(self) -> Iterator[Completion]:
+        """Yield what was in the store meanwhile."""
+        while self._stored:
+            yield self._stored.popleft()
 
-    def answered(self, completion: Completion) -> Iterator[Completion]:
+    def keep(self, completion: Completion) -> Iterator[Completion]:
         """Keep an answer, and give it to every request that asked for it."""
         if completion.id not in self._keys:
             name = self._cached.info.identity
@@ -229,7 +229,7 @@ def _digest(key: str) -> int:
 
 
 def _scan(path: Path) -> Iterator[tuple[int, str]]:
-    """Where each line begins, and its key."""
+    """Offset of each line, and its key."""
     begins = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):

@@ -102,8 +102,8 @@ class MeteredBackend:
                 self._release(under_way, error)
             raise
         finally:
-            for made in under_way.values():
-                self.ledger.lose(made)
+            for reservation in under_way.values():
+                self.ledger.lose(reservation)
         if supply.error is not None:
             raise supply.error
 
@@ -122,13 +122,13 @@ class MeteredBackend:
     ) -> Iterator[Request]:
         while supply.held or supply.pull():
             most = most_tokens(supply.held[0])
-            made = self.ledger.reserve(
+            reservation = self.ledger.reserve(
                 self.role, most, self.info.max_attempts, self._key(supply.held[0])
             )
-            if made is None:
+            if reservation is None:
                 return
             request = supply.held.popleft()
-            under_way[request.id] = made
+            under_way[request.id] = reservation
             yield request
 
     def _key(self, request: Request) -> str:
@@ -136,12 +136,12 @@ class MeteredBackend:
         info = self.info
         return request_key(request, info.identity, info.max_new_tokens) if info.batch else ""
 
-    def _settle(self, completion: Completion, made: Reservation | None) -> None:
-        if made is None:
+    def _settle(self, completion: Completion, reservation: Reservation | None) -> None:
+        if reservation is None:
             return  # an id that was never asked for, which the role will say
         self._answered = True
-        used = at_worst(completion, made.most)
-        self.ledger.settle(made, used, completion.unanswered, completion.billed_usd)
+        used = at_worst(completion, reservation.most)
+        self.ledger.settle(reservation, used, completion.unanswered, completion.billed_usd)
 
     def _release(self, under_way: dict[str, Reservation], error: BackendError) -> None:
         """Book what may be billed of a run that ended before its first answer.
@@ -150,8 +150,8 @@ class MeteredBackend:
         """
         if error.unanswered is None and isinstance(error, BackendUnavailable):
             return  # nobody tells, so that all attempts are lost
-        for name, made in under_way.items():
-            self.ledger.settle(made, Usage(), (error.unanswered or {}).get(name, 0))
+        for name, reservation in under_way.items():
+            self.ledger.settle(reservation, Usage(), (error.unanswered or {}).get(name, 0))
         under_way.clear()
 
     def _make_room(self, supply: "_Supply") -> None:
@@ -172,13 +172,14 @@ class MeteredBackend:
         return Reservation(-1, self.role, most_tokens(request), self.info.max_attempts)
 
     def _refusal(self, request: Request) -> str:
-        made, price = self._reservation(request), self.ledger.price(self.role)
+        reservation, price = self._reservation(request), self.ledger.price(self.role)
         assert price is not None
+        most = reservation.most
         spent, budget = map(format_usd, (self.ledger.spent_usd, self.ledger.budget_usd))
         return (
             f"{spent} of the budget of {budget} is spent, and the next request of the "
-            f"{self.role} may cost {format_usd(made.usd(price))}: up to {made.most.input_tokens} "
-            f"tokens read and {made.most.output_tokens} written, sent up to {made.attempts} times"
+            f"{self.role} may cost {format_usd(reservation.usd(price))}: up to {most.input_tokens} "
+            f"tokens read and {most.output_tokens} written, sent up to {reservation.attempts} times"
         )
 
 
@@ -193,7 +194,7 @@ class _Supply:
         """What ended the requests; raised when those under way, paid for, have come back."""
 
     def pull(self) -> bool:
-        """Take one more; `False` where there is none."""
+        """Take one more; `False` if there is none."""
         if self.ended:
             return False
         try:

@@ -78,18 +78,20 @@ def load_backend(
         "extra_body": extra_body,
         "extra_query": extra_query,
     }
-    given = {option: value for option, value in options.items() if value is not None}
-    if given and scheme != "openai":
-        raise ConfigError(f"{next(iter(given))} goes with 'openai:' backends, not with {name!r}")
+    arguments = {option: value for option, value in options.items() if value is not None}
+    if arguments and scheme != "openai":
+        raise ConfigError(
+            f"{next(iter(arguments))} goes with 'openai:' backends, not with {name!r}"
+        )
     if batches is not None and max_in_flight is not None:
         raise ConfigError("max_in_flight does not go with batches, which take all there is")
     factory = _factory(scheme) if batches is None else _imported(_BATCH)
     try:
-        return factory(model, **given)
+        return factory(model, **arguments)
     except DecomposeDistillError as error:
         refused = error.with_traceback(None)
     # Out of the reports that show local variables, as they may hold a password.
-    del name, base_url, extra_headers, extra_query, options, given
+    del name, base_url, extra_headers, extra_query, options, arguments
     raise refused
 
 

@@ -106,7 +106,7 @@ def _solved(request: Request, trace: Trace) -> Completion:
     if trace.solution is None:
         return _failed(request, trace)
     subquestions = trace.solution.decomposition.subquestions
-    if not all(each.text in request.messages[-1].content for each in subquestions):
+    if not all(step.text in request.messages[-1].content for step in subquestions):
         return _missing(request, "the recorded solution is for other subquestions")
     solution = trace.solution
     return Completion(

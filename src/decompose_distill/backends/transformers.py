@@ -1,4 +1,4 @@
-"""A local model as a backend: batched, left-padded, bfloat16 where the hardware has it."""
+"""A local model as a backend: batched, left-padded, bfloat16 if the hardware has it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
@@ -36,7 +36,7 @@ class TransformersBackend:
         batch_size: Requests completed together.
         device: Where it runs, such as `cpu` or `cuda:1`; by default on the accelerator if there
             is one.
-        dtype: Number type of the weights, `bfloat16` or `float32`; by default bfloat16 where the
+        dtype: Number type of the weights, `bfloat16` or `float32`; by default bfloat16 if the
             hardware multiplies it natively.
 
     Raises:
@@ -97,7 +97,9 @@ class TransformersBackend:
         """
         stream = iter(requests)
         while window := list(islice(stream, self.batch_size * WINDOW_BATCHES)):
-            prompts = {each.id: prompt_ids(self.tokenizer, each.messages) for each in window}
+            prompts = {
+                request.id: prompt_ids(self.tokenizer, request.messages) for request in window
+            }
             fitting = []
             for request in window:
                 if self._fits(request, prompts[request.id]):
@@ -105,7 +107,7 @@ class TransformersBackend:
                 else:
                     yield self._too_long(request, prompts[request.id])
             for batch in _batches(fitting, prompts, self.batch_size):
-                yield from self._complete(batch, [prompts[each.id] for each in batch])
+                yield from self._complete(batch, [prompts[request.id] for request in batch])
 
     def _fits(self, request: Request, prompt: Sequence[int]) -> bool:
         return len(prompt) + request.sampling.max_new_tokens <= context_window(self.model.config)
@@ -129,7 +131,7 @@ class TransformersBackend:
         ]
 
     def _way(self, longest: int) -> Callable[..., list[list[int]]]:
-        """How to continue prompts that reach so many tokens, the fastest that is proven right."""
+        """The fastest way to continue prompts of this length that is proven right."""
         window = reach(self.model.config)
         beyond = window if window and longest > window else 0
         if beyond not in self._proven:
@@ -145,12 +147,12 @@ class TransformersBackend:
 
     @cached_property
     def _ends(self) -> frozenset[int]:
-        """Where a turn ends, by the tokenizer, its chat template and the model."""
+        """Ids of the tokens that end a turn, by the tokenizer, its chat template and the model."""
         stops = end_tokens(self.model.generation_config)
         return frozenset([self.tokenizer.eos_token_id, end_of_turn(self.tokenizer), *stops])
 
     def _read(self, request: Request, prompt_tokens: int, ids: list[int]) -> Completion:
-        end = next((place for place, token in enumerate(ids) if token in self._ends), None)
+        end = next((index for index, token in enumerate(ids) if token in self._ends), None)
         finish: Finish = "length" if end is None else "stop"
         text = self.tokenizer.decode(ids[:end], skip_special_tokens=True)
         written = len(ids) if end is None else end + 1

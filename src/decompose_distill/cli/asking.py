@@ -46,7 +46,7 @@ def plan(
     """Forecast what collect with the same options takes, and send nothing."""
     prices, loaded = read_prices(money.prices), reading.load(questions)
     backends = servers.load_roles(
-        teacher, solver or teacher, batches=output or questions, asked=False
+        teacher, solver or teacher, batches=output or questions, needs_key=False
     )
     pipeline = _pipeline(*backends, answering, prompt)
     forecast = dd.plan(pipeline, loaded, output, **asdict(draws), prices=prices)
@@ -155,8 +155,8 @@ def make_decomposer(
     backend: "dd.Backend", answering: Answering, prompt: Path | None
 ) -> "dd.Decomposer":
     """A decomposer over a backend, with the prompt of a file if there is one."""
-    given: Any = {"prompt": read_prompt(prompt)} if prompt else {}
-    return dd.Decomposer(backend, sampling=answering.sampling(backend), **given)
+    options: Any = {"prompt": read_prompt(prompt)} if prompt else {}
+    return dd.Decomposer(backend, sampling=answering.sampling(backend), **options)
 
 
 def _estimate(estimate: "Estimate | None") -> dict[str, float] | None:

@@ -155,35 +155,39 @@ def as_command(
     """
     settings = settings_of(function)
 
-    def run(**given: Any) -> None:
-        values = _effective(settings, given)
-        call = Call(name, given.get("json", False), values)
-        with shown_on_stderr(verbose=given["verbose"]), _stopping():
+    def run(**arguments: Any) -> None:
+        values = _effective(settings, arguments)
+        call = Call(name, arguments.get("json", False), values)
+        with shown_on_stderr(verbose=arguments["verbose"]), _stopping():
             function(call, **arguments_of(function, values))
 
     shared: dict[str, Any] = {"config": Config, "verbose": Verbose, "debug": Debug}
     shared |= {"json": Json} if with_json else {}
-    parameters = [*map(_parameter, settings), *(_shared(*each) for each in shared.items())]
+    parameters = [*map(_parameter, settings), *(_shared(*item) for item in shared.items())]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return run
 
 
-def _effective(settings: tuple[Setting, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+def _effective(settings: tuple[Setting, ...], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting: as on the command line, else as in the file, else its default.
 
     Raises:
         ConfigError: A required one is missing, or a value is wrong.
     """
-    values = read_settings(given["config"], settings) if given["config"] else {}
+    values = read_settings(arguments["config"], settings) if arguments["config"] else {}
     for setting in settings:
-        if (value := given[setting.name]) not in (None, []):
+        if (value := arguments[setting.name]) not in (None, []):
             values[setting.name] = setting.read(value)
-    missing = [each for each in settings if each.name not in values and each.default is REQUIRED]
+    missing = [
+        setting
+        for setting in settings
+        if setting.name not in values and setting.default is REQUIRED
+    ]
     if missing:
-        names = ", ".join(each.shown for each in missing)
+        names = ", ".join(setting.shown for setting in missing)
         raise ConfigError(f"missing {names}: give it on the command line, or in --config FILE")
-    return {each.name: values.get(each.name, each.default) for each in settings}
+    return {setting.name: values.get(setting.name, setting.default) for setting in settings}
 
 
 def _parameter(setting: Setting) -> inspect.Parameter:

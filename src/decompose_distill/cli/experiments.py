@@ -58,7 +58,9 @@ def paper(
 
     main, *further = _each_once(solver or (teacher,))
     questions = reading.load(train, "train"), reading.load(test)
-    expert, solver_backend = servers.load_roles(teacher, main, batches=output_dir, asked=not plan)
+    expert, solver_backend = servers.load_roles(
+        teacher, main, batches=output_dir, needs_key=not plan
+    )
     decomposer = dd.Decomposer(expert, sampling=answering.sampling(expert))
     model = resolve_student(call, student)
     work = partial(
@@ -69,7 +71,7 @@ def paper(
         output_dir=output_dir,
         config=_with_every(config, further),
         solvers={
-            name: solving(servers.load(name, output_dir, solves=True, asked=not plan))
+            name: solving(servers.load(name, output_dir, solves=True, needs_key=not plan))
             for name in further
         },
         transfer=_transfers(transfer or (), reading),

@@ -19,10 +19,10 @@ def backends(call: Call) -> None:
     """List the backends that are installed, as they are written before a colon."""
     from decompose_distill.backends.registry import installed_backends
 
-    found = installed_backends()
-    width = max(map(len, found))
-    lines = [f"{scheme + ':':<{width + 2}}{target}" for scheme, target in found.items()]
-    call.show("\n".join(lines), backends=found)
+    targets = installed_backends()
+    width = max(map(len, targets))
+    lines = [f"{scheme + ':':<{width + 2}}{target}" for scheme, target in targets.items()]
+    call.show("\n".join(lines), backends=targets)
 
 
 def doctor(call: Call) -> None:

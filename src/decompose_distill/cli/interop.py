@@ -30,16 +30,16 @@ def export(
     prompt: PromptFile = None,
 ) -> None:
     """Write traces as training data for TRL, axolotl, LlamaFactory or the Hub."""
-    asked = dd.read_traces(traces)
+    recorded = dd.read_traces(traces)
     with call.writing(output, folder=format.startswith("hub")):
         if format == "preferences":
-            pairs = dd.preference_pairs(asked, role=role)
+            pairs = dd.preference_pairs(recorded, role=role)
             pairs.write(output)
             call.show(f"{output}: {pairs}")
             return
         call.show(
             dd.export_traces(
-                asked,
+                recorded,
                 output,
                 format=format,
                 role=role,

@@ -37,7 +37,7 @@ class Reading:
     """How files of questions are read."""
 
     limit: int | None = None
-    """Take only so many questions, from the start."""
+    """Take only the first N questions."""
     fields: Mapping[str, str] | None = None
     """What a file calls our fields, as question=frage,answer=antwort."""
 
@@ -79,18 +79,18 @@ class Servers:
     """Ask by the batch interface: cheaper, slower."""
 
     def load_roles(
-        self, decomposer: str, solver: str, *, batches: Path | str, asked: bool = True
+        self, decomposer: str, solver: str, *, batches: Path | str, needs_key: bool = True
     ) -> "tuple[dd.Backend, dd.Backend]":
         """Both backends, one for both roles if they are alike; see `load`."""
         self.check(decomposer, solver)
-        first = self.load(decomposer, batches, asked=asked)
+        first = self.load(decomposer, batches, needs_key=needs_key)
         alike = decomposer == solver and self._address(solves=False) == self._address(solves=True)
         if alike:
             return first, first
-        return first, self.load(solver, batches, solves=True, asked=asked)
+        return first, self.load(solver, batches, solves=True, needs_key=needs_key)
 
     def load(
-        self, name: str, batches: Path | str, *, solves: bool = False, asked: bool = True
+        self, name: str, batches: Path | str, *, solves: bool = False, needs_key: bool = True
     ) -> "dd.Backend":
         """A backend by its name; what is said here of servers is for `openai:` backends.
 
@@ -108,12 +108,12 @@ class Servers:
             **self._address(solves=solves),
             "max_in_flight": self.max_in_flight,
             "batches": f"{batches}.batches" if self.batch else None,
-            "needs_key": None if asked else False,
+            "needs_key": None if needs_key else False,
         }
         if "@http" in name:
             options.pop("base_url")
-        given = {option: value for option, value in options.items() if value is not None}
-        return dd.load_backend(name, **given)  # type: ignore[arg-type]
+        arguments = {option: value for option, value in options.items() if value is not None}
+        return dd.load_backend(name, **arguments)  # type: ignore[arg-type]
 
     def check(self, *names: str) -> None:
         """Refuse options of servers that are for none of the backends.

@@ -263,7 +263,7 @@ def _value(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, Mapping):
-        pairs = (f"{_quoted(name)} = {_value(each)}" for name, each in value.items())
+        pairs = (f"{_quoted(name)} = {_value(item)}" for name, item in value.items())
         return f"{{{', '.join(pairs)}}}"
     return _quoted(_QUERY.sub(r"\1", _CREDENTIALS.sub(r"\1", str(value))))
 

@@ -65,7 +65,7 @@ def _without_none(kind: Any) -> tuple[Any, bool]:
     if get_origin(kind) not in (Union, types.UnionType):
         return kind, False
     kinds = get_args(kind)
-    return next(each for each in kinds if each is not type(None)), type(None) in kinds
+    return next(member for member in kinds if member is not type(None)), type(None) in kinds
 
 
 def _choice(value: object, known: Sequence[str]) -> str:
@@ -89,7 +89,7 @@ def nearest(name: str, known: Sequence[str]) -> str:
 def _parts(value: object) -> list[Any]:
     values = value if isinstance(value, list | tuple) else [value]
     return [
-        part for each in values for part in (each.split(",") if isinstance(each, str) else [each])
+        part for item in values for part in (item.split(",") if isinstance(item, str) else [item])
     ]
 
 

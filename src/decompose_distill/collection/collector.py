@@ -51,7 +51,7 @@ class Collected:
 
     @property
     def spent_usd(self) -> Decimal | None:
-        """What the file has cost so far, over all calls; `None` where a price is unknown."""
+        """What the file has cost so far, over all calls; `None` if a price is unknown."""
         return add_usd(entry.total_usd for entry in self.spend)
 
     def __str__(self) -> str:
@@ -155,15 +155,15 @@ def collect_for(
     """
     budget = read_budget(budget_usd)
     _check(pipeline, solves, prices or {}, budgeted=budget is not None)
-    given = list(as_questions(questions))
-    unique = unique_questions(given)
+    listed = list(as_questions(questions))
+    unique = unique_questions(listed)
     layout = TraceIndex(unique, samples, solves, pipeline.key)
-    asked, failed = 0, Counter[str]()
+    new, failed = 0, Counter[str]()
     with TraceStore(path) as journal:
         for begins, trace in scan_traces(path):
             layout.note(trace, begins)
-        found = layout.answered
-        logger.info("%s: %d of %d traces are there", path, found, len(layout))
+        stored = layout.answered
+        logger.info("%s: %d of %d traces are there", path, stored, len(layout))
         bar = progress_bar(title, len(layout), "trace", done=layout.settled, show=progress)
         with (
             CompletionStore(beside(path, ".requests")) as requests,
@@ -177,16 +177,16 @@ def collect_for(
             for trace in _missing(paid, journal, layout, ledger, stopped):
                 kept = replace(trace, key=layout.key)
                 layout.note(kept, journal.add(kept))
-                asked += 1
+                new += 1
                 if trace.failure:
                     failed[f"{trace.failure.stage}: {trace.failure.reason}"] += 1
                 bar.set_postfix_str(_note(failed, ledger), refresh=False)
                 bar.update(solves if trace.decomposition is None else 1)
         if not layout.is_in_order:
             journal.put_last(layout.order, layout.superseded)
-    duplicates = len(given) - len(unique)
+    duplicates = len(listed) - len(unique)
     saved = _saved(paying, ledger)
-    return Collected(Path(path), asked, found, duplicates, failed, ledger.entries, saved)
+    return Collected(Path(path), new, stored, duplicates, failed, ledger.entries, saved)
 
 
 def _check(pipeline: Pipeline, solves: int, prices: Mapping[str, Price], *, budgeted: bool) -> None:
@@ -211,8 +211,8 @@ def _paying(
 def _saved(paying: Mapping[str, CachingBackend], ledger: Ledger) -> Decimal | None:
     parts: list[Decimal | None] = []
     for name, backend in paying.items():
-        price, found = ledger.price(name), backend.found
-        parts.append(price.usd(found) if price else None if found != Usage() else Decimal(0))
+        price, reused = ledger.price(name), backend.found
+        parts.append(price.usd(reused) if price else None if reused != Usage() else Decimal(0))
     return add_usd(parts)
 
 
@@ -237,11 +237,11 @@ def _missing(
 
     def wanted(decomposition: Decomposition) -> list[int]:
         name = decomposition.question.id, decomposition.sample
-        return [each for each in layout.wanted(decomposition) if (*name, each) not in failed]
+        return [solve for solve in layout.wanted(decomposition) if (*name, solve) not in failed]
 
     def undecomposed() -> Iterator[tuple[Question, int]]:
         items = takewhile(lambda _: not stopped(), layout.undecomposed())
-        return (each for each in items if (each[0].id, each[1], 0) not in failed)
+        return (item for item in items if (item[0].id, item[1], 0) not in failed)
 
     settled = -1
     while settled != ledger.settled:

@@ -1,7 +1,7 @@
 """A forecast of what collecting takes: requests, tokens, money and time, with nothing sent."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -33,8 +33,8 @@ from decompose_distill.storage.traces import scan_traces
 from decompose_distill.types import Decomposition, Message, Question, Subquestion, Trace, Usage
 
 LOOKED_AT = 1000
-"""Questions whose prompts are counted; where there are more, these stand for all."""
-TOKENS_A_CHARACTER = Estimate(1 / 5, 1 / 4, 1 / 3)
+"""Questions whose prompts are counted; if there are more, these stand for all."""
+TOKENS_PER_CHARACTER = Estimate(1 / 5, 1 / 4, 1 / 3)
 """Of English prose; code, figures and other languages take more."""
 WRITTEN = {
     "decompose": Estimate(25, 60, 120),
@@ -44,7 +44,7 @@ WRITTEN = {
     "plan_and_solve": Estimate(80, 200, 400),
 }
 """Tokens of an answer, assumed until some are measured; what a model thinks comes on top."""
-SECONDS_A_TOKEN, SECONDS_BEFORE = Estimate(0.005, 0.02, 0.05), Estimate(0.2, 0.5, 2)
+SECONDS_PER_TOKEN, SECONDS_BEFORE = Estimate(0.005, 0.02, 0.05), Estimate(0.2, 0.5, 2)
 """What a server takes for each token it writes, and before the first; assumed likewise."""
 
 
@@ -93,9 +93,9 @@ def plan(
             _measure(seen, some, pipeline)
     undecomposed = [question for question, _ in layout.undecomposed()]
     open_ones = {question.id: question for question in undecomposed} or unique
-    asked = list(islice(open_ones.values(), LOOKED_AT))
+    examined = list(islice(open_ones.values(), LOOKED_AT))
     missing = len(layout) - layout.settled
-    before, after = _stages(pipeline, asked, seen)
+    before, after = _stages(pipeline, examined, seen)
     roles = (
         *_forecasts(before, len(undecomposed), prices or {}),
         *_forecasts(after, missing, prices or {}),
@@ -116,8 +116,10 @@ def _measure(seen: dict[str, TokenStats], traces: Sequence[Trace], pipeline: Pip
     """Take in what the roles used for some traces, a decomposition once."""
     split = [trace for trace in traces if not trace.solve and _split_usage(trace).output_tokens]
     if pipeline.decomposer is not None:
-        requests = decomposing_requests(pipeline.decomposer, [each.question for each in split])
-        used = [(_split_usage(each), _is_cut(each) and not each.decomposition) for each in split]
+        requests = decomposing_requests(pipeline.decomposer, [trace.question for trace in split])
+        used = [
+            (_split_usage(trace), _is_cut(trace) and not trace.decomposition) for trace in split
+        ]
         seen["decomposer"] = _added(seen["decomposer"], requests, used)
     solved = {
         index: trace.decomposition
@@ -144,9 +146,9 @@ def _added(
 
     Which request an answer is to does not matter, as only sums are kept.
     """
-    made = [request for several in requests.values() for request in several]
-    if len(made) == len(answers):
-        for request, (used, cut) in zip(made, answers, strict=True):
+    flat = [request for several in requests.values() for request in several]
+    if len(flat) == len(answers):
+        for request, (used, cut) in zip(flat, answers, strict=True):
             seen = seen.add(request.messages, used, cut=cut)
     return seen
 
@@ -157,6 +159,7 @@ class _Stage:
 
     name: str
     backends: Mapping[str, Backend]
+    _: KW_ONLY
     requests: Requests
     """By the names of `backends`."""
     items: int
@@ -170,18 +173,30 @@ class _Stage:
 
 
 def _stages(
-    pipeline: Pipeline, asked: Sequence[Question], seen: Mapping[str, TokenStats]
+    pipeline: Pipeline, examined: Sequence[Question], seen: Mapping[str, TokenStats]
 ) -> tuple[_Stage, _Stage]:
     first, second = pipeline.decomposer, pipeline.solver
     written = _answer(seen["decomposer"], "decompose")
-    requests = {} if first is None else decomposing_requests(first, asked)
+    requests = {} if first is None else decomposing_requests(first, examined)
     before = _Stage(
-        "decomposer", backends_of(first), requests, len(asked), written, seen["decomposer"]
+        "decomposer",
+        backends_of(first),
+        requests=requests,
+        items=len(examined),
+        answer=written,
+        seen=seen["decomposer"],
     )
-    bare = [Decomposition(question, ()) for question in asked]
+    bare = [Decomposition(question, ()) for question in examined]
     written = _answer(seen["solver"], second.mode if isinstance(second, HasModes) else "joint")
     requests = solving_requests(second, bare)
-    after = _Stage("solver", backends_of(second), requests, len(asked), written, seen["solver"])
+    after = _Stage(
+        "solver",
+        backends_of(second),
+        requests=requests,
+        items=len(examined),
+        answer=written,
+        seen=seen["solver"],
+    )
     if before.requests and _shows_subquestions(second, bare[:1]):
         longest = max((_limit(before, name) for name in before.backends), default=0)
         after = replace(after, split=before.answer, longest=longest)
@@ -190,10 +205,13 @@ def _stages(
 
 def _shows_subquestions(solver: Solving, bare: Sequence[Decomposition]) -> bool:
     """Whether prompts of a solver grow with the decomposition."""
-    split = [replace(each, subquestions=(Subquestion("Is it so?"),)) for each in bare]
+    split = [
+        replace(decomposition, subquestions=(Subquestion("Is it so?"),)) for decomposition in bare
+    ]
     chats = (solving_requests(solver, items) for items in (bare, split))
     shorter, longer = (
-        [each.messages for made in requests.values() for each in made] for requests in chats
+        [request.messages for several in requests.values() for request in several]
+        for requests in chats
     )
     return shorter != longer
 
@@ -213,13 +231,13 @@ def _forecasts(stage: _Stage, items: int, prices: Mapping[str, Price]) -> Iterat
 
     One that the dry run did not reach is taken to be asked once an item, as the others are.
     """
-    every = [request for made in stage.requests.values() for request in made]
+    every = [request for several in stage.requests.values() for request in several]
     for name, backend in stage.backends.items():
-        made = stage.requests[name]
-        requests = round(len(made) / stage.items * items) if made else items
-        limit, chats = _limit(stage, name), [request.messages for request in made or every]
+        own = stage.requests[name]
+        requests = round(len(own) / stage.items * items) if own else items
+        limit, chats = _limit(stage, name), [request.messages for request in own or every]
         role = account(stage.name, name)
-        most = [most_tokens(request).input_tokens for request in made or every]
+        most = [most_tokens(request).input_tokens for request in own or every]
         parts = (stage.answer.low, stage.answer.expected, stage.answer.high)
         read = _prompt_tokens(info_of(backend), chats, stage.seen) + stage.split
         longest = fmean(most or [0]) + stage.longest
@@ -246,7 +264,7 @@ def _prompt_tokens(
     characters = fmean(map(count_characters, chats)) if chats else 0.0
     if seen.suffices:
         return Estimate(0.95, 1, 1.05) * (characters * seen.tokens_per_character)
-    return TOKENS_A_CHARACTER * characters
+    return TOKENS_PER_CHARACTER * characters
 
 
 def _seconds(
@@ -260,6 +278,7 @@ def _seconds(
         at_once = info_of(backends[role.role]).max_in_flight
         if at_once is None:
             return None
-        each = SECONDS_BEFORE + SECONDS_A_TOKEN * role.answer
-        total += each * (role.requests / at_once)
+        request = SECONDS_BEFORE + SECONDS_PER_TOKEN * role.answer
+        # A few at once take as long as one of them does.
+        total += request * (max(1.0, role.requests / at_once) if role.requests else 0.0)
     return total if roles else None

@@ -1,4 +1,4 @@
-"""Where the traces of one collection stand in their file: what is there, missing, out of order."""
+"""Index of a trace file: which slots (question, sample, solve) are filled, or out of order."""
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ class TraceIndex:
     """A slot for each question, sample and solve, in the order of the finished file.
 
     A slot holds where its trace begins in the file and no more, so that millions fit. The slots
-    of one question and sample are a row, as they share a decomposition; where that failed for
+    of one question and sample are a row, because they share a decomposition; if that failed for
     good, the one trace that says so settles the row.
 
     Args:
@@ -36,12 +36,12 @@ class TraceIndex:
                 raise ConfigError(f"{name} must be 1 or more, not {count}")
         self.key = key
         self._questions, self._samples, self._solves = questions, samples, solves
-        self._places = {question.id: place for place, question in enumerate(questions)}
+        self._positions = {question.id: position for position, question in enumerate(questions)}
         self._rows = bytearray(len(questions) * samples)
         self._begins = array("q", [_ABSENT]) * (len(self._rows) * solves)
         self._errors: set[int] = set()
         self.superseded: set[int] = set()
-        """Where the errors begin that were asked for again."""
+        """Offsets of the errors that were asked for again."""
 
     def note(self, trace: Trace, begins: int) -> None:
         """Take in a trace of the file; only an error gives up its slot to a later trace."""
@@ -66,13 +66,13 @@ class TraceIndex:
         return self._slot(trace) is not None
 
     def _slot(self, trace: Trace) -> int | None:
-        place = self._places.get(trace.question.id)
+        position = self._positions.get(trace.question.id)
         inside = trace.sample in range(self._samples) and trace.solve in range(self._solves)
-        if place is None or not inside or trace.key != self.key:
+        if position is None or not inside or trace.key != self.key:
             return None
-        if not same_question(trace.question, self._questions[place]):
+        if not same_question(trace.question, self._questions[position]):
             return None  # its text was changed under its id, and this answers the old one
-        return (place * self._samples + trace.sample) * self._solves + trace.solve
+        return (position * self._samples + trace.sample) * self._solves + trace.solve
 
     def __len__(self) -> int:
         return len(self._begins)
@@ -93,8 +93,8 @@ class TraceIndex:
 
     def wanted(self, decomposition: Decomposition) -> Sequence[int]:
         """The solves of a decomposition that are to be asked for."""
-        place = self._places[decomposition.question.id]
-        return self._missing(place * self._samples + decomposition.sample)
+        position = self._positions[decomposition.question.id]
+        return self._missing(position * self._samples + decomposition.sample)
 
     def _missing(self, row: int) -> list[int]:
         first = row * self._solves
@@ -103,8 +103,8 @@ class TraceIndex:
     def undecomposed(self) -> Iterator[tuple[Question, int]]:
         """Questions to decompose and their samples: all first samples, all second ones, …"""
         for sample in range(self._samples):
-            for place, question in enumerate(self._questions):
-                row = place * self._samples + sample
+            for position, question in enumerate(self._questions):
+                row = position * self._samples + sample
                 if self._rows[row] != _DECOMPOSED and self._missing(row):
                     yield question, sample
 
@@ -114,13 +114,19 @@ class TraceIndex:
             if state == _DECOMPOSED and self._missing(row):
                 first = row * self._solves
                 slots = self._begins[first : first + self._solves]
-                found = (read(begins).decomposition for begins in slots if begins != _ABSENT)
+                decompositions = (
+                    read(begins).decomposition for begins in slots if begins != _ABSENT
+                )
                 question = self._questions[row // self._samples]
-                yield next(replace(each, question=question) for each in found if each is not None)
+                yield next(
+                    replace(split, question=question)
+                    for split in decompositions
+                    if split is not None
+                )
 
     @property
     def order(self) -> Sequence[int]:
-        """Where the traces begin, in the order they are to have."""
+        """Offsets of the traces, in the order they are to have."""
         return [begins for begins in self._begins if begins != _ABSENT]
 
     @property

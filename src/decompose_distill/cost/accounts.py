@@ -28,7 +28,7 @@ class Entry:
     usage: Usage
     """Tokens of their answers, as the backend counted them, thinking and cached ones told apart."""
     usd: Decimal | None
-    """What the provider billed for these, or their price; `None` where both are unknown."""
+    """What the provider billed for these, or their price; `None` if both are unknown."""
     unanswered: int
     """Attempts that may be billed though nothing came of them: timeouts, a kill."""
     unanswered_usd: Decimal | None
@@ -82,9 +82,9 @@ class Accounts:
 
     def begin(self, phase: str) -> None:
         """Start a run; what the one before left open is lost, unless a batch holds it."""
-        for made in list(self._open.values()):
-            if not made.batched:
-                self.lose(made.number)
+        for reservation in list(self._open.values()):
+            if not reservation.batched:
+                self.lose(reservation.number)
         self._phase = phase
 
     def set_price(self, role: str, price: Price | None, backend: str = "") -> None:
@@ -92,7 +92,7 @@ class Accounts:
 
         Args:
             role: Whose tokens.
-            price: `None` where it is unknown.
+            price: `None` if it is unknown.
             backend: Whose price it is; it says nothing of tokens that another one used.
         """
         self._prices[role] = price
@@ -100,34 +100,36 @@ class Accounts:
         if price is None:
             unpriced.add(backend)
         self.reserved_usd = sum(map(self._usd, self._open.values()), Decimal(0))
-        self.is_priced = all(self.price(made.role) for made in self._open.values())
-        for (owner, _), found in self._sums.items():
+        self.is_priced = all(self.price(reservation.role) for reservation in self._open.values())
+        for (owner, _), total in self._sums.items():
             if owner == role and price is not None and unpriced <= {backend}:
-                found.settle(price)
+                total.settle(price)
 
     def price(self, role: str) -> Price | None:
         """The price of a role's tokens."""
         return self._prices.get(role)
 
-    def reserve(self, made: Reservation) -> None:
+    def reserve(self, reservation: Reservation) -> None:
         """Set aside what a request may cost."""
-        self._open[made.number] = made
-        self.reserved_usd += self._usd(made)
+        self._open[reservation.number] = reservation
+        self.reserved_usd += self._usd(reservation)
 
     def settle(
         self, number: int, usage: Usage, unanswered: int = 0, billed_usd: Decimal | None = None
     ) -> None:
         """Put what was used in the place of a reservation; the provider's bill is its price."""
-        made = self._take(number)
-        total, price = self._sum(made.role), self.price(made.role)
+        reservation = self._take(number)
+        total, price = self._sum(reservation.role), self.price(reservation.role)
         total.requests += 1
         total.add_answer(price, usage, billed_usd)
-        total.add_unanswered(price, made.most, unanswered)
+        total.add_unanswered(price, reservation.most, unanswered)
 
     def lose(self, number: int) -> None:
         """Count all attempts of a reservation as spent."""
-        made = self._take(number)
-        self._sum(made.role).add_unanswered(self.price(made.role), made.most, made.attempts)
+        reservation = self._take(number)
+        self._sum(reservation.role).add_unanswered(
+            self.price(reservation.role), reservation.most, reservation.attempts
+        )
 
     @property
     def open(self) -> Mapping[int, Reservation]:
@@ -136,22 +138,22 @@ class Accounts:
 
     @property
     def spent_usd(self) -> Decimal | None:
-        """What was spent and lost; `None` where a price is unknown."""
+        """What was spent and lost; `None` if a price is unknown."""
         return add_usd(entry.total_usd for entry in self.entries)
 
     @property
     def entries(self) -> tuple[Entry, ...]:
         """The sums."""
-        return tuple(found.entry(*names) for names, found in self._sums.items())
+        return tuple(total.entry(*names) for names, total in self._sums.items())
 
     def _take(self, number: int) -> Reservation:
-        made = self._open.pop(number)
-        self.reserved_usd -= self._usd(made)
-        return made
+        reservation = self._open.pop(number)
+        self.reserved_usd -= self._usd(reservation)
+        return reservation
 
-    def _usd(self, made: Reservation) -> Decimal:
-        price = self.price(made.role)
-        return Decimal(0) if price is None else made.usd(price)
+    def _usd(self, reservation: Reservation) -> Decimal:
+        price = self.price(reservation.role)
+        return Decimal(0) if price is None else reservation.usd(price)
 
     def _sum(self, role: str) -> "_Sum":
         return self._sums.setdefault((role, self._phase), _Sum())

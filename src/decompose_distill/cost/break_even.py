@@ -16,7 +16,7 @@ SECONDS_AN_HOUR = 3600
 
 
 def machine_usd(seconds: float, usd_per_hour: Decimal | float | None) -> Decimal | None:
-    """Price of a machine of one's own for some seconds; `None` where its hourly rate is unknown.
+    """Price of a machine of one's own for some seconds; `None` if its hourly rate is unknown.
 
     Raises:
         ConfigError: Seconds or rate are negative, or the rate is no finite number.
@@ -49,12 +49,12 @@ class Expense:
     usage: Usage
     """As the backends counted them, with the models' own tokenizers."""
     usd: Decimal | None = None
-    """`None` where the price is unknown."""
+    """`None` if the price is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a row of a table cost: answering so many questions, and training before that.
+    """Cost of a row of a table: answering N questions, and training before that.
 
     Example:
         >>> cost = Cost(100, (Expense("solver", Usage(9, 9), Decimal("0.5")),), Decimal(2))
@@ -65,11 +65,11 @@ class Cost:
     questions: int
     expenses: tuple[Expense, ...]
     training_usd: Decimal | None = Decimal(0)
-    """Paid once: the teacher's traces and the training; 0 where nothing was trained."""
+    """Paid once: the teacher's traces and the training; 0 if nothing was trained."""
 
     @property
     def usd(self) -> Decimal | None:
-        """Price of answering the questions; `None` where a role's price is unknown."""
+        """Price of answering the questions; `None` if a role's price is unknown."""
         return add_usd(expense.usd for expense in self.expenses)
 
     @property
@@ -120,19 +120,19 @@ class BreakEven:
 
     @property
     def saving(self) -> Decimal:
-        """US dollars saved with each question; negative where the student costs more."""
+        """US dollars saved with each question; negative if the student costs more."""
         return self.baseline_per_question - self.student_per_question
 
     @property
     def questions(self) -> int | None:
-        """Questions after which the training has paid for itself; `None` where it never does."""
+        """Questions after which the training has paid for itself; `None` if it never does."""
         if self.training_usd <= 0 and self.saving >= 0:
             return 0
         return math.ceil(self.training_usd / self.saving) if self.saving > 0 else None
 
 
 def break_even(baseline: Cost, student: Cost) -> BreakEven | None:
-    """Set a student's training against what it saves; `None` where a price is unknown.
+    """Set a student's training against what it saves; `None` if a price is unknown.
 
     Example:
         >>> teacher = Cost(10, (Expense("decomposer", Usage(9, 9), Decimal("0.04")),))

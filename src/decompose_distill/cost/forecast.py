@@ -264,6 +264,6 @@ def most_tokens(request: Request) -> Usage:
         >>> most_tokens(Request("0", (Message("user", "Hi"),)))
         Usage(input_tokens=146, output_tokens=512, ...)
     """
-    texts = (each.content.encode("utf-8", "surrogatepass") for each in request.messages)
+    texts = (message.content.encode("utf-8", "surrogatepass") for message in request.messages)
     read = sum(len(text) + MESSAGE_TOKENS for text in texts) + TEMPLATE_TOKENS
     return Usage(read, request.sampling.max_new_tokens)

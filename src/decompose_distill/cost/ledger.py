@@ -125,7 +125,7 @@ class Ledger(JsonlFile):
             raise
         self._accounts.begin(phase)
         held = self._accounts.open.values()
-        self._awaited = {made.batched: made for made in held}
+        self._awaited = {reservation.batched: reservation for reservation in held}
         self._number = max(self._accounts.open, default=-1) + 1
         self._began = 0.0
 
@@ -147,7 +147,7 @@ class Ledger(JsonlFile):
     def reserve(
         self, role: str, most: Usage, attempts: int, batched: str = ""
     ) -> Reservation | None:
-        """Write a request down before it is sent; `None` where it does not fit the budget.
+        """Write a request down before it is sent; `None` if it does not fit the budget.
 
         Args:
             role: One with an account.
@@ -160,34 +160,34 @@ class Ledger(JsonlFile):
             ConfigError: There is a budget, and the file holds tokens of an unknown price.
         """
         with self._guard:
-            made = self._awaited.pop(batched, None)
-            if made is None:
-                made = Reservation(self._number, role, most, attempts, batched)
-                if not self.fits(made):
+            reservation = self._awaited.pop(batched, None)
+            if reservation is None:
+                reservation = Reservation(self._number, role, most, attempts, batched)
+                if not self.fits(reservation):
                     return None
-                self.append(sent_line(made))
+                self.append(sent_line(reservation))
                 self._number += 1
-                self._accounts.reserve(made)
+                self._accounts.reserve(reservation)
             self._in_flight[role] += 1
-            return made
+            return reservation
 
-    def fits(self, made: Reservation) -> bool:
+    def fits(self, reservation: Reservation) -> bool:
         """Whether a request would be let through now."""
-        if self._only not in (None, made.role):
+        if self._only not in (None, reservation.role):
             return False
         if self.budget_usd is None:
             return True
-        spent, price = self.spent_usd, self._accounts.price(made.role)
+        spent, price = self.spent_usd, self._accounts.price(reservation.role)
         if spent is None or price is None or not self._accounts.is_priced:
             raise ConfigError(
                 f"{self.path} holds tokens whose price was unknown, so no budget can be kept: "
                 "give prices for the backends it names"
             )
-        return spent + self._accounts.reserved_usd + made.usd(price) <= self.budget_usd
+        return spent + self._accounts.reserved_usd + reservation.usd(price) <= self.budget_usd
 
     def settle(
         self,
-        made: Reservation,
+        reservation: Reservation,
         usage: Usage,
         unanswered: int = 0,
         billed_usd: Decimal | None = None,
@@ -202,19 +202,19 @@ class Ledger(JsonlFile):
         """
         with self._guard:
             seconds = time.monotonic() - self._began
-            self.append(done_line(made, usage, unanswered, seconds, billed_usd))
-            self._accounts.settle(made.number, usage, unanswered, billed_usd)
-            self._in_flight[made.role] -= 1
+            self.append(done_line(reservation, usage, unanswered, seconds, billed_usd))
+            self._accounts.settle(reservation.number, usage, unanswered, billed_usd)
+            self._in_flight[reservation.role] -= 1
             self.settled += 1
 
-    def lose(self, made: Reservation) -> None:
+    def lose(self, reservation: Reservation) -> None:
         """Count a request that was given up under way as spent, with all its attempts."""
         with self._guard:
-            self._in_flight[made.role] -= 1
-            if made.batched:
-                self._awaited[made.batched] = made  # the batch goes on without us
+            self._in_flight[reservation.role] -= 1
+            if reservation.batched:
+                self._awaited[reservation.batched] = reservation  # the batch goes on without us
             else:
-                self._accounts.lose(made.number)
+                self._accounts.lose(reservation.number)
 
     @contextmanager
     def only(self, role: str) -> Iterator[None]:
@@ -240,7 +240,7 @@ class Ledger(JsonlFile):
 
     @property
     def spent_usd(self) -> Decimal | None:
-        """What the file holds, without what is under way; `None` where a price is unknown."""
+        """What the file holds, without what is under way; `None` if a price is unknown."""
         return self._accounts.spent_usd
 
     @property
@@ -295,8 +295,8 @@ class SharedBudget:
         try:
             yield
         except BudgetExceeded as error:
-            spent, given = format_usd(self.spent_usd()), format_usd(self.budget_usd)
+            spent, budget = format_usd(self.spent_usd()), format_usd(self.budget_usd)
             raise BudgetExceeded(
-                f"{spent} of budget_usd {given} is spent in {self.folder}; of what the other parts "
-                f"left: {error}"
+                f"{spent} of budget_usd {budget} is spent in {self.folder}; of what the other "
+                f"parts left: {error}"
             ) from None

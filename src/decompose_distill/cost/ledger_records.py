@@ -47,22 +47,26 @@ def account_line(role: str, backend: str, price: Price | None) -> str:
     return json.dumps({"role": role, "backend": backend, "price": numbers})
 
 
-def sent_line(made: Reservation) -> str:
+def sent_line(reservation: Reservation) -> str:
     """A request is about to be sent."""
-    row = {"sent": made.number, "role": made.role, **_encode(made.most)}
-    row["attempts"] = made.attempts
-    return json.dumps(row | ({"batched": made.batched} if made.batched else {}))
+    row = {"sent": reservation.number, "role": reservation.role, **_encode(reservation.most)}
+    row["attempts"] = reservation.attempts
+    return json.dumps(row | ({"batched": reservation.batched} if reservation.batched else {}))
 
 
 def done_line(
-    made: Reservation,
+    reservation: Reservation,
     usage: Usage,
     unanswered: int,
     seconds: float,
     billed_usd: Decimal | None = None,
 ) -> str:
-    """A request came back, so many seconds after the run began."""
-    row: dict[str, Any] = {"done": made.number, **_encode(usage), "seconds": round(seconds, 2)}
+    """A request came back, `seconds` after the run began."""
+    row: dict[str, Any] = {
+        "done": reservation.number,
+        **_encode(usage),
+        "seconds": round(seconds, 2),
+    }
     row |= {"unanswered": unanswered} if unanswered else {}
     return json.dumps(row | ({} if billed_usd is None else {"billed_usd": str(billed_usd)}))
 
@@ -93,7 +97,7 @@ def read_accounts(path: str | Path, prices: Mapping[str, Price] | None = None) -
 
 
 def requests_per_second(path: Path) -> float | None:
-    """How fast the last run worked in which so much came back that it says something.
+    """Requests per second of the latest run with enough finished requests to tell.
 
     Raises:
         DataError: A line is malformed.
@@ -147,41 +151,41 @@ class _Row:
             raise DataError(f"{where}: expected an object, as a ledger has in every line")
 
     def text(self, name: str) -> str:
-        if isinstance(found := self.fields.get(name), str):
-            return found
-        raise DataError(f"{self.where}: field {name!r} must be a string, not {found!r}")
+        if isinstance(value := self.fields.get(name), str):
+            return value
+        raise DataError(f"{self.where}: field {name!r} must be a string, not {value!r}")
 
     def count(self, name: str) -> int:
-        found = self.fields.get(name)
-        if isinstance(found, int) and not isinstance(found, bool) and found >= 0:
-            return found
-        raise DataError(f"{self.where}: field {name!r} must be a whole number, not {found!r}")
+        value = self.fields.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        raise DataError(f"{self.where}: field {name!r} must be a whole number, not {value!r}")
 
     def usage(self) -> Usage:
         parts = {name: self.count(name) for name in _PARTS if name in self.fields}
         return Usage(self.count("input_tokens"), self.count("output_tokens"), **parts)
 
     def billed_usd(self) -> Decimal | None:
-        if (found := self.fields.get("billed_usd")) is None:
+        if (value := self.fields.get("billed_usd")) is None:
             return None
         try:
-            billed = Decimal(found)
+            billed = Decimal(value)
             if billed.is_finite() and billed >= 0:
                 return billed
         except (InvalidOperation, TypeError, ValueError):
             pass
-        raise DataError(f"{self.where}: field 'billed_usd' must be an amount, not {found!r}")
+        raise DataError(f"{self.where}: field 'billed_usd' must be an amount, not {value!r}")
 
     def price(self) -> Price | None:
-        if (found := self.fields.get("price")) is None:
+        if (value := self.fields.get("price")) is None:
             return None
         try:
-            read, written, *cached = map(Decimal, found)
+            read, written, *cached = map(Decimal, value)
             return Price(read, written, cached_input_per_million=next(iter(cached), None))
         except (ConfigError, InvalidOperation, TypeError, ValueError):
             raise DataError(
                 f"{self.where}: field 'price' must be two or three amounts in US dollars, "
-                f"not {found!r}"
+                f"not {value!r}"
             ) from None
 
 

@@ -88,7 +88,7 @@ FREE = Price(Decimal(0), Decimal(0))
 
 
 def add_usd(parts: Iterable[Decimal | None]) -> Decimal | None:
-    """A sum; `None` where a part is unknown.
+    """A sum; `None` if a part is unknown.
 
     Example:
         >>> add_usd([Decimal(1), Decimal(2)]), add_usd([Decimal(1), None])
@@ -122,7 +122,7 @@ def format_usd(amount: Decimal | float | None, *, unknown: str = "unknown") -> s
 
 
 def price_of(backend: object, prices: Mapping[str, Price] | None = None) -> Price | None:
-    """Price of a backend's tokens, or `None` where it is unknown.
+    """Price of a backend's tokens, or `None` if it is unknown.
 
     The first that is there: the price given for its `model` or identity; the `price` of its
     `info`, which local models have, at 0; the list price of that model at that provider. A
@@ -163,16 +163,16 @@ def check_prices(prices: object) -> None:
             )
 
 
-def dearest(found: Sequence[Price | None]) -> Price | None:
-    """What several endpoints cost at most; `None` where one is unknown."""
-    prices = [price for price in found if price is not None]
-    if not prices or len(prices) < len(found):
+def dearest(prices: Sequence[Price | None]) -> Price | None:
+    """What several endpoints cost at most; `None` if one is unknown."""
+    known = [price for price in prices if price is not None]
+    if not known or len(known) < len(prices):
         return None
     return Price(
-        max(price.input_per_million for price in prices),
-        max(price.output_per_million for price in prices),
-        min(price.batch_discount for price in prices),
-        max(price.cached for price in prices) if any(map(_tells_cached, prices)) else None,
+        max(price.input_per_million for price in known),
+        max(price.output_per_million for price in known),
+        min(price.batch_discount for price in known),
+        max(price.cached for price in known) if any(map(_tells_cached, known)) else None,
     )
 
 
@@ -187,7 +187,7 @@ def price_name(backend: object) -> str:
 
 
 def list_price(base_url: str, model: str) -> Price | None:
-    """The published price of a model at an endpoint; `None` where the table has none.
+    """The published price of a model at an endpoint; `None` if the table has none.
 
     A dated snapshot that is not listed costs what its family costs.
 

@@ -142,14 +142,16 @@ def read_choices(value: Any, field: str = "options") -> tuple[Choice, ...]:
         value = [{"label": label, "text": text} for label, text in value.items()]
     if not isinstance(value, list | tuple):
         raise DataError(f"field {field!r} must be a list of options, not {type(value).__name__}")
-    if value and all(isinstance(each, dict) and {"label", "text"} <= set(each) for each in value):
+    if value and all(
+        isinstance(option, dict) and {"label", "text"} <= set(option) for option in value
+    ):
         return tuple(
-            Choice(answer_text(each["text"], field), answer_text(each["label"], field))
-            for each in value
+            Choice(answer_text(option["text"], field), answer_text(option["label"], field))
+            for option in value
         )
-    if value and all(isinstance(each, Choice) for each in value):
+    if value and all(isinstance(option, Choice) for option in value):
         return tuple(value)
-    return _labelled([answer_text(each, field).strip() for each in value])
+    return _labelled([answer_text(option, field).strip() for option in value])
 
 
 def columns_of_choices(row: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +183,7 @@ def with_choices(question: str, choices: Sequence[Choice]) -> str:
 
 
 def chosen(key: Any, choices: Sequence[Choice], field: str, *, is_label: bool) -> list[str]:
-    """The golds that a key stands for: label and text of the option; none where it is blank.
+    """The golds that a key stands for: label and text of the option; none if it is blank.
 
     Args:
         key: A label, the text of an option, a number from 0, or a list of these.
@@ -198,11 +200,15 @@ def chosen(key: Any, choices: Sequence[Choice], field: str, *, is_label: bool) -
         [['B', 'blue'], ['blue', 'B'], ['B', 'blue']]
     """
     if isinstance(key, list):
-        return [gold for each in key for gold in chosen(each, choices, field, is_label=is_label)]
+        return [
+            gold for option in key for gold in chosen(option, choices, field, is_label=is_label)
+        ]
     if key is None or key == -1 or not (text := answer_text(key, field).strip()):
         return []
-    labelled = next((each for each in choices if each.label and _is_label(text, each)), None)
-    same = next((each for each in choices if each.text.casefold() == text.casefold()), None)
+    labelled = next(
+        (option for option in choices if option.label and _is_label(text, option)), None
+    )
+    same = next((option for option in choices if option.text.casefold() == text.casefold()), None)
     counted = choices[int(text)] if text.isdecimal() and int(text) < len(choices) else None
     if labelled and same and labelled is not same and not is_label:
         raise DataError(

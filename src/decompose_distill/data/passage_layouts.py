@@ -33,11 +33,11 @@ def passages(value: Any, field: str) -> str | None:
     """
     if value is None or isinstance(value, str):
         return value
-    texts = [_passage(each, field) for each in _each(value, field)]
+    texts = [_passage(item, field) for item in _items(value, field)]
     return "\n\n".join(text for text in texts if text) or None
 
 
-def _each(value: Any, field: str) -> list[Any]:
+def _items(value: Any, field: str) -> list[Any]:
     """The passages of a list, of an object of lists, or the one that an object is."""
     if isinstance(value, list):
         return value
@@ -66,8 +66,8 @@ def _passage(value: Any, field: str) -> str:
         case list():
             return _sentences(value, field)
         case dict():
-            said, head = value[_name_of_text(value, field)], value.get("title")
-            return _titled(head if isinstance(head, str) else "", _passage(said, field))
+            text, head = value[_name_of_text(value, field)], value.get("title")
+            return _titled(head if isinstance(head, str) else "", _passage(text, field))
     raise DataError(f"field {field!r} must hold passages, not {type(value).__name__}")
 
 

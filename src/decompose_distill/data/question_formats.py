@@ -169,7 +169,7 @@ def _accepted(plain: Row, answers: Any) -> list[Any]:
     if isinstance(answers, dict) and isinstance(answers.get("text"), list):  # SQuAD on the hub
         answers = answers["text"]
     answers = of_kind(answers or [], list, "answers")
-    texts = [each["text"] if isinstance(each, dict) else each for each in answers]
+    texts = [accepted["text"] if isinstance(accepted, dict) else accepted for accepted in answers]
     known = answer if isinstance(answer, list) else [answer]
     return [gold for gold in (*known, *texts) if gold is not None]
 

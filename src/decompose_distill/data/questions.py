@@ -196,7 +196,7 @@ def _text(value: Any, field: str) -> str:
 
 
 def _answers(value: Any, field: str, where: str) -> Iterator[str]:
-    """One accepted answer or a list of them; none where it is blank."""
+    """One accepted answer or a list of them; none if it is blank."""
     for answer in value if isinstance(value, list) else [value]:
         if answer is None:
             continue

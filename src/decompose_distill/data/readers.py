@@ -76,7 +76,7 @@ def unwrapped(
 
 
 def _inside(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]] | None:
-    """The objects in a wrapper, each with its name; `None` where it is no wrapper."""
+    """The objects in a wrapper, each with its name; `None` if it is no wrapper."""
     holders = [name for name, value in row.items() if _holds_objects(value, name in _WRAPPERS)]
     name = next((name for name in _WRAPPERS if name in holders), None)
     if name is None and len(holders) == 1:

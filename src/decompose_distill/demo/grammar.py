@@ -101,7 +101,7 @@ class Operand:
         return steps, end
 
     def follow(self, facts: Facts) -> str | None:
-        """The entity at its end; `None` where the records have none."""
+        """The entity at its end; `None` if the records have none."""
         end: str | None = self.anchor
         for hop in self.chain:
             end = None if end is None else facts.get((hop, end))
@@ -147,7 +147,7 @@ class Composition:
         return (*steps, aggregates[self.operator].format(listed))
 
     def answer(self, facts: Facts) -> str | None:
-        """The gold answer; `None` where a hop leads nowhere or two candidates are equal."""
+        """The gold answer; `None` if a hop leads nowhere or two candidates are equal."""
         ends = [end for operand in self.operands if (end := operand.follow(facts))]
         if len(set(ends)) < len(self.operands):
             return None

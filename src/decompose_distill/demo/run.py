@@ -88,7 +88,9 @@ def run_demo(
     say(str(collect(Pipeline(expert, solver), world.train, journal, progress=False)))
     rows: dict[tuple[str, str], Report] = {}
     say(f"\n{_HEADER}")
-    for name, decomposer in _decomposers(expert, base, journal, directory, scale, seed):
+    for name, decomposer in _decomposers(
+        expert, base, journal=journal, directory=directory, scale=scale, seed=seed
+    ):
         reports = {
             (name, split): evaluate(Pipeline(decomposer, solver), questions, name=name)
             for split, questions in world.splits.items()
@@ -140,7 +142,7 @@ def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
 
 
 def _decomposers(
-    expert: Decomposer, base: Path | str, journal: Path, directory: Path, scale: Scale, seed: int
+    expert: Decomposer, base: Path | str, *, journal: Path, directory: Path, scale: Scale, seed: int
 ) -> Iterator[tuple[str, Decomposer | None]]:
     """The rows of the table; a student is trained when its row is reached."""
     from decompose_distill.training.recipe import distill
@@ -177,7 +179,7 @@ def base_student(student: str, directory: Path, world: World) -> Path | str:
         return base.parent
     if student == "tiny":
         texts = [f"{PROMPT.system}\n{question.text}" for question in world.train]
-        plans = ["\n".join(asked.plan()) for asked in world.compositions.values()]
+        plans = ["\n".join(composition.plan()) for composition in world.compositions.values()]
         return make_tiny_student(texts + plans, directory / "base")
     name = find_student(student)
     if not str(name).endswith(".gguf"):
@@ -187,7 +189,7 @@ def base_student(student: str, directory: Path, world: World) -> Path | str:
 
 
 def _introduction(world: World, base: Path | str) -> str:
-    held_out = ", ".join(f"{len(asked)} {split}" for split, asked in world.splits.items())
+    held_out = ", ".join(f"{len(questions)} {split}" for split, questions in world.splits.items())
     return (
         "Teacher and solver are scripted: the teacher errs on about a quarter of the questions,\n"
         "the solver is a database that answers only atomic subquestions.\n"

@@ -56,38 +56,38 @@ def numbered(steps: Iterable[str]) -> str:
     return "\n".join(f"{number}. {step}" for number, step in enumerate(steps, start=1))
 
 
-def missing_step(asked: Composition) -> str:
+def missing_step(composition: Composition) -> str:
     """Skips a hop: asks about Emma where her boss is meant."""
-    return numbered(skip_hop(asked).plan())
+    return numbered(skip_hop(composition).plan())
 
 
-def skip_hop(asked: Composition) -> Composition:
+def skip_hop(composition: Composition) -> Composition:
     """What is asked without the first hop of the longest chain."""
-    longest = max(asked.operands, key=lambda operand: len(operand.chain))
+    longest = max(composition.operands, key=lambda operand: len(operand.chain))
     shorter = replace(longest, chain=longest.chain[1:])
-    operands = tuple(shorter if operand is longest else operand for operand in asked.operands)
-    return replace(asked, operands=operands)
+    operands = tuple(shorter if operand is longest else operand for operand in composition.operands)
+    return replace(composition, operands=operands)
 
 
-def wrong_relation(asked: Composition) -> str:
+def wrong_relation(composition: Composition) -> str:
     """Asks for another measure: the area where the population is meant."""
-    return numbered(asked.plan(DECOYS))
+    return numbered(composition.plan(DECOYS))
 
 
-def distraction(asked: Composition) -> str:
+def distraction(composition: Composition) -> str:
     """Asks one more question at the end, beside the point."""
-    steps = asked.plan()
-    return numbered([*steps, MEASURES[asked.kind].step.format(f"#{len(steps)}")])
+    steps = composition.plan()
+    return numbered([*steps, MEASURES[composition.kind].step.format(f"#{len(steps)}")])
 
 
-def broken_format(asked: Composition) -> str:
+def broken_format(composition: Composition) -> str:
     """Says `that` where the number of an earlier step belongs."""
-    return re.sub(r"#\d", "that", numbered(asked.plan()))
+    return re.sub(r"#\d", "that", numbered(composition.plan()))
 
 
-def prose(asked: Composition) -> str:
+def prose(composition: Composition) -> str:
     """Talks about the question instead of listing subquestions."""
-    names = ", then ".join(operand.anchor for operand in asked.operands)
+    names = ", then ".join(operand.anchor for operand in composition.operands)
     return f"First look up {names}, and see."
 
 
@@ -103,14 +103,14 @@ PLAN_SLIPS: tuple[Fault, ...] = (missing_step, wrong_relation, distraction, brok
 PLAN_SLIP_RATE = 0.08
 
 
-def write_plan(asked: Composition, rng: Random) -> str:
+def write_plan(composition: Composition, rng: Random) -> str:
     """The gold plan, or what the teacher's habits and slips make of it."""
-    habit = PLAN_HABITS.get((asked.operator, asked.kind))
+    habit = PLAN_HABITS.get((composition.operator, composition.kind))
     if habit and rng.random() < PLAN_HABIT_RATE:
-        return habit(asked)
+        return habit(composition)
     if not habit and rng.random() < PLAN_SLIP_RATE:
-        return rng.choice(PLAN_SLIPS)(asked)
-    return numbered(asked.plan())
+        return rng.choice(PLAN_SLIPS)(composition)
+    return numbered(composition.plan())
 
 
 Working = tuple[str, str]
@@ -185,7 +185,7 @@ def draw(rng: Random) -> Work:
 
 
 def carry_out(steps: Sequence[str], records: Records, work: Work = right) -> list[Working] | None:
-    """Work every step out; `None` where one is not atomic, or asks for what is not recorded.
+    """Work every step out; `None` if one is not atomic, or asks for what is not recorded.
 
     Example:
         >>> records = Records({("boss", "Emma"): "Lucy", ("age", "Lucy"): "50"})

@@ -55,7 +55,7 @@ class Step:
 
 
 def read_step(text: str) -> Step | None:
-    """Read an atomic subquestion; `None` where it is none.
+    """Read an atomic subquestion; `None` if it is none.
 
     Example:
         >>> read_step("How old is #2?")
@@ -85,7 +85,7 @@ class Records:
         self._names = {entity.lower(): entity for _, entity in facts}
 
     def find(self, step: Step, earlier: list[str]) -> dict[str, str] | None:
-        """What is recorded of each entity of a step; `None` where one has no such record."""
+        """What is recorded of each entity of a step; `None` if one has no such record."""
         known = {f"#{number}": answer for number, answer in enumerate(earlier, start=1)}
         entities = dict.fromkeys(known.get(word, word) for word in step.words)
         records = {entity: self._record(step.record, entity) for entity in entities}
@@ -96,7 +96,7 @@ class Records:
         return self._facts.get((name, self._names.get(entity.lower(), entity)))
 
 
-def combine(operator: str, found: Mapping[str, str]) -> str:
+def combine(operator: str, recorded: Mapping[str, str]) -> str:
     """The answer to a step, from what is recorded of its entities.
 
     Example:
@@ -105,7 +105,7 @@ def combine(operator: str, found: Mapping[str, str]) -> str:
         >>> combine("count", {"Emma": "Danish, Dutch", "Jack": "Dutch"})
         '2'
     """
-    records = list(found.values())
+    records = list(recorded.values())
     if operator == "lookup":
         return records[0]
     if operator == "count":
@@ -115,7 +115,7 @@ def combine(operator: str, found: Mapping[str, str]) -> str:
         return str(sum(numbers))
     if operator == "difference":
         return str(max(numbers) - min(numbers))
-    return list(found)[numbers.index(max(numbers))]
+    return list(recorded)[numbers.index(max(numbers))]
 
 
 UNKNOWN = "unknown"
@@ -160,8 +160,8 @@ class DatabaseSolver:
         texts = [step.text for step in steps] or [decomposition.question.text]
         for text in texts:
             answers.append(self.answer(text, answers))
-        said = "\n".join(f"{text} {answer}" for text, answer in zip(texts, answers, strict=True))
-        return Solution(decomposition, answers[-1], said)
+        worked = "\n".join(f"{text} {answer}" for text, answer in zip(texts, answers, strict=True))
+        return Solution(decomposition, answers[-1], worked)
 
     def answer(self, subquestion: str, earlier: Iterable[str] = ()) -> str:
         """Answer one subquestion, given the answers to the earlier ones.

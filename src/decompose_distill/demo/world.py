@@ -254,7 +254,7 @@ def read_facts(context: str) -> dict[Record, str]:
     return facts
 
 
-def needed(asked: Composition, facts: Facts) -> dict[Record, str]:
+def needed(composition: Composition, facts: Facts) -> dict[Record, str]:
     """The facts that lead to the answer, and no other.
 
     Example:
@@ -265,20 +265,20 @@ def needed(asked: Composition, facts: Facts) -> dict[Record, str]:
         [('boss', 'Emma'), ('age', 'Lucy'), ('age', 'Jack')]
     """
     records: list[Record] = []
-    for operand in asked.operands:
+    for operand in composition.operands:
         end = operand.anchor
         for hop in operand.chain:
             records.append((hop, end))
             end = facts[hop, end]
-        records.append((asked_for(asked), end))
+        records.append((asked_for(composition), end))
     return {record: facts[record] for record in records}
 
 
-def asked_for(asked: Composition) -> str:
+def asked_for(composition: Composition) -> str:
     """Name of what the operator compares, adds or counts."""
-    if asked.operator == "count":
-        return COLLECTIONS[asked.kind].name
-    return MEASURES[asked.kind].name
+    if composition.operator == "count":
+        return COLLECTIONS[composition.kind].name
+    return MEASURES[composition.kind].name
 
 
 def open_book(world: World) -> World:
@@ -314,12 +314,14 @@ def _context(world: World, question: Question) -> str:
     return " ".join(rng.sample(sentences, len(sentences)))
 
 
-def _distractors(asked: Composition, used: Facts, facts: Facts, rng: Random) -> Iterator[Record]:
+def _distractors(
+    composition: Composition, used: Facts, facts: Facts, rng: Random
+) -> Iterator[Record]:
     """Facts beside the way, in turn: of its entities, and what is asked, of others near it."""
     way = dict.fromkeys(entity for _, entity in used)
     beside = [(name, entity) for entity in way for name in FORMS]
     near = [facts[record] for record in beside if record[0] in RELATIONS and record in facts]
-    asks = [(asked_for(asked), entity) for entity in dict.fromkeys((*way, *near))]
+    asks = [(asked_for(composition), entity) for entity in dict.fromkeys((*way, *near))]
     pools = (
         [record for record in pool if record in facts and record not in used]
         for pool in (asks, beside)

@@ -58,12 +58,12 @@ def find_overlap(trained_on: Iterable[Question | Trace], measured: Iterable[Ques
     """
     questions = {question.id: question for question in measured}
     whole: dict[int, list[str]] = defaultdict(list)
-    places: dict[int, list[str]] = defaultdict(list)
+    owners: dict[int, list[str]] = defaultdict(list)
     for name, question in questions.items():
         whole[hash(_words(question))].append(name)
         for gram in _grams(question):
-            places[gram].append(name)
-    telling = {gram: names for gram, names in places.items() if len(names) <= MOST_SHARED}
+            owners[gram].append(name)
+    telling = {gram: names for gram, names in owners.items() if len(names) <= MOST_SHARED}
     sizes = Counter(name for names in telling.values() for name in names)
     exact: set[str] = set()
     near: set[str] = set()

@@ -82,13 +82,13 @@ def evaluate(
         )
         traces = _kept(path, pipeline.key, unique)
     elif budget_usd is None and prices is None:
-        traces = _asked(pipeline, unique, name, progress=progress)
+        traces = _ask(pipeline, unique, name, progress=progress)
     else:
         raise ConfigError("budget_usd and prices need a path: the file that keeps what was paid")
     return score_traces(name, traces, score, overlap)
 
 
-def _asked(
+def _ask(
     pipeline: Pipeline, questions: Sequence[Question], name: str, *, progress: bool
 ) -> Iterator[Trace]:
     with progress_bar(name, len(questions), "question", show=progress) as bar:

@@ -53,9 +53,9 @@ def requests(setup: ExperimentSetup) -> Counter[str]:
     for split, questions in setup.splits.items():
         places = setup.places_on(split)
         counts[TEACHER] += len(questions) * any(row in (TEACHER, SHUFFLED) for row, _ in places)
-        for place in places:
-            if place[1] in setup.solvers:
-                counts[place[1]] += len(questions) * len(setup.seeds_of(place))
+        for key in places:
+            if key[1] in setup.solvers:
+                counts[key[1]] += len(questions) * len(setup.seeds_of(key))
     return +counts
 
 

@@ -54,8 +54,8 @@ def measure(experiment: Experiment) -> Iterator[SeedRun]:
         yield from _measure_column(experiment, name, rows)
 
 
-def _splits(setup: ExperimentSetup, place: Place) -> list[str]:
-    return [split for split in setup.splits if place in setup.places_on(split)]
+def _splits(setup: ExperimentSetup, key: Place) -> list[str]:
+    return [split for split in setup.splits if key in setup.places_on(split)]
 
 
 def _measure_column(experiment: Experiment, name: str, rows: list[str]) -> Iterator[SeedRun]:
@@ -69,10 +69,8 @@ def _measure_column(experiment: Experiment, name: str, rows: list[str]) -> Itera
                     yield _cell(experiment, (row, name), column, seed, split)
 
 
-def _cell(
-    experiment: Experiment, place: Place, column: SolverSpec, seed: int, split: str
-) -> SeedRun:
-    setup, row = experiment.setup, place[0]
+def _cell(experiment: Experiment, key: Place, column: SolverSpec, seed: int, split: str) -> SeedRun:
+    setup, row = experiment.setup, key[0]
     questions = setup.splits[split]
     before, row_inputs = _decompose(experiment, row, seed, split)
     inputs = {
@@ -85,13 +83,13 @@ def _cell(
         recorded = RecordedDecomposer(before.traces, digest(row_inputs))
         return Pipeline(None if row in SINGLE_CALL else recorded, column.solver(row))
 
-    label = seed if students(place) else 0
-    name = " ".join((*place, split, f"seed {label}"))
+    label = seed if students(key) else 0
+    name = " ".join((*key, split, f"seed {label}"))
     folder = work_folder(setup.output_dir / "cells", name, inputs)
     run = run_once(folder, inputs, load, questions, setup.budget, progress=setup.config.progress)
     return SeedRun(
         split=split,
-        place=place,
+        place=key,
         traces=run.traces,
         decompose_seconds=before.seconds,
         solve_seconds=run.seconds,

@@ -123,7 +123,7 @@ class CollectionSpec:
         return {"pipeline": self.pipeline.identity, "questions": questions}
 
     def folder(self, setup: ExperimentSetup) -> Path:
-        """Where it is kept; more samples and solves are added to it."""
+        """File that keeps it; more samples and solves are added to it."""
         return work_folder(setup.output_dir / "training", self.name, self.inputs(setup))
 
     def collect(self, setup: ExperimentSetup) -> PipelineRun:

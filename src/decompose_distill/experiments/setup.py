@@ -109,7 +109,7 @@ def check(setup: ExperimentSetup) -> None:
         _check_golds(f"transfer {split!r}" if split else "test", questions)
     if setup.needs_training_traces:
         _check_golds("train", setup.train)
-    if setup.variants or any(UNTRAINED in place or FEW_SHOT in place for place in setup.places):
+    if setup.variants or any(UNTRAINED in key or FEW_SHOT in key for key in setup.places):
         _check_student(setup.student)
 
 

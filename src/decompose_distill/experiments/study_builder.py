@@ -69,17 +69,17 @@ def overlap_warning(split: str, overlap: Overlap) -> str:
 
 
 def make_cell(
-    experiment: Experiment, place: Place, runs: Sequence[SeedRun], overlap: Overlap | None
+    experiment: Experiment, key: Place, runs: Sequence[SeedRun], overlap: Overlap | None
 ) -> Cell:
     """One cell with its scores and its cost."""
-    name = " × ".join(place)
+    name = " × ".join(key)
     reports = tuple(score_traces(name, run.traces, experiment.setup.score, overlap) for run in runs)
-    return Cell(*place, reports, cell_cost(experiment, place, runs))
+    return Cell(*key, reports, cell_cost(experiment, key, runs))
 
 
-def cell_cost(experiment: Experiment, place: Place, runs: Sequence[SeedRun]) -> Cost:
+def cell_cost(experiment: Experiment, key: Place, runs: Sequence[SeedRun]) -> Cost:
     """What all runs of a cell cost together; the training is that of one run."""
-    (row, column), setup = place, experiment.setup
+    (row, column), setup = key, experiment.setup
     traces = [trace for run in runs for trace in run.traces]
     decomposed, solved = usage_by_role(traces)
     expenses = []
@@ -90,7 +90,7 @@ def cell_cost(experiment: Experiment, place: Place, runs: Sequence[SeedRun]) -> 
         expenses.append(Expense("decomposer", decomposed, usd))
     seconds = _sum([run.solve_seconds for run in runs])
     expenses.append(Expense("solver", solved, _model_usd(setup, column, solved, seconds)))
-    return Cost(len(traces), tuple(expenses), _training_usd(experiment, place))
+    return Cost(len(traces), tuple(expenses), _training_usd(experiment, key))
 
 
 def _sum(seconds: Sequence[float | None]) -> float | None:
@@ -124,12 +124,12 @@ def _machine_usd(setup: ExperimentSetup, seconds: float | None) -> Decimal | Non
     return None if seconds is None else machine_usd(seconds, setup.config.usd_per_hour)
 
 
-def _training_usd(experiment: Experiment, place: Place) -> Decimal | None:
+def _training_usd(experiment: Experiment, key: Place) -> Decimal | None:
     """The teacher's traces and the training of the cell's students, the mean of the seeds.
 
     The solves that only S_D-uplift needs are counted for it alone.
     """
-    names, setup = students(place), experiment.setup
+    names, setup = students(key), experiment.setup
     if not names:
         return Decimal(0)
     uplift = any(VARIANTS[name].screen == "uplift" for name in names)
@@ -177,8 +177,8 @@ def build_study(
         setup.config.title,
         tuple(cells[TEST]),
         teacher=BASELINE,
-        decomposer=next((place for place in DECOMPOSER if place in main), None),
-        solver=next((place for place in DISTILLED_SOLVER if place in main), None),
+        decomposer=next((key for key in DECOMPOSER if key in main), None),
+        solver=next((key for key in DISTILLED_SOLVER if key in main), None),
         comparisons=tuple(_comparisons(main)),
         transfers=tuple(Grid(split, tuple(cells[split])) for split in setup.splits if split),
         flows=tuple(_flow(experiment.training, variant) for variant in setup.variants),

@@ -101,7 +101,7 @@ class ExperimentSetup:
     @property
     def variants(self) -> tuple[str, ...]:
         """Students to train, in their order."""
-        return students(name for place in self.places for name in place)
+        return students(name for key in self.places for name in key)
 
     @property
     def measures_uplift(self) -> bool:
@@ -113,18 +113,18 @@ class ExperimentSetup:
         """Whether anything is learned from the teacher's traces."""
         return bool(self.variants) or any(row == FEW_SHOT for row, _ in self.places)
 
-    def seeds_of(self, place: Place) -> tuple[int, ...]:
+    def seeds_of(self, key: Place) -> tuple[int, ...]:
         """Repeats of a cell: those of its training, or one."""
-        return self.config.seeds if students(place) else self.config.seeds[:1]
+        return self.config.seeds if students(key) else self.config.seeds[:1]
 
     def without(self, names: Sequence[str]) -> "ExperimentSetup":
         """The same without the cells that stand on some students or rows."""
-        kept = (place for place in self.places if not {*place, *students(place)} & {*names})
+        kept = (key for key in self.places if not {*key, *students(key)} & {*names})
         return replace(self, places=tuple(kept))
 
     def places_on(self, split: str) -> tuple[Place, ...]:
         """The cells measured on a split."""
-        return tuple(place for place in self.places if split == TEST or place in TRANSFER)
+        return tuple(key for key in self.places if split == TEST or key in TRANSFER)
 
     @cached_property
     def student_content(self) -> str:
@@ -204,7 +204,7 @@ class Experiment:
         return {**learned, "content": self.setup.student_content}
 
     def checkpoint(self, variant: str, seed: int) -> Path:
-        """Where a student is kept, trained or not yet."""
+        """Folder of a student, trained or not yet."""
         inputs = self.student_inputs(variant, seed)
         return work_folder(self.setup.output_dir / "students", f"{variant}-seed-{seed}", inputs)
 

@@ -55,8 +55,8 @@ TEACHER, SHUFFLED, UNTRAINED, FEW_SHOT = (
     "untrained few-shot",
 )
 SOLVER, AS_SOLVER = "solver", "S_D-R as solver"
-DECOMPOSERS = tuple(name for name, each in VARIANTS.items() if each.role == "decomposer")
-SOLVERS = tuple(name for name, each in VARIANTS.items() if each.role == "solver")
+DECOMPOSERS = tuple(name for name, variant in VARIANTS.items() if variant.role == "decomposer")
+SOLVERS = tuple(name for name, variant in VARIANTS.items() if variant.role == "solver")
 
 ROWS = (*SINGLE_CALL, TEACHER, SHUFFLED, UNTRAINED, FEW_SHOT, *DECOMPOSERS)
 """Every row; `shuffled` is the control with another question's subquestions."""
@@ -148,9 +148,9 @@ def _usual(further: Sequence[str]) -> frozenset[Place]:
     return frozenset(main | others | students | {(UNTRAINED, UNTRAINED)})
 
 
-def _check_names(argument: str, given: Sequence[str] | None, known: Sequence[str]) -> None:
-    for name in given or ():
+def _check_names(argument: str, names: Sequence[str] | None, known: Sequence[str]) -> None:
+    for name in names or ():
         if name not in known:
             raise ConfigError(f"{argument}: unknown {name!r}; known: {', '.join(known)}")
-    if given is not None and len(set(given)) < max(1, len(given)):
-        raise ConfigError(f"{argument} must name each once, and at least one, not {list(given)}")
+    if names is not None and len(set(names)) < max(1, len(names)):
+        raise ConfigError(f"{argument} must name each once, and at least one, not {list(names)}")

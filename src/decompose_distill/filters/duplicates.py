@@ -110,11 +110,11 @@ def _shingles(trace: Trace) -> "Hashes":
 
     steps = trace.decomposition.subquestions if trace.decomposition else ()
     text = "\n".join((trace.question.text, *(step.text for step in steps)))
-    said = words(text) or [text]
+    tokens = words(text) or [text]
     passage = zlib.crc32((trace.question.context or "").encode("utf-8", "surrogatepass"))
-    starts = range(max(1, len(said) - SHINGLE_WORDS + 1))
-    shingles = (" ".join(said[start : start + SHINGLE_WORDS]) for start in starts)
-    hashed = [zlib.crc32(each.encode("utf-8", "surrogatepass"), passage) for each in shingles]
+    starts = range(max(1, len(tokens) - SHINGLE_WORDS + 1))
+    shingles = (" ".join(tokens[start : start + SHINGLE_WORDS]) for start in starts)
+    hashed = [zlib.crc32(shingle.encode("utf-8", "surrogatepass"), passage) for shingle in shingles]
     return np.unique(np.array(hashed, dtype=np.uint32))
 
 
@@ -127,7 +127,7 @@ def _index(similarity: float) -> "Callable[[Hashes], bool]":
         0, 2**64, size=(2, BANDS * rows, 1), dtype=np.uint64
     )
     kept: list[bytes] = []
-    places: dict[int, int] = {}  # of a band, the trace that last had it
+    latest: dict[int, int] = {}  # of a band, the trace that last had it
 
     def bands(shingles: "Hashes") -> list[int]:
         mixed = (shingles.astype(np.uint64) * (factors | 1) + offsets) >> np.uint64(32)
@@ -137,12 +137,12 @@ def _index(similarity: float) -> "Callable[[Hashes], bool]":
 
     def repeats(shingles: "Hashes") -> bool:
         keys = bands(shingles)
-        for place in {places[key] for key in keys if key in places}:
-            other = np.frombuffer(kept[place], dtype=np.uint32)
+        for index in {latest[key] for key in keys if key in latest}:
+            other = np.frombuffer(kept[index], dtype=np.uint32)
             shared = np.intersect1d(shingles, other, assume_unique=True).size
             if shared >= similarity * (shingles.size + other.size - shared):
                 return True
-        places.update(dict.fromkeys(keys, len(kept)))
+        latest.update(dict.fromkeys(keys, len(kept)))
         kept.append(shingles.tobytes())
         return False
 
@@ -182,9 +182,9 @@ def no_leak(trace: Trace) -> str | None:
     """
     if trace.decomposition is None:
         return decomposed(trace)
-    given = (trace.question.text, trace.question.context or "")
+    known = (trace.question.text, trace.question.context or "")
     steps = [step.text for step in trace.decomposition.subquestions]
-    leaks = any(_leaks(span, steps, given) for span in _spans(trace.question.golds))
+    leaks = any(_leaks(span, steps, known) for span in _spans(trace.question.golds))
     return "answer in a subquestion" if leaks else None
 
 
@@ -194,18 +194,18 @@ def _spans(golds: Iterable[str]) -> list[str]:
     return [span for final in finals for span in final.splitlines() if span.strip()]
 
 
-def _leaks(answer: str, steps: Sequence[str], given: Sequence[str]) -> bool:
+def _leaks(answer: str, steps: Sequence[str], known: Sequence[str]) -> bool:
     if (number := as_number(answer)) is not None:
-        return abs(number) in _numbers(steps) - _numbers(given) - _counted(given)
+        return abs(number) in _numbers(steps) - _numbers(known) - _counted(known)
     sought = [word for word in words(answer) if word not in _UNTELLING]
     if not sought or (len(sought) == 1 and len(sought[0]) == 1 and sought[0].isascii()):
         return False
-    return _says(steps, sought) and not _says(given, sought)
+    return _says(steps, sought) and not _says(known, sought)
 
 
 def _numbers(texts: Iterable[str]) -> set[Decimal]:
-    found = (number.replace(",", "") for text in texts for number in _NUMBER.findall(text))
-    return {Decimal(number) for number in found}
+    numbers = (number.replace(",", "") for text in texts for number in _NUMBER.findall(text))
+    return {Decimal(number) for number in numbers}
 
 
 def _counted(texts: Iterable[str]) -> set[int]:

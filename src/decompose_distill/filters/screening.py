@@ -103,10 +103,10 @@ def all_of(*keeps: Filter | FilterName) -> Filter:
         'solve: length'
     """
 
-    chosen = [as_filter(each) for each in keeps]
+    chosen = [as_filter(rule) for rule in keeps]
 
     def keep(trace: Trace) -> str | None:
-        reasons = (each(trace) for each in chosen)
+        reasons = (rule(trace) for rule in chosen)
         return next((reason for reason in reasons if reason is not None), None)
 
     return keep
@@ -211,7 +211,7 @@ def length_cap(
     role: Literal["decomposer", "solver"] = "decomposer",
     measure: Callable[[str], int] = len,
 ) -> Filter:
-    """Keep traces whose texts are at most so long together, in characters or in tokens.
+    """Keep traces whose texts are at most this long together, in characters or in tokens.
 
     Args:
         maximum: Longest sum over the texts, in the unit of `measure`.

@@ -52,19 +52,19 @@ class Uplift:
     @property
     def value(self) -> float:
         """Mean over the solvers, from -1 to 1."""
-        return fmean(each.uplift for each in self.solvers)
+        return fmean(rates.uplift for rates in self.solvers)
 
     @property
     def solves(self) -> int:
         """Fewest solves that a rate in it rests on."""
-        return min(min(each.solves_with, each.solves_without) for each in self.solvers)
+        return min(min(rates.solves_with, rates.solves_without) for rates in self.solvers)
 
     def __str__(self) -> str:
         return f"{self.value:+.2f} ({'; '.join(map(str, self.solvers))})"
 
 
 Measured = Callable[[Trace], Uplift | None]
-"""Says the uplift of a trace's decomposition; `None` where it was not measured."""
+"""The uplift of a trace's decomposition; `None` if it was not measured."""
 
 
 def measure_uplift(
@@ -101,18 +101,18 @@ def measure_uplift(
             "traces of the same questions without)"
         )
     counted = [
-        (_count(traces, _split, score), _count(baseline, _asked, score))
+        (_count(traces, _split_key, score), _count(baseline, _question_key, score))
         for traces, baseline in solvers
     ]
 
     def measure(trace: Trace) -> Uplift | None:
         rates = []
         for (right, solves), (right_alone, solves_alone) in counted:
-            split, asked = _split(trace), _asked(trace)
-            if split not in solves or asked not in solves_alone:
+            split, question = _split_key(trace), _question_key(trace)
+            if split not in solves or question not in solves_alone:
                 return None
             rates.append(
-                Rates(right[split], solves[split], right_alone[asked], solves_alone[asked])
+                Rates(right[split], solves[split], right_alone[question], solves_alone[question])
             )
         return Uplift(tuple(rates))
 
@@ -120,7 +120,7 @@ def measure_uplift(
 
 
 def uplift(measured: Measured, *, minimum: float, solves: int = 1) -> Filter:
-    """Keep decompositions that help the solver by at least so much, over no decomposition.
+    """Keep decompositions that help the solver by at least `minimum`, over no decomposition.
 
     A question that the solver always answers without has an uplift of 0 at most: with a
     `minimum` above 0 it is dropped, as splitting it teaches nothing that helps.
@@ -152,31 +152,31 @@ def uplift(measured: Measured, *, minimum: float, solves: int = 1) -> Filter:
     def keep(trace: Trace) -> str | None:
         if trace.decomposition is None:
             return decomposed(trace)
-        found = measured(trace)
-        if found is None:
+        gain = measured(trace)
+        if gain is None:
             return "uplift not measured"
-        if found.solves < solves:
-            return f"uplift of {found.solves} solve{'s' * (found.solves != 1)}, {solves} needed"
-        if found.value < minimum - 1e-9:  # 0.6 - 0.4 is a little less than 0.2
-            return f"uplift {found.value:+.2f} below {minimum:g}"
+        if gain.solves < solves:
+            return f"uplift of {gain.solves} solve{'s' * (gain.solves != 1)}, {solves} needed"
+        if gain.value < minimum - 1e-9:  # 0.6 - 0.4 is a little less than 0.2
+            return f"uplift {gain.value:+.2f} below {minimum:g}"
         return None
 
     return keep
 
 
-def _split(trace: Trace) -> int:
+def _split_key(trace: Trace) -> int:
     split = trace.decomposition and trace.decomposition.subquestions
     return hash((trace.question.id, split))
 
 
-def _asked(trace: Trace) -> int:
+def _question_key(trace: Trace) -> int:
     return hash(trace.question.id)
 
 
 def _count(
     traces: Iterable[Trace], key: Callable[[Trace], Hashable], score: scores.Score
 ) -> tuple[Counter[Hashable], Counter[Hashable]]:
-    """How many solves were right, and how many there were, by key."""
+    """Right solves, and all solves, by key."""
     right: Counter[Hashable] = Counter()
     solves: Counter[Hashable] = Counter()
     for trace in traces:
@@ -188,7 +188,7 @@ def _count(
 
 
 def points_of(trace: Trace, score: scores.Score) -> float | None:
-    """1 or less for an answer, 0 for none; `None` where nothing was measured."""
+    """1 or less for an answer, 0 for none; `None` if nothing was measured."""
     if trace.failure and (trace.failure.is_unavailable or trace.decomposition is None):
         return None
     return score(trace.answer or "", trace.question.golds)
@@ -204,7 +204,7 @@ def best_per_question(
     score: scores.Score = scores.exact,
     measured: Measured | None = None,
 ) -> Filter:
-    """Keep at most so many traces of a question: the best, each with another decomposition.
+    """Keep at most N traces per question: the best, each with another decomposition.
 
     Right answers come before wrong ones, then the higher uplift, the shorter subquestions, the
     shorter solution, the lower sample and solve. The choice does not depend on the order of
@@ -260,19 +260,19 @@ def _admit(best: dict[bytes, Rank], split: bytes, rank: Rank, most: int) -> None
     """Put a trace among the best of its question, and the worst out if they are too many."""
     best[split] = min(rank, best.get(split, rank))
     if len(best) > most:
-        del best[max(best, key=lambda each: (best[each], each))]  # alike but for the split
+        del best[max(best, key=lambda other: (best[other], other))]  # alike but for the split
 
 
 def _rank(
     trace: Trace, split: Decomposition, score: scores.Score, measured: Measured | None
 ) -> Rank:
     """Less is better; the digest at the end decides between what is equal in all else."""
-    found = measured(trace) if measured else None
+    gain = measured(trace) if measured else None
     answered = None if trace.answer is None else score(trace.answer, trace.question.golds)
     grade = 2 if trace.answer is None else int(answered != 1)
     return (
         grade,
-        -found.value if found else 0.0,
+        -gain.value if gain else 0.0,
         sum(len(step.text) for step in split.subquestions),
         len(trace.outcome.text),
         trace.sample,

@@ -47,7 +47,7 @@ COLUMNS: Mapping[str, Kind] = {
         "usage": _USAGE,
     },
 }
-ROWS_A_GROUP = 1000
+ROWS_PER_GROUP = 1000
 
 
 def columns(trace: Trace) -> Row:
@@ -89,7 +89,7 @@ def write_parquet(rows: Iterable[Row], path: Path) -> int:
     schema = arrow.schema([(name, _arrow_type(kind)) for name, kind in COLUMNS.items()])
     count, rest = 0, iter(rows)
     with creating(path) as partial, parquet.ParquetWriter(partial, schema) as writer:
-        while group := list(islice(rest, ROWS_A_GROUP)):
+        while group := list(islice(rest, ROWS_PER_GROUP)):
             try:
                 writer.write_table(arrow.Table.from_pylist(group, schema))
             except (arrow.ArrowException, UnicodeError) as error:
@@ -108,7 +108,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
     arrow, parquet = _pyarrow()
     try:
         with parquet.ParquetFile(path) as file:
-            for group in file.iter_batches(ROWS_A_GROUP):
+            for group in file.iter_batches(ROWS_PER_GROUP):
                 yield from group.to_pylist()
     except (arrow.ArrowException, OSError) as error:
         raise DataError(f"{path}: not Parquet: {error}") from None
@@ -117,7 +117,7 @@ def read_parquet(path: Path) -> Iterator[Row]:
 def present(value: Any) -> Any:
     """A row without the fields that are null, at every depth."""
     if isinstance(value, dict):
-        return {name: present(each) for name, each in value.items() if each is not None}
+        return {name: present(item) for name, item in value.items() if item is not None}
     return value
 
 
@@ -141,7 +141,7 @@ def _arrow_type(kind: Kind) -> Any:
         return arrow.int64() if kind == "int64" else arrow.string()
     if isinstance(kind, list):
         return arrow.list_(_arrow_type(kind[0]))
-    return arrow.struct([(name, _arrow_type(each)) for name, each in kind.items()])
+    return arrow.struct([(name, _arrow_type(inner)) for name, inner in kind.items()])
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -36,7 +36,7 @@ _CALCULATOR = re.compile(r"<<[^<>]*>>")
 def from_chat(chat: Sequence[Message], role: Role) -> Trace:
     """A chat as one role's half of a trace; its user turn holds the question.
 
-    Where that turn is written as our prompts write it, question, context and, for a solver,
+    If that turn is written as our prompts write it, question, context and, for a solver,
     subquestions are taken out of it; else all of it is the question.
 
     Raises:
@@ -54,13 +54,13 @@ def from_chat(chat: Sequence[Message], role: Role) -> Trace:
             "a chat must be one user turn and one assistant turn, perhaps behind a system turn, "
             f"not {roles}"
         )
-    asked, said = (turn.content for turn in turns)
-    if not asked.strip():
+    prompt, reply = (turn.content for turn in turns)
+    if not prompt.strip():
         raise DataError("the user turn is empty")
-    question, listed = PLAIN.parse(asked) or (Question(asked), "")
+    question, listed = PLAIN.parse(prompt) or (Question(prompt), "")
     if role == "decomposer":
-        return _trace(_decomposed(question, said), None)
-    return _trace(Decomposition(question, _listed(listed), listed), said)
+        return _trace(_decomposed(question, reply), None)
+    return _trace(Decomposition(question, _listed(listed), listed), reply)
 
 
 def _listed(text: str) -> tuple[Subquestion, ...]:
@@ -79,13 +79,14 @@ def from_subq(row: Row, where: str) -> Iterator[Trace]:
         DataError: A field is of another type, or there are not as many questions as answers.
     """
     question = Question(_text(row, "problem", where), _gold(row.get("answer", ""), where) or None)
-    asked, answered = (_texts(row, name, where) for name in ("questions", "answers"))
-    if len(asked) != len(answered):
+    decompositions, answered = (_texts(row, name, where) for name in ("questions", "answers"))
+    if len(decompositions) != len(answered):
         raise DataError(
-            f"{where}: field 'answers' holds {len(answered)} texts for {len(asked)} 'questions'"
+            f"{where}: field 'answers' holds {len(answered)} texts for "
+            f"{len(decompositions)} 'questions'"
         )
-    for sample, (steps, said) in enumerate(zip(asked, answered, strict=True)):
-        yield _trace(_decomposed(question, steps, sample), said, sample)
+    for sample, (steps, solution) in enumerate(zip(decompositions, answered, strict=True)):
+        yield _trace(_decomposed(question, steps, sample), solution, sample)
 
 
 def from_socratic(row: Row, where: str) -> Trace:
@@ -109,8 +110,8 @@ def from_socratic(row: Row, where: str) -> Trace:
             raise DataError(f"{where}: field 'answer': line {number} lacks 'subquestion ** '")
     question = Question(_text(row, "question", where), gold)
     steps = tuple(Subquestion(step.strip()) for step, _ in pairs)
-    found = [f"{number}. {said.strip()}" for number, (_, said) in enumerate(pairs, start=1)]
-    text = _CALCULATOR.sub("", "\n".join([*found, format_answer(gold)]))
+    answers = [f"{number}. {answer.strip()}" for number, (_, answer) in enumerate(pairs, start=1)]
+    text = _CALCULATOR.sub("", "\n".join([*answers, format_answer(gold)]))
     split = Decomposition(question, steps, format_subquestions(steps))
     return Trace(question, Solution(split, gold, text))
 
@@ -122,22 +123,22 @@ def _decomposed(question: Question, text: str, sample: int = 0) -> Decomposition
         return Failure(question, "decompose", str(error), str(error), text, sample=sample)
 
 
-def _trace(split: Decomposition | Failure, said: str | None, sample: int = 0) -> Trace:
-    """What the text of a solution makes of a decomposition; `None` where there is none."""
+def _trace(split: Decomposition | Failure, text: str | None, sample: int = 0) -> Trace:
+    """What the text of a solution makes of a decomposition; `None` if there is none."""
     if isinstance(split, Failure):
         return Trace(split.question, split, sample)
     reason = NOT_SOLVED
-    if said is not None:
+    if text is not None:
         try:
-            return Trace(split.question, Solution(split, parse_answer(said), said), sample)
+            return Trace(split.question, Solution(split, parse_answer(text), text), sample)
         except ParseError as error:
             reason = str(error)
-    failure = Failure(split.question, "solve", reason, reason, said or "", split, sample)
+    failure = Failure(split.question, "solve", reason, reason, text or "", split, sample)
     return Trace(split.question, failure, sample)
 
 
 def _gold(answer: Any, where: str) -> str:
-    """What follows the mark of GSM8K's final answer; empty where it is not there."""
+    """What follows the mark of GSM8K's final answer; empty if it is not there."""
     if not isinstance(answer, str):
         raise DataError(f"{where}: field 'answer' must be str, not {type(answer).__name__}")
     return marked_answer(answer)

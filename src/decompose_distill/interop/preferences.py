@@ -118,14 +118,14 @@ def preference_pairs(
     pairs: list[Preference] = []
     paired, unpaired = 0, Counter[str]()
     for group in _grouped(as_traces(traces), role, scores.as_score(score)).values():
-        found = list(_pair(group, margin))[:most]
-        paired += bool(found)
-        if not found:
+        best = list(_pair(group, margin))[:most]
+        paired += bool(best)
+        if not best:
             unpaired[_why_not(group, margin)] += 1
         split = group.trace.decomposition
         steps = split.subquestions if split and role == "solver" else ()
-        asked = prompt.render(group.trace.question, steps) if found else ()
-        pairs += (Preference(asked, chosen, rejected) for chosen, rejected in found)
+        messages = prompt.render(group.trace.question, steps) if best else ()
+        pairs += (Preference(messages, chosen, rejected) for chosen, rejected in best)
     return Paired(tuple(pairs), paired, unpaired)
 
 

@@ -97,16 +97,16 @@ def write_sharegpt(chat: Chat) -> Row:
 
 
 def write_alpaca(chat: Chat) -> Row:
-    """`instruction`, `input`, `output`, with `system` and `history` where there are any.
+    """`instruction`, `input`, `output`, with `system` and `history` if there are any.
 
     Example:
         >>> write_alpaca([Message("user", "Who?"), Message("assistant", "Ada")])
         {'instruction': 'Who?', 'input': '', 'output': 'Ada'}
     """
     system = [turn.content for turn in chat if turn.role == "system"]
-    *past, asked, answered = (turn.content for turn in chat if turn.role != "system")
+    *past, instruction, answered = (turn.content for turn in chat if turn.role != "system")
     history = [list(pair) for pair in zip(past[::2], past[1::2], strict=True)]
-    row: Row = {"instruction": asked, "input": "", "output": answered}
+    row: Row = {"instruction": instruction, "input": "", "output": answered}
     return (
         row | ({"system": system[0]} if system else {}) | ({"history": history} if history else {})
     )
@@ -124,21 +124,21 @@ def read_alpaca(row: Row) -> list[Message]:
         >>> [turn.content for turn in read_alpaca(row)]
         ['Is Ada over 9?', '1. Her age?']
     """
-    instruction, given, system, output = (
+    instruction, context, system, output = (
         _text(row, name) for name in ("instruction", "input", "system", "output")
     )
     past = [turn for pair in row.get("history", []) for turn in _read_pair(pair)]
-    chat = [*past, Message("user", _user_turn(instruction, given)), Message("assistant", output)]
+    chat = [*past, Message("user", _user_turn(instruction, context)), Message("assistant", output)]
     return [Message("system", system), *chat] if system else chat
 
 
-def _user_turn(instruction: str, given: str) -> str:
-    if not given.strip() or not instruction.strip():
-        return instruction if instruction.strip() else given
-    if _asks(given) != _asks(instruction):
-        question = Question(instruction, context=given)
-        return given if _asks(given) else PLAIN.render(question)[-1].content
-    return f"{instruction}\n\n{given}"
+def _user_turn(instruction: str, context: str) -> str:
+    if not context.strip() or not instruction.strip():
+        return instruction if instruction.strip() else context
+    if _asks(context) != _asks(instruction):
+        question = Question(instruction, context=context)
+        return context if _asks(context) else PLAIN.render(question)[-1].content
+    return f"{instruction}\n\n{context}"
 
 
 def _asks(text: str) -> bool:

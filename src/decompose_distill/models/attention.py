@@ -24,7 +24,7 @@ def attending_by(model: torch.nn.Module, name: str) -> Iterator[None]:
 
 
 def window_of(module: torch.nn.Module, sliding_window: int | None) -> int | None:
-    """How many tokens a layer sees, itself included, as its call or the layer says."""
+    """Tokens that a layer sees, the current one included, as its call or the layer says."""
     own: Any = getattr(module, "sliding_window", None)
     return sliding_window or own
 
@@ -64,6 +64,7 @@ def product_attention(
         sinks: A score per head that takes its share of attention and gives nothing (gpt-oss).
     """
     (rows, heads, length, width), (groups, keys) = q.shape, k.shape[1:3]
+    # Heads that share keys are stacked: one product per group, and no copy of its keys.
     grouped = (q * scale).reshape(rows, groups, heads // groups * length, width)
     scores = torch.matmul(grouped, k.transpose(2, 3)).view(rows, heads, length, keys)
     if softcap is not None:
@@ -73,6 +74,7 @@ def product_attention(
     if sinks is None:
         shares = scores.softmax(-1)
     else:
+        # A sink has a score but no value: it takes part in the softmax and is then cut off.
         aside = sinks.view(1, heads, 1, 1).expand(rows, heads, length, 1).to(scores.dtype)
         shares = torch.cat([scores, aside], dim=-1).softmax(-1)[..., :-1]
     shares = F.dropout(shares, dropout) if dropout else shares
@@ -81,13 +83,13 @@ def product_attention(
 
 
 CANNOT = (TypeError, AttributeError, NotImplementedError, ValueError, IndexError, RuntimeError)
-"""What a model raises where it has another kind of cache, mask or head."""
+"""What a model raises if it has another kind of cache, mask or head."""
 REACHES = ("sliding_window", "attention_chunk_size", "attention_window_size")
 """Where configurations say how far a layer looks back."""
 
 
 def attempt(way: Callable[[], torch.Tensor]) -> torch.Tensor | None:
-    """What a way computes, or `None` where the model cannot go it.
+    """Result of a way through the model, or `None` if the model cannot go it.
 
     Raises:
         RuntimeError: Memory ran out, which says nothing about the model.
@@ -113,8 +115,11 @@ def probe_ids(model: Any, length: int) -> list[int]:
 
     The first ids are special tokens, on which 16-bit numbers go wrong by a tenth and more.
     """
+    # A quadratic walk through the vocabulary: spread out, and the same on every machine.
     size = model.get_input_embeddings().weight.shape[0]
-    return [(37 * place * place + 101 * place + size // 3) % size for place in range(length)]
+    return [
+        (37 * position * position + 101 * position + size // 3) % size for position in range(length)
+    ]
 
 
 def logits_match(
@@ -123,7 +128,7 @@ def logits_match(
     """Whether two ways give the same logits, to rounding.
 
     Args:
-        computed: `None` where the model cannot go that way.
+        computed: `None` if the model cannot go that way.
         short: Rounding of 16-bit numbers. Measured with SmolLM2: 0.01 where both ways are
             right, 0.2 and more where tokens see what they should not.
     """
@@ -134,7 +139,7 @@ def logits_match(
 
 
 def reach(config: Any) -> int | None:
-    """Fewest tokens that a layer of a model looks back; `None` where all layers see everything.
+    """Fewest tokens that a layer of a model looks back; `None` if all layers see everything.
 
     Two ways that agree on shorter texts may differ on longer ones.
     """

@@ -80,13 +80,13 @@ def end_of_turn(tokenizer: Any) -> int:
         ConfigError: The chat template does not show what an assistant wrote.
     """
     facts = _facts(tokenizer)
-    if "end" not in facts.found:
+    if "end" not in facts.cache:
         chat = probe_chat(PROBE)
         text = render(tokenizer, chat, chat_form(tokenizer, PROBE), add_generation_prompt=False)
         behind = text.rpartition(chat[-1]["content"])[2].lstrip()
         ends = [token for token in facts.control_tokens if behind.startswith(token)]
-        facts.found["end"] = max(ends, key=len, default=facts.eos)
-    return int(tokenizer.convert_tokens_to_ids(facts.found["end"]))
+        facts.cache["end"] = max(ends, key=len, default=facts.eos)
+    return int(tokenizer.convert_tokens_to_ids(facts.cache["end"]))
 
 
 def neutralize(tokenizer: Any, text: str) -> str:
@@ -142,7 +142,7 @@ def chat_form(tokenizer: Any, roles: Sequence[str]) -> Form:
 
 def probe_chat(roles: Sequence[str]) -> Turns:
     """A chat whose texts occur in no template, none within another."""
-    return [{"role": role, "content": f"zq{place}qz"} for place, role in enumerate(roles)]
+    return [{"role": role, "content": f"zq{number}qz"} for number, role in enumerate(roles)]
 
 
 def render(tokenizer: Any, turns: Turns, form: Form, **options: Any) -> str:
@@ -207,7 +207,7 @@ class _Facts:
     pattern: re.Pattern[str]
     """The first letter of a control token."""
     forms: dict[tuple[str, ...], Form] = field(default_factory=dict)
-    found: dict[str, str] = field(default_factory=dict)
+    cache: dict[str, str] = field(default_factory=dict)
 
 
 _KNOWN: WeakKeyDictionary[Any, _Facts] = WeakKeyDictionary()

@@ -20,11 +20,11 @@ def content_hash(name: str | Path) -> str:
     Raises:
         BackendError: There is no such model.
     """
-    place = Path(name)
-    if not place.exists():
+    path = Path(name)
+    if not path.exists():
         return str(load_config(name)._commit_hash)
     digest = sha256()
-    for file in [place] if place.is_file() else sorted(place.iterdir()):
+    for file in [path] if path.is_file() else sorted(path.iterdir()):
         if file.suffix in MODEL_FILES:
             digest.update(f"{file.name} {file.stat().st_size}".encode())
             for block in _some_blocks(file):

@@ -8,9 +8,9 @@ from decompose_distill.errors import (
 
 
 def best_device() -> torch.device:
-    """The accelerator where there is one, else the processor."""
-    found = torch.accelerator.current_accelerator(check_available=True)
-    return found or torch.device("cpu")
+    """The accelerator if there is one, else the processor."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator or torch.device("cpu")
 
 
 def named_device(name: str) -> torch.device:
@@ -29,7 +29,7 @@ def named_device(name: str) -> torch.device:
 
 
 def best_dtype(at: torch.device | None = None) -> torch.dtype:
-    """bfloat16 where the hardware multiplies it natively, else float32.
+    """bfloat16 if the hardware multiplies it natively, else float32.
 
     Processors and older cards without such instructions emulate them, at a fraction of the speed.
     """

@@ -46,14 +46,14 @@ class FrozenTemplate:
     """What a template was made to say."""
 
     text: str | None = None
-    """The new template; `None` where the tokenizer's own says all that is needed."""
+    """The new template; `None` if the tokenizer's own says all that is needed."""
     day: str | None = None
-    """The date that it shows from now on, as 2026-11-29; `None` where it shows none."""
+    """The date that it shows from now on, as 2026-11-29; `None` if it shows none."""
     opening: str = ""
     """What it writes between its generation prompt and an answer."""
 
     def to_json(self) -> dict[str, str | None] | None:
-        """As a checkpoint stores it; `None` where nothing was changed."""
+        """As a checkpoint stores it; `None` if nothing was changed."""
         if self.text is None:
             return None
         digest = sha256(self.text.encode()).hexdigest()
@@ -122,8 +122,8 @@ def _quoted(text: str) -> str:
 
 
 def _prompt(tokenizer: Any, form: Form, **options: Any) -> str:
-    asked = probe_chat(PROBE)[:-1]
-    return render(tokenizer, asked, form, add_generation_prompt=True, **options)
+    chat = probe_chat(PROBE)[:-1]
+    return render(tokenizer, chat, form, add_generation_prompt=True, **options)
 
 
 def _may_think(tokenizer: Any, form: Form) -> bool:
@@ -148,9 +148,9 @@ def _date_macro(template: str, day: date) -> str:
 
 def _opening(tokenizer: Any, template: str) -> str:
     """What stands between generation prompt and answer, where the template writes one itself."""
-    *asked, answer = probe_chat(PROBE)
-    prompt = render(tokenizer, asked, Form(), chat_template=template, add_generation_prompt=True)
-    whole = render(tokenizer, [*asked, answer], Form(), chat_template=template)
+    *chat, answer = probe_chat(PROBE)
+    prompt = render(tokenizer, chat, Form(), chat_template=template, add_generation_prompt=True)
+    whole = render(tokenizer, [*chat, answer], Form(), chat_template=template)
     before = whole.rpartition(answer["content"])[0]
     pairs = enumerate(zip(prompt, before, strict=False))
     same = next((at for at, (one, other) in pairs if one != other), min(len(prompt), len(before)))
@@ -164,8 +164,8 @@ def _opening(tokenizer: Any, template: str) -> str:
 
 def _check(tokenizer: Any, form: Form, frozen: FrozenTemplate, dated: str) -> None:
     """Make sure that the frozen template writes what the tokenizer's own writes on that day."""
-    *asked, answer = probe_chat(PROBE)
-    for turns, prompt in ((asked, True), ([*asked, answer], False)):
+    *chat, answer = probe_chat(PROBE)
+    for turns, prompt in ((chat, True), ([*chat, answer], False)):
         options: dict[str, Any] = {"add_generation_prompt": prompt}
         own = render(
             tokenizer, turns, form, chat_template=dated, enable_thinking=False, **options

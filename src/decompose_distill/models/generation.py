@@ -26,7 +26,7 @@ NAME = "decompose_distill_cached"
 SHORTEST_SHARED = 8
 """Fewer shared tokens than this are not worth a pass of their own."""
 LEAVING = 8
-"""Finished rows leave once they are more than one in so many, as leaving copies the rest."""
+"""Finished rows leave once they are more than one in N, because leaving copies the rest."""
 PADDING = -1
 
 
@@ -41,6 +41,7 @@ def decode(
     """
     written: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
+    # Drawn before the first token, so that no sample depends on when other rows leave.
     draws = _draw_ahead(prompts, sampling, model.device)
     with attending_by(model, NAME):
         past, tokens = _read_prompts(model, prompts, sampling.max_new_tokens)
@@ -131,22 +132,23 @@ def ignores_padding(model: Any, pad: int) -> bool:
 
 
 def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """Tokens all prompts begin with, short of the last of any; 0 where too few to matter."""
+    """Tokens all prompts begin with, short of the last of any; 0 if they are too few to matter."""
+    # In sorted order the outermost two differ first, so that no other pair need be compared.
     first, *_, last = sorted(map(list, [*prompts, *prompts[:1]]))
     most = min(map(len, prompts)) - 1
-    same = next((place for place in range(most) if first[place] != last[place]), most)
+    same = next((index for index in range(most) if first[index] != last[index]), most)
     return same if same >= SHORTEST_SHARED else 0
 
 
 @dataclass
 class _Past:
-    """What a batch has read: keys and values, and which token each place of them is."""
+    """What a batch has read: keys and values, and the position of each slot of them."""
 
     cache: DynamicCache
     positions: torch.Tensor
-    """Position of each place in its own text (B, places), later ones too; `PADDING` for none."""
+    """Position of each slot in its own text (B, slots), also of later ones; else `PADDING`."""
     length: int = 0
-    """Places that are filled."""
+    """Slots that are filled."""
 
     def next_logits(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
         """Logits (B, vocabulary) of what comes next; the past grows by the tokens (B, T)."""
@@ -176,12 +178,12 @@ class _Sight:
     queries: torch.Tensor
     """Positions (B, T)."""
     keys: torch.Tensor
-    """Positions (B, places)."""
+    """Positions (B, slots)."""
     known: dict[int | None, torch.Tensor] = field(default_factory=dict)
     """By window: layers of one window share it."""
 
     def mask(self, window: int | None) -> torch.Tensor:
-        """What queries see (B, 1, T, places)."""
+        """Slots that queries see (B, 1, T, slots), as booleans."""
         if window not in self.known:
             back = self.queries[:, :, None] - self.keys[:, None, :]
             seen = (back >= 0) & (self.keys >= 0)[:, None, :]
@@ -231,6 +233,7 @@ def _read_prompts(
         positions.append([*range(prefix), *[PADDING] * padding, *behind])
     past = _Past(DynamicCache(), torch.tensor(positions, device=model.device))
     if prefix:
+        # Read once as a batch of one row, then copied for the others.
         alone = _Past(past.cache, past.positions[:1])
         ids = torch.tensor([list(prompts[0][:prefix])], device=model.device)
         alone.next_logits(model, ids)
@@ -287,10 +290,12 @@ def _choose(logits: torch.Tensor, sampling: Sampling, drawn: torch.Tensor) -> to
     shares, order = shares.sort(dim=-1, descending=True)
     before = shares.cumsum(dim=-1) - shares
     nucleus = 1.0 if sampling.top_p is None else sampling.top_p
+    # Kept if the likelier ones hold less than the nucleus: the likeliest always is.
     upto = (shares * (before < nucleus)).cumsum(dim=-1)
-    places = torch.searchsorted(upto, drawn[:, None] * upto[:, -1:], right=True)
-    places = places.clamp(max=logits.shape[-1] - 1)
-    return order.gather(1, places).squeeze(1)
+    # The draw is scaled to the kept shares' sum, which saves dividing each of them.
+    ranks = torch.searchsorted(upto, drawn[:, None] * upto[:, -1:], right=True)
+    ranks = ranks.clamp(max=logits.shape[-1] - 1)  # a draw of 1, by rounding
+    return order.gather(1, ranks).squeeze(1)
 
 
 def _die(prompt: Sequence[int], seed: int) -> random.Random:

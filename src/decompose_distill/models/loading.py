@@ -128,11 +128,11 @@ def _load_whole(
     name: str | Path, config: Any, dtype: torch.dtype | None, device: str | None
 ) -> Any:
     at = best_device() if device is None else named_device(device)
-    place, options = _locate(name)
+    source, options = _locate(name)
     dtype = dtype or best_dtype(at)
     with _loading(name):
         model, told = AutoModelForCausalLM.from_pretrained(
-            place,
+            source,
             config=config,
             dtype=torch.float32 if options else dtype,  # all that the reader of .gguf is good at
             use_safetensors=None if options else True,
@@ -170,9 +170,9 @@ def load_config(name: str | Path) -> Any:
     """
     if is_adapter(name):
         return load_config(adapter_base(name))
-    place, options = _locate(name)
+    source, options = _locate(name)
     with _loading(name):
-        config = AutoConfig.from_pretrained(place, trust_remote_code=False, **options)
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
     if getattr(config, "is_encoder_decoder", False):
         raise BackendError(
             f"{name} is an encoder-decoder ({config.model_type}), which does not continue a chat: "
@@ -191,28 +191,28 @@ def load_tokenizer(name: str | Path) -> Any:
     """
     if is_adapter(name) and not (Path(name) / "tokenizer_config.json").is_file():
         return load_tokenizer(adapter_base(name))
-    place, options = _locate(name)
+    source, options = _locate(name)
     with _loading(name):
-        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False, **options)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
         if type(tokenizer).__name__ == "MistralCommonBackend":  # it knows no chat templates
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(place)
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(source)
     prepare_tokenizer(tokenizer)
     return tokenizer
 
 
-def save_model(model: Any, tokenizer: Any, place: Path) -> None:
+def save_model(model: Any, tokenizer: Any, directory: Path) -> None:
     """Write an ordinary directory: safetensors, tokenizer with chat template, configs."""
     with _without_bars():
         if isinstance(model, PreTrainedModel):
-            model.save_pretrained(place)
-            _copy_processor(model, place)
+            model.save_pretrained(directory)
+            _copy_processor(model, directory)
         else:  # peft's wrapper: the adapter alone
-            model.save_pretrained(place, save_embedding_layers=False)
-            model.generation_config.save_pretrained(place)
-        tokenizer.save_pretrained(place)
+            model.save_pretrained(directory, save_embedding_layers=False)
+            model.generation_config.save_pretrained(directory)
+        tokenizer.save_pretrained(directory)
 
 
-def _copy_processor(model: Any, place: Path) -> None:
+def _copy_processor(model: Any, directory: Path) -> None:
     """Servers open a model that also sees images by its processor, though students see none."""
     if model.config.get_text_config() is model.config:
         return
@@ -220,7 +220,7 @@ def _copy_processor(model: Any, place: Path) -> None:
     for name in PROCESSOR_FILES:
         with suppress(EntryNotFoundError, FileNotFoundError):
             local = Path(source, name) if Path(source).is_dir() else hf_hub_download(source, name)
-            copyfile(local, place / name)
+            copyfile(local, directory / name)
 
 
 def recompute_activations(model: Any) -> None:
@@ -242,20 +242,22 @@ def end_tokens(config: Any) -> tuple[int, ...]:
 
 
 def _load_adapter(
-    place: Path, load: Callable[..., Any], dtype: torch.dtype | None, device: str | None
+    directory: Path, load: Callable[..., Any], dtype: torch.dtype | None, device: str | None
 ) -> Any:
     """A LoRA adapter in peft's wrapper, on its base model, which may have been one itself."""
     if not importlib.util.find_spec("peft"):
-        raise MissingExtraError(f"{place} is a LoRA adapter: pip install 'decompose-distill[peft]'")
+        raise MissingExtraError(
+            f"{directory} is a LoRA adapter: pip install 'decompose-distill[peft]'"
+        )
     from peft import PeftModel
 
-    base = adapter_base(place)
+    base = adapter_base(directory)
     model = (load_student if is_adapter(base) else load)(base, dtype=dtype, device=device)
-    with _loading(place), quiet_peft(), warnings.catch_warnings():
+    with _loading(directory), quiet_peft(), warnings.catch_warnings():
         warnings.filterwarnings("error", "Found missing adapter keys")  # else they stay at random
-        wrapper = PeftModel.from_pretrained(model, place).eval()
-        if (place / GENERATION_CONFIG_NAME).is_file():
-            model.generation_config = GenerationConfig.from_pretrained(place)
+        wrapper = PeftModel.from_pretrained(model, directory).eval()
+        if (directory / GENERATION_CONFIG_NAME).is_file():
+            model.generation_config = GenerationConfig.from_pretrained(directory)
             model.config.eos_token_id = model.generation_config.eos_token_id
     return wrapper
 

@@ -80,7 +80,7 @@ reasoning='Her age?', leftover='')
 
 
 def parse_subquestions(text: str) -> tuple[Subquestion, ...]:
-    """Read the subquestions out of a model's words; empty where it declined to decompose.
+    """Read the subquestions out of a model's words; empty if it declined to decompose.
 
     Raises:
         ParseError: There is nothing to read; the message says why.
@@ -128,7 +128,7 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
     """
     if not subquestions:
         return NO_DECOMPOSITION
-    return "\n".join(f"{number}. {each.text}" for number, each in enumerate(subquestions, start=1))
+    return "\n".join(f"{number}. {step.text}" for number, step in enumerate(subquestions, start=1))
 
 
 def _declined(reading: Reading, lines: Sequence[Line]) -> bool:

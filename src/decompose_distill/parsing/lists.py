@@ -223,12 +223,12 @@ def _finished(lines: _Lines) -> Reading:
     _keep(lines.items)
     explanations = (" ".join(item.parts) for item in lines.items if item.explains)
     items = (clean_item(" ".join(item.parts)) for item in lines.items if item.kept)
-    asked = [
+    questions = [
         item
         for item in items
         if item and not _HEADING.match(item) and not _MAIN_QUESTION.match(item)
     ]
-    return Reading(tuple(asked), tuple(lines.before), (*explanations, *lines.after))
+    return Reading(tuple(questions), tuple(lines.before), (*explanations, *lines.after))
 
 
 def _nest(items: Iterable[_Item]) -> None:

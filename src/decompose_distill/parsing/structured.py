@@ -118,8 +118,8 @@ def _texts(value: Any, depth: int = 0) -> list[str]:
         for name, _, element in fields:
             if name == wanted and isinstance(element, str) and element.strip():
                 return [element]
-    if asked := [key for _, key, _ in fields if is_question(key)]:
-        return asked
+    if questions := [key for _, key, _ in fields if is_question(key)]:
+        return questions
     return [
         text for _, _, element in fields if _is_many(element) for text in _texts(element, depth + 1)
     ]

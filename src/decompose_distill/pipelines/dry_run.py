@@ -26,7 +26,7 @@ _ANSWER = "1. Is it so?\nThe answer is: yes"
 
 
 def decomposing_requests(role: Decomposing, questions: Sequence[Question]) -> Requests:
-    """What a decomposer would ask about questions; nothing where it asks no backend.
+    """What a decomposer would ask about questions; nothing if it asks no backend.
 
     Example:
         >>> from decompose_distill.backends.replay import ScriptedBackend
@@ -40,7 +40,7 @@ def decomposing_requests(role: Decomposing, questions: Sequence[Question]) -> Re
 
 
 def solving_requests(role: Solving, decompositions: Sequence[Decomposition]) -> Requests:
-    """What a solver would ask about decompositions; nothing where it asks no backend."""
+    """What a solver would ask about decompositions; nothing if it asks no backend."""
     recorders = _recorders(role, len(decompositions))
     solves = ((decomposition, 0) for decomposition in decompositions)
     return _run(recorders, draw_solutions(over_backends(role, recorders), solves))
@@ -48,8 +48,10 @@ def solving_requests(role: Solving, decompositions: Sequence[Decomposition]) -> 
 
 def is_greedy(requests: Requests) -> bool:
     """Whether all are sampled at temperature 0, so that a repeated one is answered alike."""
-    temperatures = [each.sampling.temperature for made in requests.values() for each in made]
-    return bool(temperatures) and not any(each is None or each > 0 for each in temperatures)
+    temperatures = [
+        request.sampling.temperature for several in requests.values() for request in several
+    ]
+    return bool(temperatures) and not any(value is None or value > 0 for value in temperatures)
 
 
 def _recorders(role: object, items: int) -> "dict[str, _Recorder]":

@@ -20,7 +20,7 @@ class Ending:
     reasoning: str = ""
     """What was thought, wherever it stood."""
     reason: str = ""
-    """Of the failure: `error` or `length`; empty where there is a text to read."""
+    """Of the failure: `error` or `length`; empty if there is a text to read."""
     message: str = ""
     """What to do about it."""
 

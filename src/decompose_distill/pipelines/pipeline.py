@@ -103,10 +103,10 @@ class Pipeline:
         Raises:
             BackendError: A stage dropped a question, or a backend refused for good.
         """
-        places: dict[str, deque[int]] = {}
-        numbered_questions = _numbered(map(as_question, questions), places)
+        positions: dict[str, deque[int]] = {}
+        numbered_questions = _numbered(map(as_question, questions), positions)
         traces = self.draw((question, sample) for question in numbered_questions)
-        numbered = ((_place(places, trace.question.id), trace) for trace in traces)
+        numbered = ((_take_position(positions, trace.question.id), trace) for trace in traces)
         return _in_order(numbered) if ordered else (trace for _, trace in numbered)
 
     def draw(
@@ -127,13 +127,13 @@ class Pipeline:
             BackendError: A stage dropped a question, or a backend refused for good.
         """
         owed = _Owed()
-        given = chain(
-            owed.noting(decomposed, lambda each: (each.question.id, each.sample)),
+        decompositions = chain(
+            owed.noting(decomposed, lambda split: (split.question.id, split.sample)),
             draw_decompositions(
-                self.decomposer, owed.noting(samples, lambda each: (each[0].id, each[1]))
+                self.decomposer, owed.noting(samples, lambda draw: (draw[0].id, draw[1]))
             ),
         )
-        for solve, outcome in self._outcomes(given, solves, owed):
+        for solve, outcome in self._outcomes(decompositions, solves, owed):
             owed.answered(outcome)
             yield Trace(question_of(outcome), outcome, sample_of(outcome), solve)
         if owed.counts:
@@ -198,18 +198,20 @@ class _Owed:
             del self.counts[name]
 
 
-def _numbered(questions: Iterable[Question], places: dict[str, deque[int]]) -> Iterator[Question]:
+def _numbered(
+    questions: Iterable[Question], positions: dict[str, deque[int]]
+) -> Iterator[Question]:
     """Pass questions on, noting the place of each; a repeated question has several."""
-    for place, question in enumerate(questions):
-        places.setdefault(question.id, deque()).append(place)
+    for position, question in enumerate(questions):
+        positions.setdefault(question.id, deque()).append(position)
         yield question
 
 
-def _place(places: dict[str, deque[int]], name: str) -> int:
-    place = places[name].popleft()
-    if not places[name]:
-        del places[name]
-    return place
+def _take_position(positions: dict[str, deque[int]], name: str) -> int:
+    position = positions[name].popleft()
+    if not positions[name]:
+        del positions[name]
+    return position
 
 
 def _drain(failures: deque[Failure]) -> Iterator[tuple[int, Failure]]:
@@ -220,8 +222,8 @@ def _drain(failures: deque[Failure]) -> Iterator[tuple[int, Failure]]:
 def _in_order(numbered: Iterable[tuple[int, Trace]]) -> Iterator[Trace]:
     held: dict[int, Trace] = {}
     upcoming = 0
-    for place, trace in numbered:
-        held[place] = trace
+    for position, trace in numbered:
+        held[position] = trace
         while upcoming in held:
             yield held.pop(upcoming)
             upcoming += 1

@@ -254,9 +254,9 @@ def _held(role: object) -> Iterator[tuple[str, Any]]:
         if inspect.ismemberdescriptor(value):  # a slot
             value = getattr(role, name, None)
         if isinstance(value, dict) and not name.startswith("__"):
-            yield from ((f"{name}[{key!r}]", each) for key, each in value.items())
+            yield from ((f"{name}[{key!r}]", item) for key, item in value.items())
         elif isinstance(value, list | tuple) and not name.startswith("__"):
-            yield from ((f"{name}[{index}]", each) for index, each in enumerate(value))
+            yield from ((f"{name}[{index}]", item) for index, item in enumerate(value))
         elif not name.startswith("__"):
             yield name, value
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import pairwise
 
 from decompose_distill.cost.break_even import BreakEven
@@ -27,11 +27,11 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Points as an SVG polyline takes them; `place` picks its colour and dashes."""
+    """Points as an SVG polyline takes them; `index` picks its colour and dashes."""
 
     name: str
     points: str
-    place: int
+    index: int
 
 
 RADIUS = 14
@@ -44,6 +44,7 @@ class Mark:
 
     x: float
     y: float
+    _: KW_ONLY
     low: float
     high: float
     label: str
@@ -56,6 +57,7 @@ class Chart:
 
     id: str
     title: str
+    _: KW_ONLY
     description: str
     x_label: str
     y_label: str
@@ -140,19 +142,20 @@ def accuracy_cost(points: Sequence[Priced]) -> Chart | None:
     return Chart(
         "accuracy-cost",
         "Accuracy against cost",
-        f"{len(points)} cells by price and accuracy. On the Pareto front: numbers {names}.",
-        "US dollars per 1,000 questions" + (" (logarithmic)" if x.log else ""),
-        "Accuracy, %",
-        tuple(Tick(x(tick), _dollars(tick)) for tick in x_ticks),
-        tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
-        (Line("Pareto front", _stairs(front), 0),),
-        _legible(marks),
+        description=f"{len(points)} cells by price and accuracy. "
+        f"On the Pareto front: numbers {names}.",
+        x_label="US dollars per 1,000 questions" + (" (logarithmic)" if x.log else ""),
+        y_label="Accuracy, %",
+        x_ticks=tuple(Tick(x(tick), _dollars(tick)) for tick in x_ticks),
+        y_ticks=tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
+        lines=(Line("Pareto front", _stairs(front), 0),),
+        marks=_legible(marks),
     )
 
 
 def _mark(point: Priced, x: _Axis, y: _Axis) -> Mark:
     middle, low, high = (y(100 * value) for value in (point.accuracy, point.low, point.high))
-    return Mark(x(point.usd), middle, low, high, point.label, point.front)
+    return Mark(x(point.usd), middle, low=low, high=high, label=point.label, front=point.front)
 
 
 def _legible(marks: Sequence[Mark]) -> tuple[Mark, ...]:
@@ -177,7 +180,7 @@ def _stairs(marks: Sequence[Mark]) -> str:
 
 
 def break_even_curve(pays: BreakEven | None) -> Chart | None:
-    """What has been paid after so many questions, with and without the student."""
+    """Dollars paid after N questions, with and without the student."""
     if pays is None:
         return None
     training, before, after = map(
@@ -194,7 +197,7 @@ def break_even_curve(pays: BreakEven | None) -> Chart | None:
     crossing, marks = pays.questions, tuple[Mark, ...]()
     if crossing is not None:
         height = y(before * crossing)
-        marks = (Mark(x(crossing), height, height, height, "", True),)
+        marks = (Mark(x(crossing), height, low=height, high=height, label="", front=True),)
     outcome = (
         "never pays for itself"
         if crossing is None
@@ -203,13 +206,13 @@ def break_even_curve(pays: BreakEven | None) -> Chart | None:
     return Chart(
         "break-even",
         "Money paid by number of questions",
-        f"The student starts {format_usd(pays.training_usd)} behind and {outcome}.",
-        "Questions answered",
-        "US dollars, training included",
-        tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
-        tuple(Tick(y(tick), _dollars(tick)) for tick in y_ticks),
-        lines,
-        marks,
+        description=f"The student starts {format_usd(pays.training_usd)} behind and {outcome}.",
+        x_label="Questions answered",
+        y_label="US dollars, training included",
+        x_ticks=tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
+        y_ticks=tuple(Tick(y(tick), _dollars(tick)) for tick in y_ticks),
+        lines=lines,
+        marks=marks,
     )
 
 
@@ -221,7 +224,7 @@ def _shown_questions(pays: BreakEven) -> int:
     return math.ceil(pays.training_usd / dearest) or 1000 if dearest else 1000
 
 
-def loss_chart(curve: LossCurve, place: int) -> Chart | None:
+def loss_chart(curve: LossCurve, index: int) -> Chart | None:
     """Loss by optimizer step; `None` without a step."""
     series = (("Training", curve.train), ("Validation", curve.validation))
     drawn = [(name, steps) for name, steps in series if steps]
@@ -238,14 +241,14 @@ def loss_chart(curve: LossCurve, place: int) -> Chart | None:
         for number, (name, steps) in enumerate(drawn)
     )
     return Chart(
-        f"loss-{place}",
+        f"loss-{index}",
         f"Loss of {curve.name}",
-        f"Loss over {max(step for step, _ in points):,} steps: {ends}.",
-        "Optimizer step",
-        "Nats a target token",
-        tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
-        tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
-        lines,
+        description=f"Loss over {max(step for step, _ in points):,} steps: {ends}.",
+        x_label="Optimizer step",
+        y_label="Nats a target token",
+        x_ticks=tuple(Tick(x(tick), _short(tick)) for tick in x_ticks),
+        y_ticks=tuple(Tick(y(tick), f"{tick:g}") for tick in y_ticks),
+        lines=lines,
     )
 
 
@@ -258,6 +261,7 @@ class ForestRow:
     """A difference with its interval, and what is shown of it."""
 
     name: str
+    _: KW_ONLY
     y: float
     x: float
     low: float
@@ -299,10 +303,10 @@ def _forest_row(test: TestedComparison, index: int, x: _Axis) -> ForestRow:
     verdict = ("worse" if test.loses else "better") if test.shown else "open"
     return ForestRow(
         f"{pair.name} − {pair.baseline}",
-        TOP + ROW * index,
-        x(100 * pair.difference),
-        x(100 * low),
-        x(100 * high),
-        verdict,
-        f"{signed_points(pair.difference)} [{signed_points(low)}, {signed_points(high)}]",
+        y=TOP + ROW * index,
+        x=x(100 * pair.difference),
+        low=x(100 * low),
+        high=x(100 * high),
+        verdict=verdict,
+        text=f"{signed_points(pair.difference)} [{signed_points(low)}, {signed_points(high)}]",
     )

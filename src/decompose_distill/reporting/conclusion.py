@@ -17,7 +17,7 @@ class TestedComparison:
     p: float
     p_holm: float
     smallest: float | None
-    """Smallest difference the sample could show after Holm; `None` where it does not tell."""
+    """Smallest difference the sample could show after Holm; `None` if it does not tell."""
 
     @property
     def shown(self) -> bool:
@@ -38,8 +38,8 @@ class TestedComparison:
 def correct_comparisons(study: Study) -> tuple[TestedComparison, ...]:
     """The study's comparisons, those of the answer first, corrected together."""
     family: dict[tuple[str, str], Comparison] = {}
-    for place in (study.decomposer, study.solver):
-        if place and (comparison := _against_teacher(study, place)):
+    for key in (study.decomposer, study.solver):
+        if key and (comparison := _against_teacher(study, key)):
             family[comparison.name, comparison.baseline] = comparison
     for comparison in study.comparisons:
         family.setdefault((comparison.name, comparison.baseline), comparison)
@@ -54,8 +54,8 @@ def _smallest(comparison: Comparison, tests: int) -> float | None:
     return smallest_difference([a - b for a, b in comparison.pairs], tests=tests)
 
 
-def _against_teacher(study: Study, place: Place) -> Comparison | None:
-    cell, teacher = study.cell(place), study.cell(study.teacher)
+def _against_teacher(study: Study, key: Place) -> Comparison | None:
+    cell, teacher = study.cell(key), study.cell(study.teacher)
     if not cell or not teacher or not cell.values.keys() & teacher.values.keys():
         return None
     return cell.compare(teacher)
@@ -85,9 +85,9 @@ def conclude(study: Study, tests: tuple[TestedComparison, ...]) -> Conclusion:
     teacher = study.cell(study.teacher)
     assert teacher  # Study checks it
     parts = {
-        part: by_name.get((" × ".join(place), teacher.name))
-        for part, place in (("decomposer", study.decomposer), ("solver", study.solver))
-        if place
+        part: by_name.get((" × ".join(key), teacher.name))
+        for part, key in (("decomposer", study.decomposer), ("solver", study.solver))
+        if key
     }
     tested = {part: test for part, test in parts.items() if test}
     details = [f"{teacher.name}: {_accuracy(teacher)}."]
@@ -105,8 +105,8 @@ def _headline(study: Study, tests: dict[str, TestedComparison], teacher: str) ->
 
 def _mostly_failed(study: Study) -> Iterator[str]:
     """A score of cells that gave no answer says nothing of how well they answer."""
-    for place in (study.teacher, study.decomposer, study.solver):
-        cell = study.cell(place) if place else None
+    for key in (study.teacher, study.decomposer, study.solver):
+        cell = study.cell(key) if key else None
         if cell and 2 * cell.failed >= cell.answers > 0:
             yield f"{cell.name}: {cell.failure_text}, so it says little of the answers."
 

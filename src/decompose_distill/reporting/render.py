@@ -221,7 +221,7 @@ def _page(study: Study, context: dict[str, Any]) -> str:
 def _priced(study: Study) -> list[Priced]:
     """The cells of the accuracy-cost chart, numbered from the cheapest."""
     front = pareto_cells(study)
-    cells = sorted(priced_cells(study), key=lambda each: (each[1], -each[0].mean))
+    cells = sorted(priced_cells(study), key=lambda pair: (pair[1], -pair[0].mean))
     return [
         Priced(str(number), float(1000 * price), cell.mean, *cell.interval, cell.place in front)
         for number, (cell, price) in enumerate(cells, start=1)
@@ -230,7 +230,7 @@ def _priced(study: Study) -> list[Priced]:
 
 def _cost_rows(study: Study) -> list[dict[str, Any]]:
     """The table below the chart: the cells drawn, then those without a price."""
-    cells = sorted(priced_cells(study), key=lambda each: (each[1], -each[0].mean))
+    cells = sorted(priced_cells(study), key=lambda pair: (pair[1], -pair[0].mean))
     drawn = [cell for cell, _ in cells]
     others = [cell for cell in study.cells if cell not in drawn]
     front = pareto_cells(study)

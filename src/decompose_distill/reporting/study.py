@@ -216,8 +216,8 @@ class Grid:
     def __post_init__(self) -> None:
         if not self.cells:
             raise ConfigError("a study needs at least one cell")
-        places = [cell.place for cell in self.cells]
-        if twice := {place for place in places if places.count(place) > 1}:
+        keys = [cell.place for cell in self.cells]
+        if twice := {key for key in keys if keys.count(key) > 1}:
             raise ConfigError(f"a study has one cell a place, but more for {sorted(twice)}")
 
     @property
@@ -284,9 +284,9 @@ class Study:
 
     def __post_init__(self) -> None:
         for name in ("teacher", "decomposer", "solver"):
-            place = getattr(self, name)
-            if place is not None and self.cell(place) is None:
-                raise ConfigError(f"{name}={place!r} names no cell of the study")
+            key = getattr(self, name)
+            if key is not None and self.cell(key) is None:
+                raise ConfigError(f"{name}={key!r} names no cell of the study")
 
     @cached_property
     def grid(self) -> Grid:

@@ -113,9 +113,9 @@ def _decode(head: Mapping[str, Any], lines: Iterator[str], where: str) -> Study:
     return Study(
         head["title"],
         grids[0],
-        teacher=_place(head["teacher"]),
-        decomposer=head["decomposer"] and _place(head["decomposer"]),
-        solver=head["solver"] and _place(head["solver"]),
+        teacher=_read_place(head["teacher"]),
+        decomposer=head["decomposer"] and _read_place(head["decomposer"]),
+        solver=head["solver"] and _read_place(head["solver"]),
         comparisons=tuple(map(_comparison, head["comparisons"])),
         transfers=tuple(map(Grid, head["transfers"], grids[1:])),
         flows=tuple(Flow(**row) for row in head["flows"]),
@@ -171,7 +171,7 @@ def _usd(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
-def _place(names: list[str]) -> Place:
+def _read_place(names: list[str]) -> Place:
     return (names[0], names[1])
 
 

@@ -1,4 +1,4 @@
-"""Scores: how right an answer is, between 0 and 1; `None` where it cannot be told.
+"""Scores: how right an answer is, between 0 and 1; `None` if it cannot be told.
 
 A score is any function `(answer, golds) -> float | None`. With several accepted answers the
 best one counts. Those here carry a version, which stands beside every figure they make.

@@ -19,7 +19,7 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 @versioned("2")
 def drop_em(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where the answer's spans are those of a gold, in any order.
+    """1 if the answer's spans are those of a gold, in any order.
 
     Example:
         >>> drop_em("Shaun Hill; Tony Romo", ["Tony Romo\\nShaun Hill"])
@@ -29,26 +29,29 @@ def drop_em(answer: str, golds: Sequence[str]) -> float | None:
 
     Version 1 of both scores took an answer apart at a `;` that its gold has too.
     """
-    pairs = [(_normal(_said(answer, gold)), _normal(gold)) for gold in _golds(golds)]
+    pairs = [(_normal(_predicted_spans(answer, gold)), _normal(gold)) for gold in _golds(golds)]
     if not pairs:
         return None
-    return max(float(set(said) == set(gold) and len(said) == len(gold)) for said, gold in pairs)
+    return max(
+        float(set(predicted) == set(gold) and len(predicted) == len(gold))
+        for predicted, gold in pairs
+    )
 
 
 @versioned("2")
 def drop_f1(answer: str, golds: Sequence[str]) -> float | None:
     """Overlap of the token sets of spans, best aligned one to one, rounded to 2 decimals.
 
-    A pair of spans counts 0 where the gold has numbers and the answer none of them.
+    A pair of spans counts 0 if the gold has numbers and the answer none of them.
 
     Example:
         >>> drop_f1("20 years", ["20"]), drop_f1("21 years", ["20 years"])
         (0.67, 0.0)
     """
-    pairs = [(_bags(_said(answer, gold)), _bags(gold)) for gold in _golds(golds)]
+    pairs = [(_bags(_predicted_spans(answer, gold)), _bags(gold)) for gold in _golds(golds)]
     if not pairs:
         return None
-    return max(_aligned(said, gold) for said, gold in pairs)
+    return max(_aligned(predicted, gold) for predicted, gold in pairs)
 
 
 def _golds(golds: Sequence[str]) -> list[list[str]]:
@@ -57,7 +60,7 @@ def _golds(golds: Sequence[str]) -> list[list[str]]:
     return [gold for gold in spans if gold[0].strip()]
 
 
-def _said(answer: str, gold: list[str]) -> list[str]:
+def _predicted_spans(answer: str, gold: list[str]) -> list[str]:
     return _spans(answer, r"\n" if any(";" in span for span in gold) else r"[\n;]")
 
 
@@ -92,19 +95,19 @@ def _is_number(token: str) -> bool:
     return True
 
 
-def _aligned(said: list[set[str]], gold: list[set[str]]) -> float:
+def _aligned(predicted: list[set[str]], gold: list[set[str]]) -> float:
     """Mean over the larger number of spans, spans left over counting 0."""
-    size = max(len(said), len(gold))
-    pairs = [[_pair(mine, theirs) for mine in said] for theirs in gold]
+    size = max(len(predicted), len(gold))
+    pairs = [[_pair(mine, theirs) for mine in predicted] for theirs in gold]
     return round(100 * _best_matching(pairs) / size) / 100
 
 
-def _pair(said: set[str], gold: set[str]) -> float:
+def _pair(predicted: set[str], gold: set[str]) -> float:
     numbers = {token for token in gold if _is_number(token)}
-    if numbers and numbers.isdisjoint(said):
+    if numbers and numbers.isdisjoint(predicted):
         return 0.0
-    common = len(said & gold)
-    precision = common / len(said) if said else 1.0
+    common = len(predicted & gold)
+    precision = common / len(predicted) if predicted else 1.0
     recall = common / len(gold) if gold else 1.0
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
@@ -118,7 +121,7 @@ def _best_matching(gains: list[list[float]]) -> float:
         gains = [list(column) for column in zip(*gains, strict=True)]
     rows, columns = len(gains), len(gains[0])
     row_price, column_price = [0.0] * (rows + 1), [0.0] * (columns + 1)
-    owner = [0] * (columns + 1)  # of a column, its row; 0 where free. Column 0 is the start.
+    owner = [0] * (columns + 1)  # of a column, its row; 0 if free. Column 0 is the start.
     for row in range(1, rows + 1):
         owner[0], here = row, 0
         slack, before = [float("inf")] * (columns + 1), [0] * (columns + 1)

@@ -108,7 +108,7 @@ def joined_thousands(text: str) -> str:
 
 
 def _plain(text: str) -> str | None:
-    """One pass over the tokens; `None` where braces do not match or arguments are missing."""
+    """One pass over the tokens; `None` if braces do not match or arguments are missing."""
     groups = [_Group()]
     for token in _TOKEN.findall(text):
         group = groups[-1]
@@ -192,7 +192,7 @@ _PAPER_MARKER = re.compile(r"the answer is", re.IGNORECASE)
 
 @versioned("3")
 def gsm8k_strict(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where the answer is nothing but the gold's number, or its last line is `#### number`.
+    """1 if the answer is nothing but the gold's number, or its last line is `#### number`.
 
     Case is made for `$`, `%`, thousands commas and a full stop. An answer in a sentence is
     wrong: this measures format too. Version 2 read the list `1,2` as 12, and no LaTeX.
@@ -208,7 +208,7 @@ def gsm8k_strict(answer: str, golds: Sequence[str]) -> float | None:
 
 @versioned("5")
 def gsm8k(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where the last number of the answer equals the gold's: the flexible reading.
+    """1 if the last number of the answer equals the gold's: the flexible reading.
 
     A gold is a number alone or, as in GSM8K's files, what follows `####`. Version 1 read the
     minus in `16-3` as the sign of 3, version 2 only the last thousand of `1{,}000`, version 3
@@ -225,7 +225,7 @@ def gsm8k(answer: str, golds: Sequence[str]) -> float | None:
 
 @versioned("3")
 def gsm8k_paper(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where any token after the last "the answer is" equals the gold, decimals cut off.
+    """1 if any token after the last "the answer is" equals the gold, decimals cut off.
 
     So did the code released with arXiv 2402.15000, whose slip cuts 3.75 to 3. Only to compare
     with its figures: it accepts too much. Without the marker, the whole answer is looked at, as
@@ -238,8 +238,8 @@ def gsm8k_paper(answer: str, golds: Sequence[str]) -> float | None:
     if not (known := _golds(golds)):
         return None
     tokens = _PAPER_MARKER.split(answer)[-1].lstrip(":").split()
-    found = {whole for token in tokens if (whole := _whole(token)) is not None}
-    return float(not found.isdisjoint(int(number) for number in known))
+    numbers = {whole for token in tokens if (whole := _whole(token)) is not None}
+    return float(not numbers.isdisjoint(int(number) for number in known))
 
 
 def as_number(text: str) -> Decimal | None:

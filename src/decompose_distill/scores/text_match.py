@@ -34,7 +34,7 @@ _VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
 @versioned("6")
 def exact(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where the answer equals a gold: as numbers, else without case, punctuation, articles.
+    """1 if the answer equals a gold: as numbers, else without case, punctuation, articles.
 
     Signs that make another word stay (`C++`, `C#`, `AB-`), and so does a text that holds
     nothing but articles or punctuation; version 1 dropped both. Version 2 took the numbers inside
@@ -51,7 +51,7 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     """
     if not (golds := _known(golds)):
         return None
-    return _best(lambda said, gold: float(said == gold), answer, golds)
+    return _best(lambda predicted, gold: float(predicted == gold), answer, golds)
 
 
 @versioned("6")
@@ -67,12 +67,12 @@ def f1(answer: str, golds: Sequence[str]) -> float | None:
     """
     if not (golds := _known(golds)):
         return None
-    return _best(lambda said, gold: _overlap(said.split(), gold.split()), answer, golds)
+    return _best(lambda predicted, gold: _overlap(predicted.split(), gold.split()), answer, golds)
 
 
 @versioned("5")
 def contains(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where the words of a gold stand in the answer, one after the other.
+    """1 if the words of a gold stand in the answer, one after the other.
 
     Lenient, as published Bamboogle figures are: "not 42" holds 42. Whole words only, and words
     as in `exact`, from version 4 on with its changes.
@@ -85,12 +85,12 @@ def contains(answer: str, golds: Sequence[str]) -> float | None:
     """
     if not (golds := _known(golds)):
         return None
-    return _best(lambda said, gold: float(f" {gold} " in f" {said} "), answer, golds)
+    return _best(lambda predicted, gold: float(f" {gold} " in f" {predicted} "), answer, golds)
 
 
 @versioned("3")
 def yes_no(answer: str, golds: Sequence[str]) -> float | None:
-    """1 where answer and gold are both yes (or true) or both no (or false).
+    """1 if answer and gold are both yes (or true) or both no (or false).
 
     The answer's verdict is its first word, else the only verdict in it; one that holds none, or
     both, is wrong. A gold that is neither cannot be scored. "Not true" is no; to version 1 it
@@ -112,8 +112,8 @@ def _known(golds: Sequence[str]) -> list[str]:
 
 def _best(points: Callable[[str, str], float], answer: str, golds: Sequence[str]) -> float:
     """Points against the best gold, initials read as one word (`US`) and as several (`J. K.`)."""
-    said = _readings(answer)
-    pairs = (pair for gold in golds for pair in zip(said, _readings(gold), strict=True))
+    predicted = _readings(answer)
+    pairs = (pair for gold in golds for pair in zip(predicted, _readings(gold), strict=True))
     return max(points(*pair) for pair in pairs)
 
 
@@ -123,10 +123,12 @@ def _readings(text: str) -> tuple[str, str]:
 
 def _verdict(text: str) -> bool | None:
     text = without_latex(text).lower().strip().lstrip("\"'*([ ")
-    found = [(word in ("yes", "true")) != bool(denied) for denied, word in _VERDICT.findall(text)]
-    if not found:
+    verdicts = [
+        (word in ("yes", "true")) != bool(denied) for denied, word in _VERDICT.findall(text)
+    ]
+    if not verdicts:
         return None
-    return found[0] if _VERDICT.match(text) or len(set(found)) == 1 else None
+    return verdicts[0] if _VERDICT.match(text) or len(set(verdicts)) == 1 else None
 
 
 def _overlap(answer: list[str], gold: list[str]) -> float:

@@ -88,8 +88,8 @@ class JsonlFile:
         """Rewrite the file, at once or not at all.
 
         Args:
-            order: Where the lines begin that are to stand last, in their new order.
-            dropped: Where the lines begin that are to go; all others stay as they are.
+            order: Offsets of the lines that are to stand last, in their new order.
+            dropped: Offsets of the lines that are to go; all others stay as they are.
         """
         self._close()
         with writing(self.path):
@@ -142,8 +142,8 @@ def _others(lines: BinaryIO, left_out: Sequence[int]) -> Iterator[bytes]:
 
 def beside(path: str | Path, ending: str) -> Path:
     """The file that belongs to another: beside it, and also beside a link to it if it is there."""
-    given = Path(f"{path}{ending}")
-    return given if given.exists() else Path(f"{followed(Path(path))}{ending}")
+    near = Path(f"{path}{ending}")
+    return near if near.exists() else Path(f"{followed(Path(path))}{ending}")
 
 
 @contextmanager
@@ -210,14 +210,14 @@ def _repair_last_line(path: Path) -> None:
 
 
 def _last_line(file: BinaryIO) -> int:
-    """Where what follows the last line end begins."""
+    """Byte offset just past the last newline, 0 if there is none."""
     end = file.seek(0, os.SEEK_END)
     while end > 0:
         start = max(0, end - 65536)
         file.seek(start)
-        found = file.read(end - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0
 
@@ -255,7 +255,7 @@ def decode_foreign(text: str, where: str, first_line: int | None = None) -> Any:
     Args:
         text: One value.
         where: File, and line where the text is one line.
-        first_line: Number of the text's first line, where it has several.
+        first_line: Number of the text's first line, if it has several.
 
     Raises:
         DataError: It is no JSON, an object holds a field twice, or it is nested beyond

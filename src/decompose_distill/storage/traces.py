@@ -119,7 +119,7 @@ def encode_trace(trace: Trace) -> str:
     row["question"] = _encode_question(trace.question)
     if trace.decomposition is not None:
         row["decomposition"] = {
-            "subquestions": [each.text for each in trace.decomposition.subquestions],
+            "subquestions": [step.text for step in trace.decomposition.subquestions],
             "text": trace.decomposition.text,
             "usage": _encode_usage(trace.decomposition.usage),
             **_present(trace.decomposition, "reasoning", "leftover"),

@@ -41,7 +41,7 @@ class DistillConfig:
     max_grad_norm: float = 1.0
     """Gradients are scaled down to at most this norm."""
     dtype: DType = "auto"
-    """Of the weights; `auto` is bfloat16 where the hardware multiplies it natively."""
+    """Of the weights; `auto` is bfloat16 if the hardware multiplies it natively."""
     master_weights: bool = True
     """Keep a float32 copy of bfloat16 weights for the updates, for 12 more bytes a weight. Without
     it, SmolLM2-135M ended at a validation loss of 0.50 in place of 0.44 (`benchmarks/sweep.py`)."""
@@ -58,7 +58,7 @@ class DistillConfig:
     save_steps: int | None = None
     """Steps between states to resume from, and between validations; by default an epoch's."""
     patience: int | None = None
-    """Stop after so many validations in a row without a new best one."""
+    """Stop after N validations in a row without a new best one."""
     max_duplicates: float = 0.5
     """Share of examples that may repeat another one; above it the run does not start."""
     seed: int = 0
@@ -95,5 +95,5 @@ class DistillConfig:
             raise ConfigError(f"max_duplicates must be from 0 to 1, not {self.max_duplicates}")
         for name, choices in (("dtype", DType), ("schedule", Schedule)):
             if getattr(self, name) not in get_args(choices):
-                found, known = getattr(self, name), ", ".join(get_args(choices))
-                raise ConfigError(f"{name} must be one of {known}, not {found!r}")
+                known = ", ".join(get_args(choices))
+                raise ConfigError(f"{name} must be one of {known}, not {getattr(self, name)!r}")

@@ -136,17 +136,17 @@ def distill(
     _check_extras(config, report_to, push_to_hub)
     check_student(student)
     with telling_full_disk(output_dir), working_folder(output_dir) as folder:
-        place = folder / "rows"
+        rows_folder = folder / "rows"
         day = begun_on(folder)
         prepared = prepare(
-            task, as_traces(traces), keep, validation, place, day=day, progress=progress
+            task, as_traces(traces), keep, validation, rows_folder, day=day, progress=progress
         )
         say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
         settings = fingerprint(task) | {
             "data": prepared.sha256,
             "template": prepared.template.to_json(),
         }
-        # Runs that are under way on disk hold the examples also where there are none.
+        # Runs that are under way on disk hold the examples also if there are none.
         settings["prompt"] = {"examples": [], **settings["prompt"]}
         begin(folder, settings)
         logs = output_dir.with_name(f"{output_dir.name}.logs")
@@ -172,7 +172,7 @@ def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: st
 def _train(
     task: Task, prepared: Prepared, folder: Path, report: Report, progress: bool
 ) -> tuple[Any, TrainState]:
-    """Train to the end, from the newest state where there is one: the model, and how it went."""
+    """Train to the end, from the newest state if there is one: the model, and how it went."""
     model, config = _load(task.student, task.config), task.config
     rank = config.lora_rank
     wrapper = None
@@ -187,7 +187,15 @@ def _train(
         load_state(folder, optimizer, before.step)
         say(f"going on after step {before.step}", show=progress)
     state = before
-    for state in _states(config, prepared, forward, optimizer, before, report, progress):
+    for state in _states(
+        config,
+        prepared,
+        forward,
+        optimizer=optimizer,
+        state=before,
+        report=report,
+        progress=progress,
+    ):
         save_state(folder, optimizer, state)
     if state.best_step != state.step:
         load_state(folder, optimizer, state.best_step)
@@ -206,6 +214,7 @@ def _states(
     config: DistillConfig,
     prepared: Prepared,
     forward: Forward,
+    *,
     optimizer: Optimizer,
     state: TrainState,
     report: Report,
@@ -250,7 +259,7 @@ def _batches(rows: TokenDataset, config: DistillConfig) -> Iterator[list[Tokeniz
     plan = plan_batches(
         lengths, config.batch_size, config.epochs, config.seed, group=not config.packing
     )
-    return ([rows[place] for place in places] for places in plan)
+    return ([rows[index] for index in indices] for indices in plan)
 
 
 def _stale(state: TrainState, config: DistillConfig) -> bool:
@@ -267,7 +276,7 @@ def _scalars(step: TrainStep) -> dict[str, float]:
     }
 
 
-def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: Path) -> None:
+def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, directory: Path) -> None:
     """Write the student, read it back and compare."""
     adapted = task.config.lora_rank is not None
     if adapted and task.config.merge_lora:
@@ -280,24 +289,24 @@ def _save(task: Task, prepared: Prepared, model: Any, state: TrainState, place: 
     manifest = Manifest(
         task.role,
         task.target,
-        task.prompt,
-        Sampling(max_new_tokens=max(most, min(2 * most, room))),
-        task.student,
-        {
+        prompt=task.prompt,
+        sampling=Sampling(max_new_tokens=max(most, min(2 * most, room))),
+        base_model=task.student,
+        data={
             "sha256": prepared.sha256,
             "kept": len(prepared.train),
             "held_out": len(prepared.validation),
             "dropped": dict(prepared.dropped),
         },
-        asdict(task.config),
-        _figures(state),
-        _versions(),
-        prepared.template.to_json(),
+        config=asdict(task.config),
+        figures=_figures(state),
+        versions=_versions(),
+        template=prepared.template.to_json(),
     )
     card = model_card(manifest, licence=base_licence(task.student))
     losses = Losses(state.losses, state.validation)
-    save_student(place, model, prepared.tokenizer, card, manifest, losses)
-    verify_reload(place, trained, prepared.shown, whole.dtype)
+    save_student(directory, model, prepared.tokenizer, card, manifest, losses)
+    verify_reload(directory, trained, prepared.shown, whole.dtype)
 
 
 def _align_tokens(model: Any, tokenizer: Any) -> None:

@@ -131,8 +131,8 @@ def _start(package: ReportTo, **options: Any) -> Any:
 
 def _run_id(folder: Path) -> str:
     """An id that lives as long as the folder: two folders of one name are two runs."""
-    place = folder / RUN_ID
-    if not place.exists():
+    path = folder / RUN_ID
+    if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        place.write_text(uuid4().hex[:8], encoding="utf-8")
-    return place.read_text(encoding="utf-8")
+        path.write_text(uuid4().hex[:8], encoding="utf-8")
+    return path.read_text(encoding="utf-8")

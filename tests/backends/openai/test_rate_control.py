@@ -27,18 +27,20 @@ def pace(
     requests: float | None = None,
     tokens: float | None = None,
 ) -> RateController:
-    return RateController(most, TokenBucket.a_minute(requests), TokenBucket.a_minute(tokens), sleep)
+    return RateController(
+        most, TokenBucket.per_minute(requests), TokenBucket.per_minute(tokens), sleep
+    )
 
 
 def test_a_meter_spreads_its_units_evenly() -> None:
-    meter = TokenBucket.a_minute(60)
+    meter = TokenBucket.per_minute(60)
 
     assert [meter.take(1, now=100.0) for _ in range(3)] == [0, 1, 2]
     assert meter.take(1, now=200.0) == 0
 
 
 def test_a_meter_gives_back_what_was_not_used() -> None:
-    meter = TokenBucket.a_minute(600)
+    meter = TokenBucket.per_minute(600)
     meter.take(100, now=0.0)
     meter.correct(-90)
 
@@ -46,7 +48,7 @@ def test_a_meter_gives_back_what_was_not_used() -> None:
 
 
 def test_a_meter_without_limit_lets_everything_through() -> None:
-    meter = TokenBucket.a_minute(None)
+    meter = TokenBucket.per_minute(None)
 
     assert [meter.take(10**9, now=1.0) for _ in range(3)] == [0, 0, 0]
 

@@ -149,7 +149,7 @@ def test_a_prompt_without_system_turn_says_so() -> None:
 ODD = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=40)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(licence=ODD, name=ODD, value=ODD)
 def test_odd_values_break_neither_the_front_matter_nor_a_table(
     licence: str, name: str, value: str

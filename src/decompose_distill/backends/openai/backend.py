@@ -118,7 +118,7 @@ class OpenAIBackend:
         self.max_in_flight = max_in_flight
         self.max_attempts = max_attempts
         self._meters = [
-            (TokenBucket.a_minute(requests_per_minute), TokenBucket.a_minute(tokens_per_minute))
+            (TokenBucket.per_minute(requests_per_minute), TokenBucket.per_minute(tokens_per_minute))
             for _ in self._endpoints
         ]
         self._dialects = [
@@ -139,7 +139,7 @@ class OpenAIBackend:
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Complete each request once; completions come as they finish.
 
-        Requests are taken in the caller's thread, one at a time, where there is room for
+        Requests are taken in the caller's thread, one at a time, when there is room for
         another and everything finished was yielded. Closing the generator cancels the rest.
 
         Raises:

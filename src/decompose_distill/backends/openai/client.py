@@ -79,7 +79,7 @@ class Client:
             async with account.deadline:
                 completion = await self._retry(pool, account)
         except BackendError as error:
-            error.unanswered = {name: each.lost for name, each in self.under_way.items()}
+            error.unanswered = {name: other.lost for name, other in self.under_way.items()}
             raise
         except TimeoutError:
             late = f"not settled in {self.deadline:g} seconds and {account.attempts} attempts"
@@ -152,7 +152,9 @@ class Client:
             if answer.status < 500:
                 route.breaker.answered()
             if error:
-                return self._judge(pool, route, account, turn, answer.status, error)
+                return self._judge(
+                    pool, route, account, turn=turn, status=answer.status, error=error
+                )
             completion = self._read(route, account, turn, answer)
             usage = completion.usage
             used = usage.input_tokens + usage.output_tokens or reserved
@@ -219,6 +221,7 @@ class Client:
         pool: Pool,
         route: Route,
         account: _Account,
+        *,
         turn: int,
         status: int,
         error: ServerError,
@@ -243,7 +246,7 @@ class Client:
             route.pace.pause(error.wait)
         raise RetryableError(
             words,
-            asked=error.wait,
+            wait=error.wait,
             alone=alone,
             broken=status >= 500,
             billed=error.status >= 500 > status,
@@ -276,9 +279,9 @@ def _later(state: RetryCallState) -> RetryableError:
 def _wait(state: RetryCallState) -> float:
     """Seconds before the next attempt: the longer, the more of the server's answers refuse."""
     later, account = _later(state), state.args[1]
-    if later.asked and not later.alone:
+    if later.wait and not later.alone:
         return 0.0  # the pace waits, for all
     if account.route is None or account.route.left:
         return 0.0
     share = 1.0 if later.broken else account.route.pace.refused_share
-    return later.asked + share * _backoff(state)
+    return later.wait + share * _backoff(state)

@@ -84,7 +84,7 @@ class Connections:
         self._log = LogFilter(secret)
 
     async def post(self, url: httpx2.URL, body: bytes) -> Answer:
-        """Post a body and read the whole answer; raises `TROUBLE` where there is none.
+        """Post a body and read the whole answer; raises `TROUBLE` if there is none.
 
         Raises:
             TooMuch: The answer has no end, or cannot be unpacked.

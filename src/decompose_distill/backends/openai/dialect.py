@@ -18,7 +18,7 @@ LIMITS = ("max_tokens", "max_completion_tokens")
 SCOUT_SECONDS = 1.0
 """How long others wait for the first request's answer: a refusal comes at once."""
 _SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.9, "max": 0.95}
-"""Part of the new tokens that an effort may think, where it is sent as a budget."""
+"""Part of the new tokens that an effort may think, if it is sent as a budget."""
 _LEAST_BUDGET = 1024
 _UNBOUNDED = 10**9
 _OURS = ("messages", "stream", "n", *LIMITS)
@@ -120,7 +120,7 @@ class Dialect:
         return body
 
     def learn(self, error: ServerError, request: Request) -> bool:
-        """Leave out from now on what a refusal names; `False` where it names nothing of ours."""
+        """Leave out from now on what a refusal names; `False` if it names nothing of ours."""
         if error.status in (400, 422, 500) and self._refuses_system(error, request):
             self._folds_system = True
             self._say("no system turn: its text goes before the first user's", error)

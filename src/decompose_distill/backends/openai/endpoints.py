@@ -194,7 +194,7 @@ class Addresses:
         return endpoint
 
     def _secret(self, url: httpx2.URL, key: str, provider: Provider) -> Secret | None:
-        """What is sent, and all that is not to be shown; `None` where the key cannot be sent."""
+        """What is sent, and all that is not to be shown; `None` if the key cannot be sent."""
         hidden = {value for _, value in url.params.multi_items()} | {url.query.decode()}
         hidden |= {*self._headers.values()}
         sent: dict[str, str] = {}
@@ -262,7 +262,7 @@ class Pool:
         return [route for route in self._routes if not route.left]
 
     async def choose(self, last: Route | None) -> Route:
-        """The route for an attempt, elsewhere than the last one where there is a choice.
+        """The route for an attempt, elsewhere than the last one if there is a choice.
 
         It is the one with the fewest requests for its weight, of those that have room now.
 

@@ -87,7 +87,7 @@ class RequestStream:
         self._under_way += 1
 
     def completed(self, *, most: int) -> Iterator[Completion]:
-        """Yield everything finished, waiting until at most so many are under way.
+        """Yield everything finished, waiting until at most N are under way.
 
         As many more may be while they wait for their next attempt.
         """

@@ -1,5 +1,6 @@
-"""How fast a server is asked: so many requests at once, so many a minute, and not at all when
-it says so. It is learnt from what the server refuses.
+"""Adaptive rate control of one server: requests at once, requests per second, and pauses.
+
+Both are learnt from what the server refuses (multiplicative decrease, additive increase).
 
 An answer 429 may mean that the pace is too high, or nothing: some servers refuse a share of the
 requests at any pace. So the first one begins a trial at little more than half the pace.
@@ -10,10 +11,10 @@ requests at any pace. So the first one begins a trial at little more than half t
 | a few are, as before  | It is not the pace: full speed, until clearly more of them are refused  |
 | many are              | The pace is still too high                                              |
 
-Where the pace counts, each answer 429 takes a tenth of the requests at once and a twentieth of the
+If the pace counts, an answer 429 takes a tenth of the requests at once and a twentieth of the
 rate, one time for all that were sent before it took effect; each success adds. The rate is measured
-when a server first refuses, as a limit on requests or tokens a minute shows in no number of
-requests at once.
+when a server first refuses, because a limit on requests or tokens per minute shows in
+no number of requests at once.
 """
 
 import asyncio
@@ -55,8 +56,8 @@ class TokenBucket:
         self._free_at = 0.0
 
     @classmethod
-    def a_minute(cls, units: float | None) -> "TokenBucket":
-        """So many units a minute; without limit where `None`."""
+    def per_minute(cls, units: float | None) -> "TokenBucket":
+        """A bucket of `units` per minute, without limit if `None`."""
         return cls(math.inf if units is None else units / 60)
 
     def take(self, units: float, now: float) -> float:
@@ -66,7 +67,7 @@ class TokenBucket:
         return start - now
 
     def correct(self, units: float) -> None:
-        """Reserve units after the fact, or give back where negative."""
+        """Reserve units after the fact, or give them back if negative."""
         self._free_at += units / self.per_second
 
 
@@ -84,7 +85,7 @@ class ConcurrencyGate:
         return self.inside + len(self._waiting)
 
     async def enter(self) -> None:
-        """Wait for a place."""
+        """Wait for a free slot."""
         if self.inside < int(self.size) and not self._waiting:
             self.inside += 1
             return
@@ -93,14 +94,14 @@ class ConcurrencyGate:
         try:
             await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # the place was given at the moment of the cancellation
+            if not turn.cancelled():  # the slot was given at the moment of the cancellation
                 self.leave()
             elif turn in self._waiting:
                 self._waiting.remove(turn)
             raise
 
     def leave(self) -> None:
-        """Give the place back."""
+        """Give the slot back."""
         self.inside -= 1
         self.admit()
 
@@ -115,19 +116,19 @@ class ConcurrencyGate:
 
 @dataclass(slots=True)
 class _Trial:
-    """What is found out at a lower pace."""
+    """A trial of a lower pace, to tell whether refusals depend on it."""
 
     turn: int
     """The first turn at that pace."""
     gate_size: float
     rate: float
-    """Pace before, which was refused: requests at once, and a second as measured."""
+    """Pace before, which was refused: requests at once, and per second as measured."""
     answers: int = 0
     refusals: int = 0
 
 
 class RateController:
-    """What one server is asked.
+    """Rate control of one server.
 
     Args:
         most: Requests at once, at most.
@@ -170,16 +171,16 @@ class RateController:
 
     @property
     def tolerates(self) -> bool:
-        """Whether refusals are held to be none of the pace's."""
+        """Whether refusals are held to be random."""
         return self._at_random is not None
 
     @property
     def refused_share(self) -> float:
-        """How many of the latest answers were refusals."""
+        """Share of refusals among the latest answers."""
         return sum(self._refusals) / len(self._refusals) if self._refusals else 1.0
 
     async def enter(self, tokens: int) -> int:
-        """Wait for a turn of so many tokens; returns its number, the same until the pace changes.
+        """Wait for a turn of `tokens` tokens; returns its number, the same until the pace changes.
 
         Whoever enters must `leave`.
         """
@@ -194,7 +195,7 @@ class RateController:
         return self._turn
 
     def leave(self, tokens_more: int) -> None:
-        """End the turn; it used so many more tokens than were reserved."""
+        """End the turn; it used `tokens_more` tokens more than were reserved."""
         self._tokens.correct(tokens_more)
         self.gate.leave()
 
@@ -204,6 +205,7 @@ class RateController:
         self._count(turn, refused=False)
         if not self._trial:
             slowly = self._turn and not self.tolerates
+            # 1 / size per success is one more per round of answers; 1 per success doubles it.
             self.gate.size = min(self._most, self.gate.size + (1 / self.gate.size if slowly else 1))
             if self._binding:
                 faster = _FASTER * (1 + self._since_refusal / _ACCELERATION)
@@ -225,7 +227,7 @@ class RateController:
             self._conclude(self.gate.size * _FEWER, self._rate * _SLOWER)
 
     def pause(self, seconds: float) -> None:
-        """Ask nothing for so long."""
+        """Ask nothing for some seconds."""
         _log.info("%s is asked nothing for %.3g s", self._shown, seconds)
         pause = asyncio.ensure_future(self._nap(seconds))
         self._pauses.add(pause)
@@ -248,6 +250,7 @@ class RateController:
         return self._turn == 0 or self._pace < _DOUBTFUL_BELOW * self._concluded
 
     def _begin_trial(self) -> None:
+        # The latest quarter shows a rate that has just risen, and the whole average does not.
         size, rate = self.gate.size, max(self._rate, self._measured(_MEASURED // 4))
         self._set(_TRIAL_PACE * size, _TRIAL_PACE * rate)
         self._trial = _Trial(self._turn, size, rate)
@@ -261,6 +264,7 @@ class RateController:
         elif trial.refusals:
             self._doubtful_after *= 2
             self._at_random = share
+            # With what the answers of the trial would have added.
             self._conclude(min(self._most, trial.gate_size + trial.answers), math.inf)
         elif trial.answers >= _TRIAL_MOST:
             self._at_random = None
@@ -273,12 +277,12 @@ class RateController:
         if self._at_random is not None:
             words = f"refuses about {self._at_random:.0%} of requests at any pace"
         else:
-            words = f"is asked {int(self.gate.size)} requests at once, {rate:.3g} a second"
+            words = f"is asked {int(self.gate.size)} requests at once, {rate:.3g} per second"
         _log.info("%s %s", self._shown, words)
 
     @property
     def _rate(self) -> float:
-        """Requests a second that are asked: as learnt, or else as measured."""
+        """Requests per second: as learnt, or else as measured."""
         return (
             self._learnt.per_second
             if self._binding
@@ -310,11 +314,11 @@ class RateController:
             self._binding = wait > 0
             if wait:
                 await self._sleep(wait)
-            if not self._pauses:
+            if not self._pauses:  # one may have begun during the sleep
                 return
 
     def _measured(self, latest: int = _MEASURED) -> float:
-        """Successes a second of late, or infinity while they are too few to tell."""
+        """Successes per second of late, or infinity while they are too few to tell."""
         count = min(latest, len(self._successes))
         if count < _MEASURED / 10:
             return math.inf

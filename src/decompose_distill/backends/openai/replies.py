@@ -95,7 +95,7 @@ def failed(request: Request, error: str, unanswered: int = 0) -> Completion:
 
 
 def read_usage(counts: Any, request: Request, provider: Provider, spoke: bool) -> Usage:
-    """What is billed, by a reply's `usage`; `Usage()` where nothing is known of it.
+    """What is billed, by a reply's `usage`; `Usage()` if nothing is known of it.
 
     Output is all that is not the prompt, thinking among it, wherever the provider counts that.
     What one half does not tell is at its worst case.
@@ -144,7 +144,7 @@ def _finish(reason: Any) -> Literal["stop", "length", "again"] | None:
 
 
 def _text(content: Any) -> str | None:
-    """The text of a content; `None` where there is none."""
+    """The text of a content; `None` if there is none."""
     if isinstance(content, list):
         parts = (part if isinstance(part, dict) else {"text": part} for part in content)
         texts = [part.get("text") for part in parts if part.get("type") in _TEXT_PARTS]

@@ -149,7 +149,7 @@ def _counts(headers: httpx2.Headers, reset: str) -> tuple[str, float]:
 
 
 def _positive(reading: Callable[[], float]) -> float:
-    """What was read, or 0 where it cannot be read or is no time to wait."""
+    """What was read, or 0 if it cannot be read or is no time to wait."""
     try:
         seconds = reading()
     except (KeyError, ValueError, OverflowError, TypeError):
@@ -158,7 +158,7 @@ def _positive(reading: Callable[[], float]) -> float:
 
 
 def _server_time(headers: httpx2.Headers) -> float:
-    """The server's clock where it shows one, as ours may be off."""
+    """The server's clock if it shows one, as ours may be off."""
     return _moment(headers["date"]) if "date" in headers else time.time()
 
 

@@ -108,14 +108,14 @@ class RetryableError(BackendUnavailable):
         self,
         message: str,
         *,
-        asked: float = 0.0,
+        wait: float = 0.0,
         alone: bool = False,
         unreachable: bool = False,
         broken: bool = False,
         billed: bool = False,
     ) -> None:
         super().__init__(message)
-        self.asked = asked
+        self.wait = wait
         self.alone = alone
         """Whether the wait is for this request, and not for all of that server."""
         self.unreachable = unreachable
@@ -153,7 +153,7 @@ class ServerError:
 
 
 def parse(content: bytes) -> Any:
-    """The JSON of a body, or its text where it is none."""
+    """The JSON of a body, or its text if it is none."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

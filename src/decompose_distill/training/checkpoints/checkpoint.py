@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import KW_ONLY, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Manifest:
 
     role: Role
     target: Target
+    _: KW_ONLY
     prompt: Prompt
     """The prompt it was trained on, and is sampled with."""
     sampling: Sampling
@@ -44,7 +45,7 @@ class Manifest:
     """Steps, losses, seconds."""
     versions: Mapping[str, str]
     template: Mapping[str, Any] | None = None
-    """What its chat template was made to say; `None` where that was not needed."""
+    """What its chat template was made to say; `None` if that was not needed."""
     files: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of each file that makes the student; none for one of an earlier version."""
 
@@ -130,26 +131,28 @@ def working_folder(output_dir: Path) -> Iterator[Path]:
 
 
 def save_student(
-    place: Path, model: Any, tokenizer: Any, card: str, manifest: Manifest, losses: Losses
+    directory: Path, model: Any, tokenizer: Any, card: str, manifest: Manifest, losses: Losses
 ) -> None:
     """Write a student to a new folder, with its card and losses; its manifest is written last.
 
     Raises:
         CheckpointError: It could not be written; nothing of it is left.
     """
-    shutil.rmtree(place, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
     try:
-        save_model(model, tokenizer, place)
-        (place / CARD).unlink(missing_ok=True)  # peft writes one
-        files = {file.relative_to(place).as_posix(): hash_file(file) for file in _files(place)}
-        (place / CARD).write_text(card, encoding="utf-8")
-        write_text(place / LOSSES, json.dumps(asdict(losses)))
+        save_model(model, tokenizer, directory)
+        (directory / CARD).unlink(missing_ok=True)  # peft writes one
+        files = {
+            file.relative_to(directory).as_posix(): hash_file(file) for file in _files(directory)
+        }
+        (directory / CARD).write_text(card, encoding="utf-8")
+        write_text(directory / LOSSES, json.dumps(asdict(losses)))
         manifest = replace(manifest, files=files)
-        write_text(place / MANIFEST, json.dumps(manifest.to_json(), indent=2))
+        write_text(directory / MANIFEST, json.dumps(manifest.to_json(), indent=2))
     except Exception as error:  # writers of weights and tokenizers raise all kinds
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
         raise CheckpointError(
-            f"cannot write the student to {place}: {error}. Make room and call again: the "
+            f"cannot write the student to {directory}: {error}. Make room and call again: the "
             "training itself is kept"
         ) from error
 
@@ -173,7 +176,7 @@ def check_files(checkpoint: str | Path, manifest: Manifest) -> None:
 
 
 def _what_loading_says(checkpoint: Path) -> str:
-    """Such as the name of a tensor that is not there; empty where it can be loaded."""
+    """Such as the name of a tensor that is not there; empty if it can be loaded."""
     try:
         load_model(checkpoint)
     except BackendError as error:
@@ -191,19 +194,19 @@ def check_student(student: str | Path) -> None:
         check_files(student, _load(Path(student) / MANIFEST))
 
 
-def _files(place: Path) -> list[Path]:
-    return sorted(file for file in place.rglob("*") if file.is_file())
+def _files(directory: Path) -> list[Path]:
+    return sorted(file for file in directory.rglob("*") if file.is_file())
 
 
-def publish(place: Path, output_dir: Path) -> None:
+def publish(directory: Path, output_dir: Path) -> None:
     """Move a finished student to where it was asked for, in one step."""
     if output_dir.exists():
         output_dir.rmdir()  # empty, or it is not ours to remove
-    rights = (place / MANIFEST).stat().st_mode & 0o777  # as the user's umask has it
-    for file in _files(place):
+    rights = (directory / MANIFEST).stat().st_mode & 0o777  # as the user's umask has it
+    for file in _files(directory):
         file.chmod(rights)  # weights are written for their owner alone
         sync(file)
-    place.replace(output_dir)
+    directory.replace(output_dir)
     sync(output_dir.parent)
 
 
@@ -258,7 +261,7 @@ def _read(row: Mapping[str, Any]) -> Manifest:
     always = ("base_model", "data", "config", "figures", "versions")
     rest: dict[str, Any] = {name: row[name] for name in always}
     rest |= {name: row[name] for name in ("template", "files") if name in row}
-    return Manifest(row["role"], row["target"], prompt, sampling, **rest)
+    return Manifest(row["role"], row["target"], prompt=prompt, sampling=sampling, **rest)
 
 
 NEW_TOKENS = 24
@@ -293,24 +296,24 @@ def _continue(model: Any, prompt: list[int], ends: Sequence[int]) -> list[int]:
     written = model.generate(
         input_ids=ids, attention_mask=torch.ones_like(ids), generation_config=config
     )
-    found: list[int] = written[0, len(prompt) :].tolist()
-    return found
+    continuation: list[int] = written[0, len(prompt) :].tolist()
+    return continuation
 
 
 def verify_reload(
-    place: Path, trained: GenerationSnapshot, examples: Sequence[Example], dtype: Any
+    directory: Path, trained: GenerationSnapshot, examples: Sequence[Example], dtype: Any
 ) -> None:
     """Reload a saved student and compare it with the model that was in memory.
 
     Raises:
         CheckpointError: Something differs; the message shows both.
     """
-    reloaded = snapshot(load_model(place, dtype=dtype), load_tokenizer(place), examples)
+    reloaded = snapshot(load_model(directory, dtype=dtype), load_tokenizer(directory), examples)
     for entry in fields(GenerationSnapshot):
         saved, kept = getattr(reloaded, entry.name), getattr(trained, entry.name)
         if saved != kept:
             first = next(pair for pair in zip(kept, saved, strict=False) if pair[0] != pair[1])
             raise CheckpointError(
-                f"the student at {place} is not the one that was trained: {entry.name} differ, "
+                f"the student at {directory} is not the one that was trained: {entry.name} differ, "
                 f"{first[0]!r} in memory, {first[1]!r} after reloading"
             )

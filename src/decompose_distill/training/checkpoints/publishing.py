@@ -49,9 +49,16 @@ def model_card(manifest: Manifest, *, licence: str | None) -> str:
     Example:
         >>> from decompose_distill.prompts import COT
         >>> from decompose_distill.types import Sampling
-        >>> data, nothing = {"kept": 8}, {}
         >>> manifest = Manifest(
-        ...     "solver", "answer", COT, Sampling(), "org/base", data, nothing, nothing, nothing
+        ...     "solver",
+        ...     "answer",
+        ...     prompt=COT,
+        ...     sampling=Sampling(),
+        ...     base_model="org/base",
+        ...     data={"kept": 8},
+        ...     config={},
+        ...     figures={},
+        ...     versions={},
         ... )
         >>> print(model_card(manifest, licence="mit")[:55])
         ---
@@ -77,7 +84,7 @@ def model_card(manifest: Manifest, *, licence: str | None) -> str:
 def base_licence(base_model: str) -> str | None:
     """Find the licence that a base model's card names, in its directory or on the hub.
 
-    Never raises: `None` where no licence is named, or none can be looked up.
+    Never raises: `None` if no licence is named, or none can be looked up.
 
     Example:
         >>> base_licence("models/none.gguf") is None
@@ -194,7 +201,7 @@ def _table(facts: Mapping[str, Any]) -> str:
 def _flat(facts: Mapping[Any, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """Name and value of each leaf; an empty mapping is one."""
     for name, value in facts.items():
-        if isinstance(value, list) and any(isinstance(each, Mapping) for each in value):
+        if isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
             value = dict(enumerate(value, start=1))
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{above}{name}: ")
@@ -223,7 +230,7 @@ class Hub(Protocol):
         ...
 
     def create_repo(self, repo_id: str, *, private: bool, exist_ok: bool) -> RepoUrl:
-        """Make a repository where there is none."""
+        """Make a repository if there is none."""
         ...
 
     def upload_folder(self, *, repo_id: str, folder_path: str | Path, commit_message: str) -> Any:

@@ -37,7 +37,7 @@ class TrainState:
     @property
     def best_step(self) -> int:
         """Step with the smallest validation loss, else the last one."""
-        return min(self.validation, key=lambda each: each[1])[0] if self.validation else self.step
+        return min(self.validation, key=lambda point: point[1])[0] if self.validation else self.step
 
     @property
     def stale(self) -> int:
@@ -86,22 +86,22 @@ def save_state(folder: Path, optimizer: Optimizer, progress: TrainState) -> None
     Raises:
         CheckpointError: It could not be written; the states before are still there.
     """
-    place = _place(folder, progress.step)
+    directory = _state_folder(folder, progress.step)
     try:
-        place.mkdir(exist_ok=True)
-        save_file(optimizer.state(), place / _WEIGHTS)
-        sync(place / _WEIGHTS)
-        mark = asdict(progress) | {"sha256": hash_file(place / _WEIGHTS)}
-        write_text(place / _MARK, json.dumps(mark))
+        directory.mkdir(exist_ok=True)
+        save_file(optimizer.state(), directory / _WEIGHTS)
+        sync(directory / _WEIGHTS)
+        mark = asdict(progress) | {"sha256": hash_file(directory / _WEIGHTS)}
+        write_text(directory / _MARK, json.dumps(mark))
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
         left = load_progress(folder).step
         raise CheckpointError(
             f"cannot write the state of step {progress.step} to {folder}: {error}. Make room and "
             f"call again: the run goes on from step {left}"
         ) from error
     for other in folder.glob("step-*"):
-        if other not in (place, _place(folder, progress.best_step)):
+        if other not in (directory, _state_folder(folder, progress.best_step)):
             shutil.rmtree(other)
 
 
@@ -127,7 +127,7 @@ def load_state(folder: Path, optimizer: Optimizer, step: int) -> None:
     Raises:
         CheckpointError: The state is damaged, or of another model.
     """
-    path = _place(folder, step) / _WEIGHTS
+    path = _state_folder(folder, step) / _WEIGHTS
     digest = _read(path.with_name(_MARK)).get("sha256")  # absent in states of earlier versions
     try:
         if digest and hash_file(path) != digest:
@@ -153,5 +153,5 @@ def _read(path: Path) -> dict[str, Any]:
     return row
 
 
-def _place(folder: Path, step: int) -> Path:
+def _state_folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}"

@@ -82,8 +82,8 @@ def _end_missing(tokenizer: Any, row: TokenizedExample) -> str | None:
 def _control_inside(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
     blank = [Message(message.role, "x") for message in example.messages]
     wanted = _controls(tokenizer, prompt_ids(tokenizer, blank))
-    found = _controls(tokenizer, row.ids[:-1])
-    if extra := found - wanted:
+    controls = _controls(tokenizer, row.ids[:-1])
+    if extra := controls - wanted:
         return f"its text holds the control token {next(iter(extra))!r}, which is no text"
     return None
 
@@ -110,13 +110,13 @@ def _letters(text: str) -> str:
 
 
 def _leak(example: Example) -> str | None:
-    asked = "\n".join(each.content for each in example.messages if each.role == "user")
+    prompt = "\n".join(turn.content for turn in example.messages if turn.role == "user")
     for gold in example.golds:
         answer = after_marker(gold)
         pattern = _ANSWER.format(gold=re.escape(answer))
-        if answer and re.search(pattern, asked, re.IGNORECASE):
+        if answer and re.search(pattern, prompt, re.IGNORECASE):
             return f"its prompt gives the answer {answer!r} away"
-    if len(example.completion) >= LEAST_LEAKED and example.completion in asked:
+    if len(example.completion) >= LEAST_LEAKED and example.completion in prompt:
         return "its prompt holds the whole completion"
     return None
 

@@ -18,7 +18,7 @@ Ids = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """Where the rows of a line lie, for attention to keep them apart.
+    """Bounds of the rows of a line, for attention to keep them apart.
 
     The line is the prefix that all rows share, then what each row has behind it.
     """
@@ -28,11 +28,11 @@ class Documents:
     lengths: tuple[int, ...]
     """Tokens of each row behind the prefix."""
     query_ends: torch.Tensor
-    """Where the rows end, (rows + 1,) of int32 from 0, counted behind the prefix."""
+    """Ends of the rows, (rows + 1,) of int32 from 0, counted behind the prefix."""
     key_ends: torch.Tensor
     """The same among the keys, where each row has the prefix of its own."""
     keys: torch.Tensor
-    """Which place of the line each of those keys is."""
+    """Position in the line of each of those keys."""
 
     @property
     def longest(self) -> int:
@@ -47,9 +47,9 @@ class Batch:
     ids: torch.Tensor
     """Token ids (B, T)."""
     positions: torch.Tensor
-    """Place of each token in its own row (B, T)."""
+    """Position of each token in its own row (B, T)."""
     predicting: torch.Tensor
-    """Which of the B · T places predict a trained token (N,)."""
+    """Which of the B · T positions predict a trained token (N,)."""
     labels: torch.Tensor
     """The trained tokens (N,)."""
     documents: Documents | None = None
@@ -60,7 +60,7 @@ class Batch:
 def plan_batches(
     lengths: Sequence[int], batch_size: int, epochs: int, seed: int, *, group: bool = True
 ) -> Iterator[list[int]]:
-    """Yield every row's place once an epoch, in batches of random order.
+    """Yield every row's index once per epoch, in batches of random order.
 
     Args:
         lengths: Tokens of each row.
@@ -94,6 +94,7 @@ def split_rows(
     passes: list[list[TokenizedExample]] = [[] for _ in range(-(-total // tokens))]
     before = 0
     for row in rows:
+        # Its middle decides, so that passes differ by no more than a row.
         middle = before + len(row.ids) // 2
         passes[middle * len(passes) // total].append(row)
         before += len(row.ids)
@@ -110,8 +111,10 @@ def lay_end_to_end(rows: Sequence[TokenizedExample], device: torch.device) -> Ba
     parts = [
         np.concatenate([rows[0].ids[:prefix], *rests]),
         np.concatenate([line[:prefix], *(np.arange(prefix, len(row.ids)) for row in rows)]),
+        # A row's token 0 would stand `prefix` before what follows it.
         *_targets(rows, [begin - prefix for begin in begins]),
         ends,
+        # Before row N, N rows have been given the prefix once more.
         ends + prefix * np.arange(len(ends)),
         np.concatenate(
             [
@@ -128,7 +131,7 @@ def lay_end_to_end(rows: Sequence[TokenizedExample], device: torch.device) -> Ba
 
 
 def pad_rows(rows: Sequence[TokenizedExample], device: torch.device) -> Batch:
-    """Put each row on a line of its own, as long as the longest."""
+    """Put each row on its own line, as long as the longest."""
     width = max(len(row.ids) for row in rows)
     ids = np.zeros((len(rows), width), np.int64)
     for line, row in zip(ids, rows, strict=True):
@@ -147,17 +150,18 @@ def shared_prefix(rows: Sequence[TokenizedExample]) -> int:
 
 
 def _targets(rows: Sequence[TokenizedExample], begins: Sequence[int]) -> tuple[Ids, Ids]:
-    """Places that predict a trained token, and these tokens; `begins` is where place 0 would be."""
-    places = [
+    """Positions that predict a trained token, and these tokens; rows' tokens 0 are at `begins`."""
+    # The logits at a position predict the token after it.
+    positions = [
         np.arange(begin + row.start - 1, begin + len(row.ids) - 1)
         for begin, row in zip(begins, rows, strict=True)
     ]
-    return np.concatenate(places), np.concatenate([row.ids[row.start :] for row in rows])
+    return np.concatenate(positions), np.concatenate([row.ids[row.start :] for row in rows])
 
 
 def _upload(parts: Sequence[Ids], device: torch.device) -> tuple[torch.Tensor, ...]:
     """Bring whole numbers to a device in one copy, for which it does not wait."""
     flat = torch.from_numpy(np.concatenate(parts).astype(np.int64))
     if device.type == "cuda":
-        flat = flat.pin_memory()
+        flat = flat.pin_memory()  # from other memory the copy would wait
     return torch.split(flat.to(device, non_blocking=True), [len(part) for part in parts])

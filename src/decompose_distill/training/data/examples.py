@@ -65,7 +65,7 @@ def make_examples(
 
 
 def unusable(trace: Trace, target: Target) -> str | None:
-    """Why a trace cannot teach a target, whatever the filter says; `None` where it can."""
+    """Why a trace cannot teach a target, whatever the filter says; `None` if it can."""
     if trace.decomposition is None:
         return "no decomposition"
     if "rationale" in target and trace.solution is None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import date
 from functools import partial
 from hashlib import sha256
@@ -76,6 +76,7 @@ class Prepared:
 
     tokenizer: Any
     train: TokenDataset
+    _: KW_ONLY
     validation: TokenDataset
     shown: tuple[Example, ...]
     """A few of the examples, to look at and to compare the saved student on."""
@@ -143,22 +144,22 @@ def prepare(
     with bar:
         every = write_rows(rows(), folder)
     mask = np.frombuffer(held, dtype=np.bool_)
-    found = Prepared(
+    prepared = Prepared(
         tokenizer,
         every.where(~mask),
-        every.where(mask),
-        tuple(shown),
-        dropped,
-        digest.hexdigest(),
-        template,
+        validation=every.where(mask),
+        shown=tuple(shown),
+        dropped=dropped,
+        sha256=digest.hexdigest(),
+        template=template,
     )
-    given = f"validation={validation}" if isinstance(validation, float | int) else "validation"
-    if not len(found.train):
-        raise ConfigError(f"{given} leaves nothing to train on: {found}")
-    if validation and not len(found.validation):
-        raise ConfigError(f"{given} holds out none of {len(every)} examples")
-    audit_rows(tokenizer, config, found.train, found.validation, task.config.max_duplicates)
-    return found
+    argument = f"validation={validation}" if isinstance(validation, float | int) else "validation"
+    if not len(prepared.train):
+        raise ConfigError(f"{argument} leaves nothing to train on: {prepared}")
+    if validation and not len(prepared.validation):
+        raise ConfigError(f"{argument} holds out none of {len(every)} examples")
+    audit_rows(tokenizer, config, prepared.train, prepared.validation, task.config.max_duplicates)
+    return prepared
 
 
 def _examples(

@@ -24,9 +24,9 @@ class TokenDataset(Sequence[TokenizedExample]):
 
     def __init__(self, folder: Path, index: Index) -> None:
         self._folder, self._index = folder, index
-        place = folder / IDS
-        empty = not place.stat().st_size  # a file of no bytes cannot be mapped
-        self._ids = np.zeros(0, np.int32) if empty else np.memmap(place, np.int32, mode="r")
+        path = folder / IDS
+        empty = not path.stat().st_size  # a file of no bytes cannot be mapped
+        self._ids = np.zeros(0, np.int32) if empty else np.memmap(path, np.int32, mode="r")
 
     def where(self, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "TokenDataset":
         """Some of the rows, over the same files."""
@@ -36,13 +36,13 @@ class TokenDataset(Sequence[TokenizedExample]):
         return len(self._index)
 
     @overload
-    def __getitem__(self, place: int) -> TokenizedExample: ...
+    def __getitem__(self, index: int) -> TokenizedExample: ...
     @overload
-    def __getitem__(self, place: slice) -> list[TokenizedExample]: ...
-    def __getitem__(self, place: int | slice) -> TokenizedExample | list[TokenizedExample]:
-        if isinstance(place, slice):
-            return [self[each] for each in range(len(self))[place]]
-        begin, end, start, name, *_ = (int(number) for number in self._index[place])
+    def __getitem__(self, index: slice) -> list[TokenizedExample]: ...
+    def __getitem__(self, index: int | slice) -> TokenizedExample | list[TokenizedExample]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(len(self))[index]]
+        begin, end, start, name, *_ = (int(number) for number in self._index[index])
         with (self._folder / NAMES).open("rb") as names:
             names.seek(name)
             text = json.loads(names.readline())
@@ -51,8 +51,8 @@ class TokenDataset(Sequence[TokenizedExample]):
     @property
     def lengths(self) -> list[int]:
         """Tokens of each row."""
-        found: list[int] = (self._index[:, _END] - self._index[:, _BEGIN]).tolist()
-        return found
+        lengths: list[int] = (self._index[:, _END] - self._index[:, _BEGIN]).tolist()
+        return lengths
 
     @property
     def most_targets(self) -> int:
@@ -82,8 +82,8 @@ class TokenDataset(Sequence[TokenizedExample]):
 
     def shared_prompts(self, other: "TokenDataset") -> list[TokenizedExample]:
         """Rows whose prompt is also in the other set."""
-        found = np.isin(self._index[:, _PROMPT], other._index[:, _PROMPT])
-        return [self[int(place)] for place in np.flatnonzero(found)]
+        shared = np.isin(self._index[:, _PROMPT], other._index[:, _PROMPT])
+        return [self[int(row)] for row in np.flatnonzero(shared)]
 
 
 def write_rows(rows: Iterable[TokenizedExample], folder: Path) -> TokenDataset:

@@ -86,7 +86,7 @@ class EndToEnd:
 
 @dataclass(frozen=True)
 class Padded:
-    """A row a line: for models that mix tokens by other means than attention."""
+    """One row per line: for models that mix tokens by other means than attention."""
 
     def __str__(self) -> str:
         return "rows padded"

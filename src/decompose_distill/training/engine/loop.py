@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import torch
 
@@ -25,7 +25,7 @@ POOL = 256
 def validation_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> float:
     """Mean nats per target token over all rows."""
     forward.model.eval()
-    order = sorted(range(len(rows)), key=lambda place: len(rows[place].ids))
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index].ids))
     pools = ([rows[at] for at in order[i : i + POOL]] for i in range(0, len(order), POOL))
     with forward.applied():
         parts = (part for pool in pools for part in split_rows(pool, forward.tokens))
@@ -34,7 +34,7 @@ def validation_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> float
 
 
 def _halving_loss(forward: Forward, rows: Sequence[TokenizedExample]) -> torch.Tensor:
-    """Summed loss, in halves where the memory runs out."""
+    """Summed loss, in halves if the memory runs out."""
     try:
         return forward.loss(forward.lay(rows))
     except RuntimeError as error:
@@ -55,6 +55,7 @@ class TrainStep:
     """From 1."""
     loss: float
     """Nats per target token, over the whole step, before the update."""
+    _: KW_ONLY
     learning_rate: float
     grad_norm: float
     """Before clipping."""
@@ -108,8 +109,17 @@ def train(
             )
         most, halved = max(map(_count, fitting)), len(fitting) > len(passes)
         tokens, short = (most, True) if halved else (tokens, short)
-        seconds, read = time.perf_counter() - began, (len(rows), _count(rows))
-        yield TrainStep(number, loss, rate, norm, *read, most, halved, seconds)
+        yield TrainStep(
+            number,
+            loss,
+            learning_rate=rate,
+            grad_norm=norm,
+            examples=len(rows),
+            tokens=_count(rows),
+            tokens_per_pass=most,
+            out_of_memory=halved,
+            seconds=time.perf_counter() - began,
+        )
 
 
 def _accumulate(
@@ -140,6 +150,7 @@ def _accumulate(
 def _backward(forward: Forward, passes: Sequence[Rows], targets: int) -> torch.Tensor:
     losses = []
     for rows in passes:
+        # A share of the step's targets, not of the pass's: passes differ in theirs.
         loss = forward.loss(forward.lay(rows), 1 / targets)
         torch.autograd.backward(loss)
         losses.append(loss.detach())

@@ -87,7 +87,7 @@ def _giving_more_than_a_tensor(model: Any) -> set[int]:
     """Linear layers, by identity, that are no function from tensor to tensor: by trying."""
     unsuited: set[int] = set()
 
-    def look(module: torch.nn.Module, given: Any, output: Any) -> None:
+    def look(module: torch.nn.Module, inputs: Any, output: Any) -> None:
         if not isinstance(output, torch.Tensor):
             unsuited.add(id(module))
 

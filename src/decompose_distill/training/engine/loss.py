@@ -22,7 +22,7 @@ class LinearHead:
 
     @classmethod
     def of(cls, model: Any) -> "LinearHead | None":
-        """Take the output embeddings of a model; `None` where they are no plain matrix."""
+        """Take the output embeddings of a model; `None` if they are no plain matrix."""
         head = model.get_output_embeddings()
         return cls(head.weight, head.bias) if type(head) is torch.nn.Linear else None
 
@@ -99,6 +99,7 @@ class _ChunkedLoss(torch.autograd.Function):
             loss -= shares.gather(1, label).sum()
             if not learning:
                 continue
+            # Softmax less one-hot, written over the log-probabilities: no second such matrix.
             slope = shares.exp_().scatter_add_(1, label, shares.new_full(label.shape, -1.0))
             slope = slope.mul_(share).to(states.dtype)
             if of_states is not None:
@@ -112,10 +113,12 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
-        of_all = (None if each is None else each.mul_(grads[0]) for each in ctx.saved_tensors)
+        of_all = (
+            None if gradient is None else gradient.mul_(grads[0]) for gradient in ctx.saved_tensors
+        )
         return (*of_all, None, None, None, None)
 
 
 def count_targets(rows: Sequence[TokenizedExample]) -> int:
-    """How many tokens of these rows are trained."""
+    """Trained tokens of these rows."""
     return sum(row.targets for row in rows)

@@ -1,4 +1,4 @@
-"""AdamW over the trainable weights, with a float32 copy of them where that is asked for."""
+"""AdamW over the trainable weights, with a float32 copy of them if that is asked for."""
 
 import math
 from typing import Any
@@ -29,6 +29,7 @@ class Optimizer:
             name: weight.detach().float() if config.master_weights and _short(weight) else weight
             for name, weight in self.weights.items()
         }
+        # Biases and the gains of norms are not decayed, as is usual: their rest is not at 0.
         matrices = [weight for weight in self.updated.values() if weight.ndim > 1]
         others = [weight for weight in self.updated.values() if weight.ndim <= 1]
         groups = [
@@ -44,14 +45,16 @@ class Optimizer:
         """Clip the gradients, update, clear them, and return their norm before clipping.
 
         The norm is a scalar on the device, which nothing here waits for. Weights stay as they
-        were where it is not finite.
+        were if it is not finite.
         """
         learned = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
         grads = [weight.grad for weight in learned.values()]
-        norms = torch.stack(torch._foreach_norm(grads)).float()  # type: ignore[arg-type]
+        # In float32, as the norm of bfloat16 gradients has three digits in their own numbers.
+        norms = torch.stack(torch._foreach_norm(grads, 2, dtype=torch.float32))  # type: ignore[arg-type]
         norm: torch.Tensor = torch.linalg.vector_norm(norms)
+        # The same factor as that of torch's `clip_grad_norm_`.
         clipped = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
-        # The fused kernel divides by the one and leaves all as it is where the other is set.
+        # The fused kernel divides by `grad_scale`, and leaves all as it is if `found_inf` is set.
         self._adamw.grad_scale = clipped.reciprocal()  # type: ignore[attr-defined]
         self._adamw.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         for group in self._adamw.param_groups:
@@ -67,17 +70,17 @@ class Optimizer:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Everything a later step depends on: weights, float32 copies, moments."""
-        found = {f"weight.{name}": weight.detach() for name, weight in self.weights.items()}
+        tensors = {f"weight.{name}": weight.detach() for name, weight in self.weights.items()}
         for name, weight in self.updated.items():
             if weight is not self.weights[name]:
-                found[f"master.{name}"] = weight
+                tensors[f"master.{name}"] = weight
             moments = self._adamw.state.get(weight, {})
-            found |= {f"{kind}.{name}": moments[kind] for kind in _MOMENTS if kind in moments}
-        return found
+            tensors |= {f"{kind}.{name}": moments[kind] for kind in _MOMENTS if kind in moments}
+        return tensors
 
     @torch.no_grad()
     def load(self, state: dict[str, torch.Tensor], steps: int) -> None:
-        """Go on from a state after so many steps."""
+        """Go on from the state after `steps` steps."""
         for name, weight in self.weights.items():
             weight.copy_(state[f"weight.{name}"])
         for name, weight in self.updated.items():
@@ -115,6 +118,6 @@ def lr_factor(done: int, steps: int, warmup_ratio: float, schedule: Schedule) ->
     """Share of the peak learning rate: linear rise, then half a cosine or a line down to 0."""
     warmup = max(1, round(steps * warmup_ratio))
     if done < warmup:
-        return (done + 1) / warmup
+        return (done + 1) / warmup  # a first step at rate 0 would be lost
     passed = (done - warmup) / max(1, steps - warmup)
     return 1 - passed if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * passed))

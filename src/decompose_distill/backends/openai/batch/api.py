@@ -248,7 +248,7 @@ class BatchApi:
         error = read_error(status, response.headers, parse(answer), self.endpoint.secret)
         words = f"{what}: HTTP {status}: {error.words}"
         if error.verdict in ("again", "later"):
-            return RetryableError(words, asked=error.wait, billed=status >= 500)
+            return RetryableError(words, wait=error.wait, billed=status >= 500)
         advice = _ADVICE.get(error.status, "").format(key=self.api_key_env)
         advice = gone if gone and status == 404 else advice
         return BackendError(f"{words}: {advice}" if advice else words)
@@ -271,8 +271,8 @@ def _tls() -> SSLContext:
 
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    asked = error.asked if isinstance(error, RetryableError) else 0.0
-    return min(asked, LONGEST_WAIT) or _backoff(state)
+    wait = error.wait if isinstance(error, RetryableError) else 0.0
+    return min(wait, LONGEST_WAIT) or _backoff(state)
 
 
 def _save(response: httpx2.Response, file: IO[bytes], most: int, what: str) -> None:

@@ -148,7 +148,7 @@ class BatchRun:
                 self._launch()
 
     def completed(self, *, most: int) -> Iterator[Completion]:
-        """Yield what has ended, waiting until at most so many batches are under way."""
+        """Yield what has ended, waiting until at most N batches are under way."""
         while self._too_long:
             yield self._too_long.popleft()
         while len(self._active) + len(self._waiting) > most:
@@ -166,11 +166,11 @@ class BatchRun:
         That is by its body before anything was learnt of the server, and with the limit that
         stands for the backend's own in keys.
         """
-        asked = request
+        keyed = request
         if request.sampling.max_new_tokens == MAX_NEW_TOKENS:
             sampling = replace(request.sampling, max_new_tokens=FIRST_LIMIT)
-            asked = replace(request, sampling=sampling)
-        body = self._unlearnt.encode(self._model, asked)
+            keyed = replace(request, sampling=sampling)
+        body = self._unlearnt.encode(self._model, keyed)
         key = json.dumps([body, request.sample, request.solve], sort_keys=True)
         digest = sha256(key.encode()).hexdigest()[:48]
         name = f"{digest}-{self._seen[digest]}"

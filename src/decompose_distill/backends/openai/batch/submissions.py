@@ -59,7 +59,7 @@ def encode_line(custom_id: str, body: Mapping[str, object]) -> bytes:
 
 
 def read_line(line: bytes) -> dict[str, Any] | None:
-    """One line of an output or error file; `None` where it is not one.
+    """One line of an output or error file; `None` if it is not one.
 
     Example:
         >>> read_line(b'{"custom_id": "a"}')["custom_id"]
@@ -129,11 +129,11 @@ class Submission:
     time: float = field(default_factory=time.time)
     """Unix time in seconds."""
     batch: str | None = None
-    """The provider's id; `None` where its answer was never written."""
+    """The provider's id; `None` if its answer was never written."""
     ordered: float | None = None
-    """Unix time when its creation was asked for; `None` where it was not."""
+    """Unix time when its creation was asked for; `None` if it was not."""
     file: str = ""
-    """The provider's name of its file, where it is known."""
+    """The provider's name of its file, if it is known."""
 
 
 class BatchRegister:

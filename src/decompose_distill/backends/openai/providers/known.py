@@ -250,7 +250,7 @@ PROVIDERS = (
 
 
 def provider_at(host: str) -> Provider:
-    """The provider behind a host; `PLAIN` where none is known.
+    """The provider behind a host; `PLAIN` if none is known.
 
     Example:
         >>> provider_at("api.mistral.ai").seed

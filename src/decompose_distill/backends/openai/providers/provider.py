@@ -27,7 +27,7 @@ class Provider:
     hosts: tuple[str, ...] = ()
     """Hosts by which it is recognised; one that begins with a dot is the end of a host."""
     base_url: str = ""
-    """Where its API is, if no address is named."""
+    """Address of its API, if none is named."""
 
     key_header: str = "Authorization"
     """Where the key is sent; anywhere else than here, it is sent bare."""
@@ -35,9 +35,9 @@ class Provider:
     limit: Limit = "max_tokens"
     """Field of the limit on new tokens; the other name is taken if the server asks for it."""
     seed: str | None = "seed"
-    """Field of the seed; `None` where it would be ignored."""
+    """Field of the seed; `None` if it would be ignored."""
     effort: Effort = "reasoning_effort"
-    """Where the effort of thinking is written."""
+    """Field of the effort of thinking."""
     effort_none: Mapping[str, object] | None = None
     """What is sent in place of the effort `none`."""
 
@@ -45,15 +45,15 @@ class Provider:
     """Settings that some of its models refuse, and which are then left out."""
 
     thinking: tuple[str, ...] = ()
-    """Where the text of thinking stands in a reply."""
+    """Fields of a reply that hold the text of thinking."""
     thinking_outside: bool = False
     """Whether `completion_tokens` leaves thinking tokens out, which are billed all the same."""
     thinking_tokens: str = ""
-    """Where thinking tokens stand in `usage`."""
+    """Field of `usage` with the thinking tokens."""
     cached_tokens: str = ""
-    """Where cached input tokens stand in `usage`."""
+    """Field of `usage` with the cached input tokens."""
     cost: str = ""
-    """Where `usage` says what is billed."""
+    """Field of `usage` that says what is billed."""
     finish_reasons: tuple[str, ...] = ("stop", "length")
     error: Mapping[str, object] | tuple[Mapping[str, object], ...] = field(
         default_factory=lambda: {"error": {"message": "…", "type": "…", "code": "…"}}
