@@ -128,6 +128,7 @@ def test_an_answer_in_latex_is_read_without_it(text: str, answer: str) -> None:
         ("The correct answer is 72.", "72"),
         ("Answers:\n1. 5\nSo she has 72.", "So she has 72"),
         ("Answering the first: 5\n72", "72"),
+        ("Two steps:\n#1 is the capital", "#1 is the capital"),
     ],
 )
 def test_only_words_that_announce_the_answer_mark_it(text: str, answer: str) -> None:

@@ -74,7 +74,7 @@ _RESULT = re.compile(
     r"(?:result|solution|total|sum)(?: (?:is|equals|comes to)\b:?|\s*[:：=])\s*(?=\S)",
     re.IGNORECASE,
 )
-_HASHES = re.compile(r"\A#{1,6}\s*")
+_HASHES = re.compile(r"\A#{2,6}\s+")
 _OPENING = re.compile(r"(?:\\[\[(]|\${1,2}|<\w{1,20}>|\[ANSWER\])\Z")
 _SIGNED = re.compile(r"[-+−–]?\$?\d")
 _STEP = re.compile(r"(?:step|part|sub-?question|question)\b|\d{1,2}[.)]\s+[^\W\d]", re.IGNORECASE)
