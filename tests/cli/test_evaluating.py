@@ -53,3 +53,22 @@ def test_an_evaluation_in_which_nothing_was_scored_has_failed(
     assert run_cli("evaluate", asked, *models, monkeypatch=monkeypatch) == 1
     assert "no question could be scored" in (error := capsys.readouterr().err)
     assert "Not today." in error
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_study_in_which_nothing_was_scored_has_failed(
+    asked: Path,
+    server: FakeServer,
+    tiny_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train = asked.with_name("train.jsonl")
+    train.write_text('{"question": "What is 2 plus 3?", "answer": "5"}\n')
+    server.script = lambda call: Reply(400, {"error": {"message": "Not today."}})
+    call = ("paper", "--teacher", "openai:m", "--base-url", server.url, "--student", tiny_dir)
+    data = ("--train", train, "--test", asked, "--output-dir", asked.parent / "study")
+    matrix = ("--rows", "none,teacher", "--columns", "solver")
+
+    assert run_cli(*call, *data, *matrix, monkeypatch=monkeypatch) == 1
+    assert "Not today." in capsys.readouterr().err

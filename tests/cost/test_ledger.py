@@ -128,6 +128,19 @@ def test_tokens_without_a_price_are_counted_and_priced_once_there_is_one(tmp_pat
         assert named.spent_usd == Decimal("0.003")
 
 
+def test_all_tokens_without_a_price_are_priced_later_and_none_beside_them(tmp_path: Path) -> None:
+    with _ledger(tmp_path / "ledger", prices={}) as ledger:
+        for _ in range(3):
+            made = ledger.reserve("solver", MOST, attempts=1)
+            assert made
+            ledger.settle(made, Usage(500, 50))
+    with _ledger(tmp_path / "ledger", 1) as priced:
+        [entry] = priced.entries
+
+        assert (entry.requests, entry.unanswered) == (3, 0)
+        assert priced.spent_usd == 3 * Decimal("0.001")
+
+
 def test_tokens_of_an_unknown_price_are_not_priced_as_those_of_another_backend(
     tmp_path: Path,
 ) -> None:

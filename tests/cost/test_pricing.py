@@ -19,6 +19,7 @@ from decompose_distill.cost.pricing import (
     price_of,
     read_prices,
 )
+from decompose_distill.cost.pricing import dearest as dearest_of
 
 ONE = Price(Decimal(1), Decimal(2), batch_discount=Decimal("0.5"))
 
@@ -136,6 +137,21 @@ def test_several_endpoints_cost_what_the_dearest_does(urls: str, dollars: str | 
     price = price_of(Pool())
 
     assert (price and price.output_per_million) == (dollars and Decimal(dollars))
+
+
+@pytest.mark.parametrize(
+    ("cached", "dearest"),
+    [(("0.1", "0.2"), "0.2"), (("0.1", None), "2"), ((None, None), None)],
+)
+def test_cached_input_of_several_endpoints_costs_what_the_dearest_does(
+    cached: tuple[str | None, str | None], dearest: str | None
+) -> None:
+    prices = [
+        Price(Decimal(2), Decimal(4), cached_input_per_million=each and Decimal(each))
+        for each in cached
+    ]
+
+    assert dearest_of(prices).cached_input_per_million == (dearest and Decimal(dearest))  # type: ignore[union-attr]
 
 
 def test_what_runs_here_is_free_and_what_is_not_known_is_unknown() -> None:

@@ -41,6 +41,16 @@ Pytanie {i}: {x}|Câu hỏi {i}: {x}|{i}．{x}|{i}：{x}|<li>{x}</li>|<subquesti
 {p} {x}
 {d} {x}|{k}、{x}|（{k}）{x}|第{k}步：{x}|问题{k}：{x}|{a}. {x}|{a}) {x}|{a}- {x}|{h}. {x}|{f}．{x}
 {f}、{x}
+Delfråga {i}: {x}|Spørgsmål {i}: {x}|Otázka {i}: {x}|Kysymys {i}: {x}|Kérdés {i}: {x}
+Întrebarea {i}: {x}
+Ερώτηση {i}: {x}|Питання {i}: {x}|Въпрос {i}: {x}|سوال {i}: {x}|שאלה {i}: {x}|คำถามที่ {i}: {x}
+Pertanyaan {i}: {x}|問い{i}: {x}|設問{i}：{x}|小题{i}：{x}|প্রশ্ন {i}: {x}|Teilaufgabe {i}: {x}
+Sous-problème {i} : {x}|Subproblema {i}: {x}|Smaller question {i}: {x}|Follow-up {i}: {x}
+q_{i}: {x}|subquestion_{i}: "{x}"|(({i})) {x}|-{i}. {x}
+<u>Question {i}</u>: {x}|<b>{i}.</b> {x}|<strong>Q{i}:</strong> {x}|\\textbf{{{i}.}} {x}
+<p>{i}. {x}</p>
+🔢 {i}. {x}|♦ {x}|☞ {x}|◾ {x}|» {x}|[*]{x}|\\item[{i}.] {x}|<subquery>{x}</subquery>
+{y}. {x}|<question><![CDATA[{x}]]></question>
 {w}: {x}|{w}, {x}|{w} question: {x}|{w}ly, {x}|Question {v}: {x}|Step {v}: {x}|{u}. {x}|{z}) {x}
 """
 """A form a piece: `i` the number, `x` the text, and the number in other numerals."""
@@ -83,6 +93,7 @@ NUMERALS = {
     "d": "⒈⒉⒊⒋⒌⒍⒎⒏⒐",
     "k": "一二三四五六七八九",
     "a": "١٢٣٤٥٦٧٨٩",
+    "y": "אבגדהוזחט",
     "h": "१२३४५६७८९",
     "f": "１２３４５６７８９",
     "u": "ⅠⅡⅢⅣⅤⅥⅦⅧⅨ",
@@ -127,6 +138,13 @@ JSON: dict[str, Form] = {
     "objects in a field": _dump(
         lambda items: {"subquestions": [{"step": i, "text": x} for i, x in enumerate(items)]}, 2
     ),
+    "a tree": _dump(
+        lambda items: {"question": "Main?", "children": [{"question": x} for x in items]}
+    ),
+    "a text": lambda items: json.dumps(json.dumps({"subquestions": list(items)})),
+    "with comments": lambda items: (
+        "[\n" + "".join(f"  {json.dumps(x, ensure_ascii=False)}, // so\n" for x in items) + "]"
+    ),
     "numbered keys": _dump(lambda items: {str(i): x for i, x in enumerate(items, start=1)}),
     "labelled keys": _dump(lambda items: {f"q{i}": x for i, x in enumerate(items, start=1)}),
     "long keys": _dump(lambda items: {f"subquestion_{i}": x for i, x in enumerate(items, start=1)}),
@@ -160,12 +178,20 @@ TAGS: dict[str, Form] = {
     "fenced": lambda items: (
         "```xml\n<questions>" + "".join(f"<q>{text}</q>\n" for text in items) + "</questions>\n```"
     ),
+    "with numbers": lambda items: "".join(
+        f"<subquestion><id>{i}</id><text>{text}</text></subquestion>"
+        for i, text in enumerate(items)
+    ),
     "breaks": lambda items: "<br>".join(f"{i}. {x}" for i, x in enumerate(items, start=1)),
 }
 OTHERS: dict[str, Form] = {
     "table": lambda items: (
         "| # | Subquestion |\n|---|---|\n"
         + "\n".join(f"| {i} | {text} |" for i, text in enumerate(items, start=1))
+    ),
+    "bold table": lambda items: (
+        "| # | Question |\n|---|---|\n"
+        + "\n".join(f"| **{i}** | **{x}** |" for i, x in enumerate(items, start=1))
     ),
     "table with reasons": lambda items: (
         "| Step | Question | Purpose |\n|:--|:--:|--:|\n"
@@ -220,10 +246,14 @@ CLOSINGS = (
     ),
     *("\n\nOnce you have these, multiply them.", "<|im_end|>", "</s>", "<|eot_id|>", "\n\n\n"),
 )
+LEADS = ("Sure:", "Here you go:", "Of course!", "Subquestions:", "We ask these.", "Assistant:")
+"""What may stand on the line of the first item."""
 BEFORE_LISTS = (
     "Question: How much do 14 scouts pay in total?\n\n",
     "**Original question:** How much do they pay?\n\n**Subquestions:**\n",
     "Reasoning:\n1. We need the price.\n2. We need the count.\n\nSubquestions:\n",
+    "### Thoughts\nMaybe:\n1. Who is Ada?\n2. Why?\n\n### Subquestions\n",
+    "**Thinking:**\nMaybe:\n1. Who is Ada?\n2. Why?\n**Answer:**\n",
     "## Analysis\n- first look at prices\n- then at counts\n\n## Subquestions\n",
 )
 AFTER_LISTS = (

@@ -59,6 +59,51 @@ def test_the_final_answer_is_read(text: str, answer: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "form",
+    [
+        *(
+            "The answer to this question is {a}.",
+            "THE ANSWER IS: {a}",
+            "The final answer, then, is {a}.",
+        ),
+        *(
+            "The answer is therefore {a}",
+            "The answer is equal to {a}.",
+            "The answer is simply {a}.",
+        ),
+        *("Thus our final answer comes to {a}.", "This gives a final answer of {a}.", "Ans = {a}"),
+        *("Final: {a}", "Final Ans: {a}", "Final Answer ⇒ {a}", "Final answer\n---------\n{a}"),
+        *("<b>Answer:</b> {a}", "Answer:&nbsp;{a}", "<final-answer>{a}</final-answer>"),
+        *('<answer type="final">{a}</answer>', "<result>{a}</result>", "{{'answer': '{a}'}}"),
+        *("<answer>{a}</answer>\n<output>done</output>", "#### {a}\n\nHope that helps!"),
+        *("The answer is: {a}\nFinal answer: see above", "Therefore the result is {a}."),
+        *("Result: {a}", "The total is {a}.", "The correct option is {a}.", "Vastaus: {a}"),
+        *("Also lautet die Antwort {a}.", "Endergebnis: {a}", "答案应为{a}。", "คำตอบคือ {a}"),
+        *("התשובה היא {a}", "Відповідь: {a}", "Jawabannya adalah {a}."),
+    ],
+)
+@pytest.mark.parametrize("answer", ["72", "Oslo"])
+def test_an_answer_is_read_whatever_marks_it(form: str, answer: str) -> None:
+    assert parse_answer(f"We add 70 and 2.\n{form.format(a=answer)}") == answer
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("72 (rounded from 71.6)", "72"),
+        ("72 (that is 70 + 2)", "72"),
+        ("72 as 70 + 2 = 72", "72"),
+        ("6.67 (rounded up to 7)", "6.67 (rounded up to 7)"),
+        ("3 (mod 7)", "3 (mod 7)"),
+        ("10 (base 2)", "10 (base 2)"),
+        ("Oslo (Norway)", "Oslo (Norway)"),
+    ],
+)
+def test_a_remark_behind_a_number_is_no_part_of_it(said: str, answer: str) -> None:
+    assert parse_answer(f"The answer is: {said}") == answer
+
+
+@pytest.mark.parametrize(
     ("text", "answer"),
     [
         ("So the answer is:\n\\[\n\\boxed{72}\n\\]", "72"),
@@ -83,6 +128,7 @@ def test_an_answer_in_latex_is_read_without_it(text: str, answer: str) -> None:
         ("The correct answer is 72.", "72"),
         ("Answers:\n1. 5\nSo she has 72.", "So she has 72"),
         ("Answering the first: 5\n72", "72"),
+        ("Two steps:\n#1 is the capital", "#1 is the capital"),
     ],
 )
 def test_only_words_that_announce_the_answer_mark_it(text: str, answer: str) -> None:

@@ -82,7 +82,17 @@ def test_subquestions_are_read_from_every_layout(layout: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["No decomposition", "no decomposition.", '"No decomposition"', "**No decomposition needed**"],
+    [
+        *("No decomposition", "no decomposition.", '"No decomposition"'),
+        *("**No decomposition needed**", '"No decomposition" – it is one lookup.'),
+        *(
+            "No decomposition: What is the capital of Peru? is one fact.",
+            "Subquestions: none needed.",
+        ),
+        "No decomposition needed since this is a direct question: Who wrote Emma?",
+        *("No es necesario descomponer la pregunta.", "分解の必要はありません。"),
+        "분해가 필요하지 않습니다.",
+    ],
 )
 def test_a_model_may_decline_to_decompose(text: str) -> None:
     assert parse_subquestions(text) == ()
@@ -123,6 +133,11 @@ def test_numbers_inside_a_question_do_not_split_it() -> None:
         ("1. **Age:** How old is **Ada**'s son?", "Age: How old is Ada's son?"),
         ("1. __Who__ wrote ____?", "Who wrote ____?"),
         ("1. ***Who?***", "*Who?*"),
+        ("1. What does <b>p</b> do?", "What does p do?"),
+        ("1. What does the <b> tag do?", "What does the <b> tag do?"),
+        ("1. **Age**\n   How old is Ada?", "How old is Ada?"),
+        ("1. How old is Ada? -> ", "How old is Ada?"),
+        ("1. How old is Ada?; and", "How old is Ada?"),
     ],
 )
 def test_emphasis_goes_and_arithmetic_and_blanks_stay(text: str, read: str) -> None:
@@ -266,6 +281,31 @@ def test_a_closing_is_no_subquestion(closing: str, form: str) -> None:
 
     assert [subquestion.text for subquestion in decomposition.subquestions] == items
     assert not decomposition.leftover
+
+
+@pytest.mark.parametrize(
+    "form", ["{i}. {x}", "{i}) {x}", "Q{i}: {x}", "({c}) {x}", "- {x}", "{o} {x}"]
+)
+@pytest.mark.parametrize("lead", forms.LEADS)
+def test_the_first_subquestion_may_stand_on_the_line_that_leads_to_it(lead: str, form: str) -> None:
+    if form == "- {x}" and not lead.endswith(":"):
+        return  # a dash behind a sentence goes on with it
+    questions = QUESTIONS_IN_FORMS["plain"]
+
+    assert _read(f"{lead} {forms.FORMS[form](questions)}") == questions
+
+
+def test_a_number_is_no_first_item_where_no_second_follows() -> None:
+    assert _read("In 1. FC, who won?\nWho lost?") == ["In 1. FC, who won?", "Who lost?"]
+
+
+def test_letters_go_on_past_i() -> None:
+    steps = [f"How long is stage {number}?" for number in range(1, 13)]
+    text = "\n".join(
+        f"{letter}) {step}" for letter, step in zip("abcdefghijkl", steps, strict=True)
+    )
+
+    assert _read(text) == steps
 
 
 @pytest.mark.parametrize("form", MARKED[:3])

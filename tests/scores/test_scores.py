@@ -53,7 +53,43 @@ def test_gsm8k_takes_the_last_number(answer: str, gold: str, points: float) -> N
     assert scores.gsm8k(answer, [gold]) == points
 
 
-@pytest.mark.parametrize("said", ["1{,}000", "1\\,000", "1,\\!000", "1\u202f000", "1\u00a0000"])
+@pytest.mark.parametrize(
+    ("answer", "gold", "points"),
+    [
+        ("x^2 - 3x", "x^2 + 3x", 0),
+        ("3 - 4", "3 + 4", 0),
+        ("x - 3", "x + 3", 0),
+        ("2 * 3", "2 / 3", 0),
+        ("a < b", "a > b", 0),
+        ("x \\leq 5", "x \\geq 5", 0),
+        ("-x", "x", 0),
+        ("√2", "2", 0),
+        ("5 ± 2", "5 2", 0),
+        ("A \\cup B", "A \\cap B", 0),
+        ("[1, 2)", "(1, 2)", 0),
+        ("x^2 + 3x", "x^{2}+3x", 1),
+        ("x \\leq 5", "x≤5", 1),
+        ("2 × 3", "2*3", 1),
+        ("2 / 3", "\\frac23", 1),
+        ("[1, 2)", "\\left[1,2\\right)", 1),
+        ("5 \\pm \\sqrt{2}", "5\\pm\\sqrt2", 1),
+        ("\\lambda", "λ", 1),
+        ("20–30", "20-30", 1),
+        ("- Oslo", "Oslo", 1),
+        ("Oslo + Bergen", "Oslo Bergen", 1),
+        ("well-known", "well known", 1),
+        ("AC/DC", "AC DC", 1),
+    ],
+)
+def test_exact_tells_what_is_done_with_numbers_from_something_else(
+    answer: str, gold: str, points: float
+) -> None:
+    assert scores.exact(answer, [gold]) == scores.exact(gold, [answer]) == points
+
+
+@pytest.mark.parametrize(
+    "said", ["1'000", "1’000", "1{,}000", "1\\,000", "1,\\!000", "1\u202f000", "1\u00a0000"]
+)
 def test_gsm8k_reads_thousands_that_no_comma_parts(said: str) -> None:
     assert scores.gsm8k(f"She has {said} apples", ["#### 1000"]) == 1
     assert scores.gsm8k(f"She has {said} apples", ["#### 0"]) == 0

@@ -76,8 +76,7 @@ def evaluate(
             report = dd.evaluate(pipeline, loaded, f"{output}.traces.jsonl", **options)
             write_text(output, json.dumps([figures(report)], indent=2))
     call.show(report, **figures(report))
-    if not report.n:
-        raise BackendError(f"no question could be scored: {_first_failure(report)}")
+    check_scored([report])
 
 
 def _answer_shard(
@@ -126,9 +125,13 @@ def figures(report: "dd.Report") -> dict[str, Any]:
     return {"schema": SCHEMA, **report.to_json(), "scores": dict(report.values)}
 
 
-def _first_failure(report: "dd.Report") -> str:
-    failures = (result.trace.failure for result in report.results)
-    return next((failure.message for failure in failures if failure), "no score fits an answer")
+def check_scored(reports: "Sequence[dd.Report]") -> None:
+    """Fail a run in which nothing was scored, in the words of its first failure."""
+    if any(report.n for report in reports):
+        return
+    failures = (result.trace.failure for report in reports for result in report.results)
+    why = next((failure.message for failure in failures if failure), "no score fits an answer")
+    raise BackendError(f"no question could be scored: {why}")
 
 
 def compare(

@@ -11,6 +11,7 @@ import typer
 import decompose_distill as dd
 from decompose_distill.cli.asking import TeacherName
 from decompose_distill.cli.call import Call
+from decompose_distill.cli.evaluating import check_scored
 from decompose_distill.cli.options import (
     Answering,
     Reading,
@@ -82,7 +83,8 @@ def paper(
         work(say=_say_and_stop)
     _check_folder(output_dir)
     with call.writing(output_dir, folder=True, kept="what is finished"):
-        work(say=call.say)
+        study = work(say=call.say)
+    check_scored([report for cell in study.cells for report in cell.reports])
 
 
 def _with_device(servers: Servers, training: dd.DistillConfig, names: Sequence[str]) -> Servers:

@@ -45,7 +45,8 @@ _PHRASE = re.compile(
     rf"|{_STOP})"
     r"|(?:الجواب|الإجابة)(?:\s+(?:النهائي|النهائية|الصحيح|الصحيحة))?\s*(?:هو|هي|[:：])[:：]?"
     rf"|उत्तर\s*(?:है\s*)?[:：]|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\bcevap\s*{_STOP}"
-    rf"|\b(?:đáp án|câu trả lời)(?: (?:cuối cùng|đúng))?\s*(?:là|{_STOP})(?:{_STOP})?|\bodpowiedź\s*(?:\bto\b|{_STOP})"
+    rf"|\b(?:đáp án|câu trả lời)(?: (?:cuối cùng|đúng))?\s*(?:là|{_STOP})(?:{_STOP})?"
+    rf"|\bodpowiedź\s*(?:\bto\b|{_STOP})"
     rf"|\bsvar(?:et)?\s*(?:\b(?:är|er)\b|{_STOP})(?:{_STOP})?"
     rf"|\b(?:vastaus|válasz|odpověď|răspuns(?:ul)?|відповідь|отговор|απάντηση|jawapan)\s*{_STOP}"
     rf"|\bjawaban(?:nya)?\s*(?:\badalah\b|{_STOP})(?:{_STOP})?|คำตอบ(?:คือ|\s*[:：])"
@@ -73,7 +74,7 @@ _RESULT = re.compile(
     r"(?:result|solution|total|sum)(?: (?:is|equals|comes to)\b:?|\s*[:：=])\s*(?=\S)",
     re.IGNORECASE,
 )
-_HASHES = re.compile(r"\A#{1,6}\s*")
+_HASHES = re.compile(r"\A#{2,6}\s+")
 _OPENING = re.compile(r"(?:\\[\[(]|\${1,2}|<\w{1,20}>|\[ANSWER\])\Z")
 _SIGNED = re.compile(r"[-+−–]?\$?\d")
 _STEP = re.compile(r"(?:step|part|sub-?question|question)\b|\d{1,2}[.)]\s+[^\W\d]", re.IGNORECASE)
@@ -112,11 +113,13 @@ _WHOLE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER_REMARK = re.compile(
-    r"(?P<said>[-+−–]?[$€£]?\d[^()\n]*[^()\n\s=+*/×x-])\s*"
-    r"\((?:since|because|as|from|given|assuming|after|i\.e\.|(?!mod|base)[a-z]{3,}\b[^()]*\d|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z"
-    r"|(?P<digit>[-+−–]?[$€£]?\d)\s*\((?:since|because|as|from|given"
-    r"|\d[^()]*[-+*/×÷=])[^()]*\)\s*\.?\s*\Z",
-    re.IGNORECASE,
+    r"(?P<said>[-+−–]?[$€£]?\d(?:[^()\n]*[^()\n\s=+*/×x-])?)\s*"
+    r"\((?P<remark>[^()]*)\)\s*\.?\s*\Z"
+)
+_REMARK = re.compile(
+    r"(?:since|because|as|from|given|assuming|after|i\.e\.)|\d.*[-+*/×÷=]"
+    r"|(?!mod|base|rounded (?:\w+ )?to)[a-z]{3,}\b.*\d",
+    re.IGNORECASE | re.DOTALL,
 )
 _COPULA = re.compile(r"(?:です|でした|である|입니다|이다|है|である)[.。।]?\Z")
 
@@ -298,8 +301,9 @@ def _cut(content: str) -> str:
         content = content[: sentence.start()].strip()
     if reason := _REASON.search(content):
         content = content[: reason.start()].strip()
-    if remark := _NUMBER_REMARK.match(content):
-        content = (remark["said"] or remark["digit"]).strip()
+    number = _NUMBER_REMARK.match(content)
+    if number and _REMARK.match(number["remark"]):
+        content = number["said"].strip()
     return _COPULA.sub("", content).strip()
 
 

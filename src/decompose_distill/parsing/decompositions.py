@@ -23,7 +23,8 @@ _ITEM = r"\s*(?:\d|[-*•(\n]|\w{1,12} ?\d|\Z)"
 _BREAK_TAG = re.compile(rf"(?:(?<=[{SENTENCE_END}])|(?=<br ?/?>{_ITEM}))<br ?/?>", re.IGNORECASE)
 _ESCAPED_BREAK = re.compile(rf"(?:(?<=[{SENTENCE_END}:])|(?=\\n{_ITEM}))(?:\\n)+(?![a-z])")
 _AGREED = re.compile(
-    r"\W*no[\s_-]+decomposition\b(?:\W*(?:is |was )?(?:needed|necessary|required)\b|\s*[:;–—]|\s-\s)",
+    r"\W*no[\s_-]+decomposition\b(?:\W*(?:is |was )?(?:needed|necessary|required)\b"
+    r"|\s*[:;–—]|\s-\s)",
     re.IGNORECASE,
 )
 """The agreed words, whatever else is said behind them."""

@@ -46,7 +46,8 @@ _HEADING = re.compile(
     r"(?:the\s+|main\s+)?(?:sub[- ]?questions?|questions?|steps?|sq|q)\s*:?\s*\Z", re.IGNORECASE
 )
 _JOINT = re.compile(
-    rf"(?:(?<=[{SENTENCE_END}])|(?<=[{SENTENCE_END}][\"”])) ?(?:[;,]? ?(?:and|then|->|=>|→|⇒)|[;,])\Z",
+    rf"(?:(?<=[{SENTENCE_END}])|(?<=[{SENTENCE_END}][\"”]))"
+    r" ?(?:[;,]? ?(?:and|then|->|=>|→|⇒)|[;,])\Z",
     re.IGNORECASE,
 )
 _LABEL = re.compile(r"(?:sub[- ]?question|question|q)\s*[:：]\s*(?=\S)", re.IGNORECASE)

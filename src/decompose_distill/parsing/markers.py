@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 LABEL = (
     r"(?:(?:(?:smaller|simpler|simple|easier|intermediate|supporting|guiding|key|leading|next)\s)?"
     r"(?:sub[-_ ]?(?:questions?|problems?|quer(?:y|ies)|tasks?|steps?|goals?|q)|questions?"
-    r"|queries|query|tasks?|problems?|inquir(?:y|ies))|steps?|parts?|items?|follow[- ]?ups?|sq|q|ｑ|Ｑ"
+    r"|queries|query|tasks?|problems?|inquir(?:y|ies))"
+    r"|steps?|parts?|items?|follow[- ]?ups?|sq|q|ｑ|Ｑ"
     r"|(?:teil|unter)?(?:frage|aufgabe)|schritt|(?:sous-)?(?:question|problème)|étape"
     r"|(?:sub)?(?:pregunta|problema)|paso|(?:sotto)?(?:domanda|problema)|passaggio"
     r"|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг|(?:під)?питання|крок|въпрос"
@@ -68,7 +69,7 @@ ANY_SIGN = "".join(_SIGNS)
 _OPEN, _SHUT = r"[(\[{<（［【〔]", r")\]}）］】〕"
 _EMPHASIS = r"[*_]{0,2}"
 _CLOSE = rf"(?:\s?[.:{_SHUT}、．：。]){{1,3}}(?:(?<![.:])|(?!\d))|>(?!>)|[ºª]\s?[.:)]?"
-_DASH = r"[-–—|/](?=\s|(?-i:[^\W\da-z]))|\s(?:[-–—|/=]|->|=>|→|⇒)(?=\s)"
+_DASH = r"[-–—|/](?=\s|(?-i:[^\W\da-z]))|\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)"
 # "Question 1 How" but not "Question 1 is": without a sign behind it, a sentence must follow.
 _SENTENCE = r"(?=\s+(?:(?-i:[^\W\da-z_])|[\"“'‘¿]|how\b|wh(?:at|o|ich|en|ere|y)\b|$)|\s*$)"
 _REMARK = r"(?:\s*(?:of|/)\s*\d{1,2}|\s*\([^()\n]{1,60}\))?"

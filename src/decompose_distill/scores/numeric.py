@@ -1,14 +1,15 @@
 """Numbers in answers: LaTeX read as plain text, and numeric equality."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, InvalidOperation
 
 from decompose_distill.scores.versioning import versioned
 
-# "1 000" with a space that does not break, and thousands in LaTeX.
-_PARTED = re.compile(r"(?<=\d)(?:[\u00a0\u2009\u202f]|\{,\}|,\\!|\\[,;: ]|~)(?=\d{3}(?!\d))")
+# "1 000" with a space that does not break, Swiss thousands, and those in LaTeX.
+_PARTED = re.compile(r"(?<=\d)(?:[\u00a0\u2009\u202f'’]|\{,\}|,\\!|\\[,;: ]|~)(?=\d{3}(?!\d))")
 _TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|[{}]|[^\\{}]+|\\", re.DOTALL)
 _IN_MATH = re.compile(
     r"\\\[(.+)\\\]|\\\((.+)\\\)|\$\$((?:\\\$|[^$])+)\$\$|\$((?:\\\$|[^$])+)\$", re.DOTALL
@@ -48,6 +49,10 @@ _SIGNS = {
     "\\in": "∈",
     "\\to": "→",
     "\\mid": "|",
+    "\\angle": "∠",
+    "\\triangle": "△",
+    "\\parallel": "∥",
+    "\\perp": "⊥",
     "\\lt": "<",
     "\\gt": ">",
     "\\percent": "%",
@@ -117,10 +122,20 @@ def _plain(text: str) -> str | None:
         elif _arity(token):
             group.waiting.append((token, []))
         elif token[0] == "\\":
-            group.add(_SIGNS.get(token, token))
+            group.add(_SIGNS[token] if token in _SIGNS else _greek(token))
         else:
             _add_text(group, token)
     return None if len(groups) > 1 or groups[0].waiting else "".join(groups[0].parts)
+
+
+def _greek(command: str) -> str:
+    """The letter that a command names; itself where it names none."""
+    name = command[1:].removeprefix("var")
+    case = "CAPITAL" if name[:1].isupper() else "SMALL"
+    try:
+        return unicodedata.lookup(f"GREEK {case} LETTER {name.upper().replace('LAMBDA', 'LAMDA')}")
+    except KeyError:
+        return command
 
 
 def _close(group: _Group, content: str) -> None:
@@ -191,13 +206,13 @@ def gsm8k_strict(answer: str, golds: Sequence[str]) -> float | None:
     return float(as_number(without_latex(answer.rpartition("####")[2])) in known)
 
 
-@versioned("4")
+@versioned("5")
 def gsm8k(answer: str, golds: Sequence[str]) -> float | None:
     """1 if the last number of the answer equals the gold's: the flexible reading.
 
     A gold is a number alone or, as in GSM8K's files, what follows `####`. Version 1 read the
     minus in `16-3` as the sign of 3, version 2 only the last thousand of `1{,}000`, version 3
-    the 2 of `m^2`, the list `1,2` as 12, and no en dash as a minus.
+    the 2 of `m^2`, the list `1,2` as 12, and no en dash as a minus, version 4 `1'000` as 0.
 
     Example:
         >>> gsm8k("She earns $18.00 a day", ["9 * 2 = 18\\n#### 18"])

@@ -15,15 +15,24 @@ _WHOLE_PART = re.compile(r"(?<![\w./])(-?\d{1,15}) +(\d{1,15})/(\d{1,15})(?![\w/
 _FRACTION = re.compile(r"(?<![\w./])(-?\d{1,15})/(\d{1,15})(?![\w/]|\.\d)")
 _VULGAR = re.compile("[¼-¾⅐-⅞]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-# Signs that make another thing of a word stay: C++, C#, A-, the minus and the point of "-0.5 °C".
+# What is done with numbers and letters, so that x + 3 is another thing than x * 3 or x 3.
+_OPERAND = r"\d|[^\W\d_](?![^\W\d_])"
+_OPERATION = re.compile(
+    rf"(?:(?<=[\d)²³])|(?<=(?<![^\W\d_])[^\W\d_])) *([+*/×·÷]) *(?=-?(?:{_OPERAND}|[(√]))"
+)
+_OPERATORS = str.maketrans("*·÷", "××/")
+_HALF_OPEN = re.compile(r"\s*(?:\[[^\[\]()]*,[^\[\]()]*\)|\([^\[\]()]*,[^\[\]()]*\])\s*")
+# Signs that make another thing of a word stay: C++, C#, A-, the minus and the point of "-0.5 °C",
+# and so do those of mathematics.
+_MATHEMATICS = re.compile("[<>±×√∞≤≥≠∪∩∈]")
 _PUNCTUATION = re.compile(
-    r"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d)|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)"
-    r"|[^\w\s+#.-]"
+    rf"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d|(?:{_OPERAND})(?!-)|[√∞])|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)"
+    r"|[^\w\s+#.<>±×√∞≤≥≠∪∩∈-]"
 )
 _VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
 
-@versioned("5")
+@versioned("6")
 def exact(answer: str, golds: Sequence[str]) -> float | None:
     """1 if the answer equals a gold: as numbers, else without case, punctuation, articles.
 
@@ -31,7 +40,8 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     nothing but articles or punctuation; version 1 dropped both. Version 2 took the numbers inside
     a text apart at their point; to version 3, `U.S.` was another thing than `US`. Version 4
     read LaTeX in no gold, the list `1,2` as 12, `4/5` as `4 5`, no en dash as a minus, and one
-    letter in two encodings as two; and `(A)` was another thing than `A`.
+    letter in two encodings as two; and `(A)` was another thing than `A`. To version 5, `x - 3` was
+    `x + 3`, `a < b` was `a > b`, and `[1, 2)` was `(1, 2)`.
 
     Example:
         >>> exact("The Eiffel Tower.", ["eiffel tower"]), exact("$1,000", ["1000.0"])
@@ -44,7 +54,7 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     return _best(lambda predicted, gold: float(predicted == gold), answer, golds)
 
 
-@versioned("5")
+@versioned("6")
 def f1(answer: str, golds: Sequence[str]) -> float | None:
     """Overlap of words between answer and gold, as the harmonic mean of precision and recall.
 
@@ -60,7 +70,7 @@ def f1(answer: str, golds: Sequence[str]) -> float | None:
     return _best(lambda predicted, gold: _overlap(predicted.split(), gold.split()), answer, golds)
 
 
-@versioned("4")
+@versioned("5")
 def contains(answer: str, golds: Sequence[str]) -> float | None:
     """1 if the words of a gold stand in the answer, one after the other.
 
@@ -133,10 +143,11 @@ def _normalized(text: str) -> str:
     text = unicodedata.normalize("NFC", _VULGAR.sub(_spelled, without_latex(text)))
     if as_number(text) is not None:
         return _plain(text)
-    plain = _FRACTION.sub(
-        r"\1over\2", _improper(_DASHES.sub("-", _THOUSANDS.sub("", text.lower())))
-    )
-    plain = _PUNCTUATION.sub(_blank, plain)
+    plain = _DASHES.sub("-", _THOUSANDS.sub("", text.lower()))
+    plain = _OPERATION.sub(lambda found: found[1].translate(_OPERATORS), plain)
+    half_open = f" {plain.strip()[0]}{plain.strip()[-1]}" if _HALF_OPEN.fullmatch(plain) else ""
+    plain = _FRACTION.sub(r"\1over\2", _improper(plain))
+    plain = _MATHEMATICS.sub(r" \g<0> ", _PUNCTUATION.sub(_blank, plain)) + half_open
     words = " ".join(map(_plain, _ARTICLES.sub(" ", plain).split()))
     return words or " ".join(plain.split()) or " ".join(text.lower().split())
 

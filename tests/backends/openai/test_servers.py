@@ -357,6 +357,7 @@ def test_every_ending_is_read_by_its_meaning_and_an_unknown_one_is_a_failure(
             finish,
             reason if reason in completion.error else "",
         )
+    assert len(server.calls) == len(reasons.split())  # and is asked, and paid, once
 
 
 @pytest.mark.parametrize(
