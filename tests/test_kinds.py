@@ -25,10 +25,13 @@ ALONE = dd.Pipeline(None, dd.Solver(BACKEND, mode="direct"))
         (lambda: ALONE({"question": "Why?"}), "questions must be .* not dict"),  # type: ignore[arg-type]
         (lambda: dd.evaluate(ALONE, 3, progress=False), "questions must be a path.* not int"),  # type: ignore[arg-type]
         (lambda: dd.evaluate(ALONE, [{}], progress=False), "questions must be .* not dict"),  # type: ignore[list-item]
-        (lambda: dd.evaluate(ALONE, [], score="exat", progress=False), "score must be .*'exat'"),  # type: ignore[arg-type]
+        (
+            lambda: dd.evaluate(ALONE, [], score="exat", progress=False),
+            "score cannot be .exat.; did",
+        ),  # type: ignore[arg-type]
         (lambda: dd.filters.screen([], "corect"), "keep must be .*'corect'"),  # type: ignore[arg-type]
         (lambda: dd.filters.screen([{}], "correct"), "traces must be .* not dict"),  # type: ignore[list-item]
-        (lambda: dd.filters.screen(3, "correct"), "traces must be a path.* not int"),  # type: ignore[arg-type]
+        (lambda: dd.filters.screen(3, "correct"), "traces must be paths.* not int"),  # type: ignore[arg-type]
     ],
 )
 def test_another_kind_is_a_config_error_that_names_the_argument(

@@ -39,7 +39,7 @@ def test_arguments_take_the_place_of_those_settings_alone() -> None:
     [
         ({"samples": 0}, "samples must be 1 or more, not 0"),
         ({"seeds": [1, 1]}, r"seeds must be one or more different numbers, not \(1, 1\)"),
-        ({"score": "exakt"}, "score: unknown 'exakt'; known: exact, f1, contains"),
+        ({"score": "exakt"}, "score cannot be 'exakt'; did you mean 'exact'"),
         ({"budget_usd": 0}, "budget_usd must be above 0"),
         ({"usd_per_hour": Decimal(-1)}, "usd_per_hour must be 0 or more, not -1"),
     ],

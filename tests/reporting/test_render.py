@@ -275,6 +275,7 @@ def test_the_page_asks_for_nothing_and_complains_of_nothing(driver: Any, tmp_pat
         each["params"]["request"]["url"]
         for each in messages
         if each["method"] == "Network.requestWillBeSent"
+        and each["params"]["documentURL"] == page.as_uri()  # the browser has pages of its own
     ]
 
     assert page.as_uri() in asked

@@ -14,7 +14,7 @@ on_card()
 
 import decompose_distill as dd
 from decompose_distill.demo.tiny_model import make_tiny_student
-from decompose_distill.training import recipe
+from decompose_distill.training.engine.loop import TrainStep
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
 COMMON = {"epochs": 1, "batch_size": 2, "learning_rate": 5e-3}
@@ -54,18 +54,18 @@ def _train(case: str, student: Path, place: Path) -> dict[str, float]:
 
 
 def _stop_at(step: int, traces: list[dd.Trace], student: Path, place: Path, options: dict) -> None:
-    scalars = recipe._scalars
+    figures = TrainStep.figures
 
     def stop(trained: object) -> dict[str, float]:
         if trained.number > step:
             raise KeyboardInterrupt
-        return scalars(trained)
+        return figures.fget(trained)
 
-    recipe._scalars = stop
+    TrainStep.figures = property(stop)
     try:
         dd.distill(traces, student=student, output_dir=place, progress=False, **options)
     except KeyboardInterrupt:
-        recipe._scalars = scalars
+        TrainStep.figures = figures
 
 
 def _generate(student: Path, temperature: float) -> dict[str, float]:

@@ -35,6 +35,7 @@ from decompose_distill.models.loading import load_model, load_tokenizer
 from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.checkpoint import save_student
 from decompose_distill.training.checkpoints.manifest import MANIFEST
+from decompose_distill.training.engine.loop import TrainStep
 from tests.support import chats
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
@@ -161,7 +162,7 @@ def test_a_run_that_goes_on_the_next_day_shows_the_date_it_began(
 
     base = _with_template(tiny_dir, chats.DATED, tmp_path / "base")
     monkeypatch.setattr(recipe, "begun_on", lambda folder: date(2026, 3, 5))
-    monkeypatch.setattr(recipe, "_scalars", stop)
+    monkeypatch.setattr(TrainStep, "figures", property(stop))
     with pytest.raises(KeyboardInterrupt):
         _distill(learned, base, tmp_path / "student")
     monkeypatch.undo()

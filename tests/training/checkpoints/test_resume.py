@@ -27,7 +27,6 @@ from decompose_distill import (
     TrainingError,
     distill,
 )
-from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.manifest import MANIFEST
 from decompose_distill.training.checkpoints.resume import (
     TrainState,
@@ -35,6 +34,7 @@ from decompose_distill.training.checkpoints.resume import (
     begun_on,
     load_progress,
 )
+from decompose_distill.training.engine.loop import TrainStep
 from tests.support.samples import PROMPT, make_trace
 
 CONFIG = DistillConfig(epochs=2, batch_size=2, learning_rate=5e-3, save_steps=1)
@@ -119,14 +119,14 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(
 def test_ctrl_c_saves_the_running_step_and_the_next_call_goes_on(
     straight: Path, tiny_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place, scalars = tmp_path / "student", recipe._scalars
+    place, figures = tmp_path / "student", TrainStep.figures
 
     def pressed(step: Any) -> dict[str, float]:
         if step.number == 5:
             signal.raise_signal(signal.SIGINT)
-        return scalars(step)
+        return figures.fget(step)
 
-    monkeypatch.setattr(recipe, "_scalars", pressed)
+    monkeypatch.setattr(TrainStep, "figures", property(pressed))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -24,9 +24,9 @@ from transformers import AutoModelForCausalLM
 
 from decompose_distill import ConfigError, DistillConfig, Question, Trace, distill, write_traces
 from decompose_distill.models.loading import load_model, load_tokenizer, save_model
-from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.resume import load_progress
 from decompose_distill.training.data.batching import cut
+from decompose_distill.training.engine.loop import TrainStep
 from decompose_distill.training.engine.ranks import Ranks
 from decompose_distill.training.engine.sharding import load_split
 from tests.support.processes import join, start
@@ -63,13 +63,13 @@ def _traces() -> list[Trace]:
 def _train(student: Path, folder: Path, names: Sequence[str], **options: Any) -> None:
     """Train the named cases one after the other, and note the norms of their steps."""
     warnings.simplefilter("error")
-    scalars = recipe._scalars
+    figures = TrainStep.figures
 
     def noted(step: Any) -> dict[str, float]:
         norms.append(step.grad_norm)
-        return scalars(step)
+        return figures.fget(step)
 
-    recipe._scalars = noted
+    TrainStep.figures = property(noted)
     try:
         for name in names:
             norms: list[float] = []
@@ -79,7 +79,7 @@ def _train(student: Path, folder: Path, names: Sequence[str], **options: Any) ->
             distill(traces, student=student, output_dir=place, config=CASES[name], **settings)
             (folder / f"{name}.norms").write_text(json.dumps(norms))
     finally:
-        recipe._scalars = scalars
+        TrainStep.figures = figures
 
 
 def _assert_alike(one: Path, other: Path) -> None:
@@ -195,14 +195,14 @@ def test_it_goes_on_with_another_number_of_processes(
 
 def _stop_after(student: Path, folder: Path, name: str, step: int | None) -> None:
     """Train until SIGTERM comes to one of the processes, as a scheduler may send it."""
-    scalars, several = recipe._scalars, os.environ["WORLD_SIZE"] != "1"
+    figures, several = TrainStep.figures, os.environ["WORLD_SIZE"] != "1"
 
-    def stop(figures: Any) -> dict[str, float]:  # others learn of it in the next step
-        if figures.number + several == step and os.environ["RANK"] == "0":
+    def stop(trained: Any) -> dict[str, float]:  # others learn of it in the next step
+        if trained.number + several == step and os.environ["RANK"] == "0":
             os.kill(os.getpid(), signal.SIGTERM)
-        return scalars(figures)
+        return figures.fget(trained)
 
-    recipe._scalars = stop
+    TrainStep.figures = property(stop)
     _train(student, folder, [name])
 
 
