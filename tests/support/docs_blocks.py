@@ -86,11 +86,12 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, docs_student: Path) -> None:
     from decompose_distill.backends.openai.batch import backend as openai_batch
     from decompose_distill.training import recipe
     from decompose_distill.training.data import preparation as prepare
+    from decompose_distill.training.engine import student
 
     reads = {
         transformers: ("load_model", "load_tokenizer"),
         prepare: ("load_config", "load_tokenizer"),
-        recipe: ("load_student",),
+        student: ("load_student",),
     }
     monkeypatch.setattr(recipe, "base_licence", lambda name: None)
     for module, names in reads.items():
