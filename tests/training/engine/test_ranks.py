@@ -19,14 +19,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from torch.torch_version import TorchVersion
 from transformers import AutoModelForCausalLM
 
-from decompose_distill import DistillConfig, Question, Trace, distill, write_traces
+from decompose_distill import ConfigError, DistillConfig, Question, Trace, distill, write_traces
 from decompose_distill.models.loading import load_model, load_tokenizer, save_model
 from decompose_distill.training import recipe
 from decompose_distill.training.checkpoints.resume import load_progress
 from decompose_distill.training.data.batching import cut
 from decompose_distill.training.engine.ranks import Ranks
+from decompose_distill.training.engine.sharding import load_split
 from tests.support.processes import join, start
 from tests.support.samples import PROMPT, make_trace
 
@@ -283,3 +285,12 @@ def test_passes_cut_a_step_in_order_and_leave_nothing_out(lengths: list[int], to
 
     assert list(chain.from_iterable(parts)) == list(range(len(lengths)))
     assert all(parts)
+
+
+def test_a_torch_too_old_to_split_a_model_is_told_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "__version__", TorchVersion("2.6.0"))
+
+    with pytest.raises(ConfigError, match=r"needs torch 2.8 or newer, not 2.6.0: fsdp=False"):
+        load_split(Ranks(), "no-such-model", None, None)

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from transformers import AutoModelForCausalLM
 
+from decompose_distill.errors import ConfigError
 from decompose_distill.models.devices import best_device, best_dtype, named_device
 from decompose_distill.models.loading import load_config, load_student
 from decompose_distill.training.engine.ranks import Ranks
@@ -20,6 +21,8 @@ T = TypeVar("T")
 
 SHARE = 0.6
 """Of a card's memory that weights, gradients and moments may take; activations need the rest."""
+OLDEST_TORCH = "2.8"
+"""Which writes the parts of a split model as safetensors."""
 TRAINED_BYTES = 16
 """Per trained weight, at most: a float32 copy, a gradient and two moments."""
 
@@ -77,7 +80,15 @@ def load_split(
 
     Args:
         frozen: Whether its weights are not trained, but adapters beside them.
+
+    Raises:
+        ConfigError: This torch cannot split a model and write its parts.
     """
+    if torch.__version__ < OLDEST_TORCH:
+        raise ConfigError(
+            f"fsdp=True needs torch {OLDEST_TORCH} or newer, not {torch.__version__}: "
+            "fsdp=False keeps a copy of the student in each process"
+        )
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
