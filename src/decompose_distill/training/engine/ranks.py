@@ -83,7 +83,7 @@ class Ranks:
 
         Example:
             >>> Ranks(0, 2).split([5, 1, 2, 3])
-            [[0], [1, 2, 3]]
+            [[0, 1], [2, 3]]
         """
         loads = [(0, rank) for rank in range(self.size)]
         parts: list[list[int]] = [[] for _ in loads]
