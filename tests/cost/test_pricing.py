@@ -147,7 +147,7 @@ def test_cached_input_of_several_endpoints_costs_what_the_dearest_does(
     cached: tuple[str | None, str | None], dearest: str | None
 ) -> None:
     prices = [
-        Price(Decimal(2), Decimal(4), cached_input_per_million=each and Decimal(each))
+        Price(Decimal(2), Decimal(4), cached_input_per_million=Decimal(each) if each else None)
         for each in cached
     ]
 

@@ -135,8 +135,8 @@ class Servers:
 
         model = find_student(name.removeprefix("hf:"))
         options = {"device": self.device, "dtype": self.dtype}
-        given = {option: value for option, value in options.items() if value is not None}
-        return dd.load_backend(f"hf:{model}", **given)  # type: ignore[arg-type]
+        arguments = {option: value for option, value in options.items() if value is not None}
+        return dd.load_backend(f"hf:{model}", **arguments)  # type: ignore[arg-type]
 
     def check(self, *names: str) -> None:
         """Refuse options that are for none of the backends; a student is named without a scheme.

@@ -206,7 +206,7 @@ def _interruptible(path: Path) -> Iterator[Stop]:
 def _summed(path: Path, parts: Sequence[Collected]) -> Collected:
     failed: Counter[str] = sum((part.failed for part in parts), Counter())
     saved: Decimal | None = add_usd(part.saved_usd for part in parts)
-    asked, found = (sum(getattr(part, name) for part in parts) for name in ("asked", "found"))
+    new, stored = (sum(getattr(part, name) for part in parts) for name in ("asked", "found"))
     spend = read_accounts(ledger_path(path)).entries
     key = parts[0].key if parts else ""
-    return Collected(path, asked, found, 0, failed, spend, saved, key)
+    return Collected(path, new, stored, 0, failed, spend, saved, key)

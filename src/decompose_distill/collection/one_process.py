@@ -95,10 +95,10 @@ def as_pipeline(source: PipelineSource) -> Pipeline:
     Raises:
         ConfigError: It is something else.
     """
-    made = source if isinstance(source, Pipeline) else source()
-    if not isinstance(made, Pipeline):
-        raise wrong_kind("pipeline", made, "a Pipeline, or a function that makes one")
-    return made
+    pipeline = source if isinstance(source, Pipeline) else source()
+    if not isinstance(pipeline, Pipeline):
+        raise wrong_kind("pipeline", pipeline, "a Pipeline, or a function that makes one")
+    return pipeline
 
 
 def collect_here(
@@ -189,8 +189,8 @@ def _warn_of_repeats(
     """Say that greedy samples are all alike, before they are paid for."""
     roles = []
     if samples > 1 and pipeline.decomposer is not None:
-        asked = decomposing_requests(pipeline.decomposer, some)
-        roles.append(("samples", samples, "decomposer", asked))
+        requests = decomposing_requests(pipeline.decomposer, some)
+        roles.append(("samples", samples, "decomposer", requests))
     if solves > 1:
         empty = [Decomposition(question, ()) for question in some]
         roles.append(("solves", solves, "solver", solving_requests(pipeline.solver, empty)))

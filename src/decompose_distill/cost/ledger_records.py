@@ -104,7 +104,7 @@ def merged_lines(paths: Sequence[Path], into: Path) -> Iterator[bytes]:
         DataError: A line of the other is malformed.
     """
     held = read_accounts(into).open.values()  # a batch goes on, and its numbers stay its own
-    shift = max((made.number + 1 for made in held if made.batched), default=0)
+    shift = max((reservation.number + 1 for reservation in held if reservation.batched), default=0)
     before = _merged_before(into)
     for path in paths:
         facts = path.stat()  # two shards may have spent the same, to the byte

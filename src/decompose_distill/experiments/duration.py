@@ -24,14 +24,14 @@ WRITTEN = {"subquestions": 60, "answer": 15}
 def training_steps(setup: ExperimentSetup) -> int:
     """Most optimizer steps of all students: filters may keep fewer traces."""
     config, traces = setup.student.config, len(setup.train) * setup.config.samples
-    each = ceil(traces / config.batch_size) * config.epochs
-    return each * len(setup.variants) * len(setup.config.seeds)
+    steps = ceil(traces / config.batch_size) * config.epochs
+    return steps * len(setup.variants) * len(setup.config.seeds)
 
 
 def describe_time(setup: ExperimentSetup, asking: Estimate | None) -> str:
     """Time of the questions and of the trainings, as one line."""
-    asked = "unknown" if asking is None else duration(asking)
-    parts = [f"time: asking {asked}"]
+    shown = "unknown" if asking is None else duration(asking)
+    parts = [f"time: asking {shown}"]
     if setup.variants:
         training = training_time(setup)
         known = "unknown" if training is None else duration(training)
@@ -67,15 +67,15 @@ def _tokens(setup: ExperimentSetup, variant: str) -> float:
     """Of one example, four characters to a token."""
     target = VARIANTS[variant].target
     prompt = setup.student.prompt_for(target)
-    asked = [count_characters(prompt.render(question)) for question in setup.train[:SAMPLE]]
-    return (fmean(asked) if asked else 0) / 4 + WRITTEN.get(target, 200)
+    characters = [count_characters(prompt.render(question)) for question in setup.train[:SAMPLE]]
+    return (fmean(characters) if characters else 0) / 4 + WRITTEN.get(target, 200)
 
 
 def total(seconds: Iterator[Estimate | None]) -> Estimate | None:
     """The sum; `None` if a part is unknown."""
     known = NOTHING
-    for each in seconds:
-        if each is None:
+    for part in seconds:
+        if part is None:
             return None
-        known += each
+        known += part
     return known

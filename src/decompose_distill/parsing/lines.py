@@ -85,7 +85,7 @@ def without_markup(text: str) -> str:
     """
     if not any(sign in text for sign in "<\\&"):
         return text
-    return _MARKUP.sub(lambda found: found[2] or found[3] or "", text.replace("&nbsp;", " "))
+    return _MARKUP.sub(lambda match: match[2] or match[3] or "", text.replace("&nbsp;", " "))
 
 
 def strip(text: str) -> str:

@@ -147,7 +147,7 @@ def _are_items(value: Any) -> bool:
         isinstance(value, list)
         and bool(value)
         and all(
-            isinstance(each, dict) and any(_name(key) in _TEXTS for key in each) for each in value
+            isinstance(item, dict) and any(_name(key) in _TEXTS for key in item) for item in value
         )
     )
 
@@ -204,7 +204,7 @@ def _quoted(text: str) -> Reading | None:
 
 def _read_tags(text: str) -> Reading | None:
     """The texts of the innermost tags that are named after items."""
-    text = _CDATA.sub(lambda found: html.escape(found[1], quote=False), text)
+    text = _CDATA.sub(lambda match: html.escape(match[1], quote=False), text)
     tags = [tag for tag in _TAG.finditer(text) if _tag_name(tag) in _ITEM_TAGS]
     closed = {_tag_name(tag) for tag in tags if tag["close"]}
     opened = Counter(_tag_name(tag) for tag in tags if not tag["close"])

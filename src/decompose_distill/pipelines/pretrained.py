@@ -40,9 +40,11 @@ def load_pretrained(
     from decompose_distill.training.checkpoints.fetching import find_checkpoint
     from decompose_distill.training.checkpoints.manifest import load_manifest
 
-    given = {name: value for name, value in local.items() if value is not None}
-    if backend is not None and given:
-        raise ConfigError(f"{next(iter(given))} goes with weights loaded here, not with a backend")
+    options = {name: value for name, value in local.items() if value is not None}
+    if backend is not None and options:
+        raise ConfigError(
+            f"{next(iter(options))} goes with weights loaded here, not with a backend"
+        )
     folder = find_checkpoint(checkpoint, revision=revision, weights=backend is None)
     manifest = load_manifest(folder, role=role)
     asking = Asking(prompt=manifest.prompt, sampling=manifest.sampling)
@@ -53,4 +55,4 @@ def load_pretrained(
     from decompose_distill.training.checkpoints.checkpoint import check_files
 
     check_files(folder, manifest)
-    return TransformersBackend(folder, **given), asking
+    return TransformersBackend(folder, **options), asking

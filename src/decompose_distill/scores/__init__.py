@@ -63,7 +63,7 @@ def _imported(module: str, name: str) -> Score:
         sys.path.remove(os.getcwd())
     own: object = getattr(home, name, None)
     if not callable(own):
-        functions = [each for each in dir(home) if callable(getattr(home, each))]
+        functions = [member for member in dir(home) if callable(getattr(home, member))]
         raise ConfigError(
             f"score {module}:{name}: {module} has no function {name!r}; "
             f"{_nearest(name, functions)}it must be one (answer, golds) -> float | None"

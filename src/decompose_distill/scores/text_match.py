@@ -144,7 +144,7 @@ def _normalized(text: str) -> str:
     if as_number(text) is not None:
         return _plain(text)
     plain = _DASHES.sub("-", _THOUSANDS.sub("", text.lower()))
-    plain = _OPERATION.sub(lambda found: found[1].translate(_OPERATORS), plain)
+    plain = _OPERATION.sub(lambda match: match[1].translate(_OPERATORS), plain)
     half_open = f" {plain.strip()[0]}{plain.strip()[-1]}" if _HALF_OPEN.fullmatch(plain) else ""
     plain = _FRACTION.sub(r"\1over\2", _improper(plain))
     plain = _MATHEMATICS.sub(r" \g<0> ", _PUNCTUATION.sub(_blank, plain)) + half_open

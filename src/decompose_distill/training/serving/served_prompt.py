@@ -125,8 +125,8 @@ def go_template(tokenizer: Any, prompt: Prompt) -> str:
     before, mark, behind = head.partition(system) if system else (head, "", "")
     shown = "{{ .System }}" if mark else ""
     answered = f"{{{{ .Response }}}}{_literal(_ending(tokenizer))}"
-    asked = _wrapped_in_go(wrapping(prompt))
-    return f"{_literal(before)}{shown}{_literal(behind)}{asked}{_literal(tail)}{answered}"
+    question = _wrapped_in_go(wrapping(prompt))
+    return f"{_literal(before)}{shown}{_literal(behind)}{question}{_literal(tail)}{answered}"
 
 
 def _render(tokenizer: Any, messages: Sequence[Message]) -> str:

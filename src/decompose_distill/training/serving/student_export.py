@@ -79,17 +79,17 @@ def _tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _write_vllm(folder: Path, manifest: Manifest, place: Path) -> str:
+def _write_vllm(folder: Path, manifest: Manifest, directory: Path) -> str:
     template = jinja_template(_tokenizer(folder), manifest.prompt)
-    (place / TEMPLATE).write_text(template, encoding="utf-8")
+    (directory / TEMPLATE).write_text(template, encoding="utf-8")
     return TEMPLATE
 
 
-def _write_gguf(folder: Path, manifest: Manifest, place: Path) -> str:
+def _write_gguf(folder: Path, manifest: Manifest, directory: Path) -> str:
     base = _gguf_base(manifest)
     if base is None or not any(folder.glob("model*.safetensors")):
         raise CheckpointError(_how_to_convert(folder))
-    write_gguf(folder, base, place / WEIGHTS, _tokenizer(folder), manifest.prompt)
+    write_gguf(folder, base, directory / WEIGHTS, _tokenizer(folder), manifest.prompt)
     return WEIGHTS
 
 
@@ -109,17 +109,17 @@ def _how_to_convert(folder: Path) -> str:
     )
 
 
-def _write_ollama(folder: Path, manifest: Manifest, place: Path) -> str:
+def _write_ollama(folder: Path, manifest: Manifest, directory: Path) -> str:
     tokenizer = _tokenizer(folder)
     weights = f"./{WEIGHTS}" if _gguf_base(manifest) else str(folder.resolve())
     if _gguf_base(manifest):
-        _write_gguf(folder, manifest, place)
+        _write_gguf(folder, manifest, directory)
     template, system = go_template(tokenizer, manifest.prompt), manifest.prompt.system
     lines = [f"FROM {weights}", f"TEMPLATE {_tripled(template)}"]
     lines += [f"SYSTEM {_tripled(system)}"] if system else []
     lines += [f"PARAMETER {name} {value}" for name, value in _parameters(folder, manifest)]
     lines += [f"PARAMETER stop {_end(tokenizer)}"]
-    (place / MODELFILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (directory / MODELFILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return MODELFILE
 
 
