@@ -114,7 +114,8 @@ class Card(torch.Tensor):
 
     def tolist(self):
         CARD.note("syncs")
-        return self.inner.tolist() if not self.inner.is_meta else torch.ones(self.shape).tolist()
+        told = torch.ones(self.shape, dtype=self.dtype) if self.inner.is_meta else self.inner
+        return told.tolist()
 
     def __repr__(self):
         return f"Card({self.inner})"
