@@ -24,7 +24,7 @@ _RENDERED = {
     "question": r"(?P<question>.+?)",
     "subquestions": rf"(?:{_SUBQUESTIONS}(?P<subquestions>.+))?",
 }
-"""How each placeholder reads where it was filled in."""
+"""How each placeholder reads in a rendered prompt."""
 
 
 @dataclass(frozen=True, slots=True)

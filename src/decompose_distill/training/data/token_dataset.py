@@ -58,11 +58,11 @@ class TokenDataset(Sequence[TokenizedExample]):
         lengths: list[int] = (self._index[:, _END] - self._index[:, _BEGIN]).tolist()
         return lengths
 
-    @property
-    def sizes(self) -> tuple[Index, Index]:
-        """Tokens of each row, and trained tokens of each, without reading one."""
-        lengths = self._index[:, _END] - self._index[:, _BEGIN]
-        return lengths, lengths - self._index[:, _START]
+    def sizes(self, rows: Sequence[int]) -> tuple[list[int], list[int]]:
+        """Tokens of these rows, and trained tokens of each, without reading one."""
+        index = self._index[rows]
+        lengths = index[:, _END] - index[:, _BEGIN]
+        return lengths.tolist(), (lengths - index[:, _START]).tolist()
 
     @property
     def most_targets(self) -> int:
@@ -93,7 +93,7 @@ class TokenDataset(Sequence[TokenizedExample]):
     def shared_prompts(self, other: "TokenDataset") -> list[TokenizedExample]:
         """Rows whose prompt is also in the other set."""
         shared = np.isin(self._index[:, _PROMPT], other._index[:, _PROMPT])
-        return [self[int(row)] for row in np.flatnonzero(shared)]
+        return [self[row] for row in np.flatnonzero(shared).tolist()]
 
 
 def write_rows(rows: Iterable[TokenizedExample], folder: Path) -> TokenDataset:

@@ -95,7 +95,7 @@ class Ranks:
 
     def share(self, rows: "TokenDataset", indices: Sequence[int]) -> Share:
         """Read this process's rows of a step, and of the others' only how long they are."""
-        lengths, targets = ([int(sizes[index]) for index in indices] for sizes in rows.sizes)
+        lengths, targets = rows.sizes(indices)
         parts = self.split(lengths)
         mine = [rows[indices[at]] for at in parts[self.rank]]
         of_all = [[lengths[at] for at in part] for part in parts]

@@ -94,7 +94,7 @@ def _tensors(folder: Path, reader: Any, architecture: str) -> Iterator[tuple[str
         rotated = any(part in name for part in ROTATED[architecture])
         values = tensor.float().numpy()
         values = _rotate(values, number[heads]) if rotated else values
-        if list(values.shape) != [int(size) for size in reversed(wanted[own].shape)]:
+        if list(values.shape) != wanted[own].shape[::-1].tolist():
             raise ConfigError(f"{folder}: {name} has another shape than in the file it came from")
         short = values.ndim > 1 and str(tensor.dtype) == "torch.bfloat16"
         as_kind = GGMLQuantizationType.BF16 if short else GGMLQuantizationType.F32
