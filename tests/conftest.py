@@ -110,3 +110,20 @@ def gemma_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_model(load_model(file), load_tokenizer(file), student_dir)
     file.unlink()
     return student_dir
+
+
+@pytest.fixture(scope="session")
+def student(
+    tiny_dir: Path, learned: tuple[Trace, ...], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A decomposer trained for an epoch with `PROMPT`; tests leave its files as they are."""
+    from decompose_distill import DistillConfig, distill
+
+    return distill(
+        learned,
+        student=tiny_dir,
+        output_dir=tmp_path_factory.mktemp("trained") / "student",
+        prompt=PROMPT,
+        config=DistillConfig(epochs=1),
+        progress=False,
+    )

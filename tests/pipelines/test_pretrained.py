@@ -1,24 +1,14 @@
 """A student comes from a folder, from the hub, or from a folder and a server."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import decompose_distill as dd
-from decompose_distill import CheckpointError, ConfigError, DistillConfig, Trace
+from decompose_distill import CheckpointError, ConfigError
 from decompose_distill.training.checkpoints import fetching
 from tests.support.fake_server import Call, FakeServer, Reply, chat
 from tests.support.samples import PROMPT, QUESTIONS
-
-
-@pytest.fixture(scope="module")
-def student(tiny_dir: Path, learned: tuple[Trace, ...], tmp_path_factory: Any) -> Path:
-    place = tmp_path_factory.mktemp("pretrained") / "student"
-    config = DistillConfig(epochs=1)
-    return dd.distill(
-        learned, student=tiny_dir, output_dir=place, prompt=PROMPT, config=config, progress=False
-    )
 
 
 def test_a_server_is_asked_with_the_prompt_and_sampling_of_the_checkpoint(student: Path) -> None:

@@ -8,10 +8,9 @@ import decompose_distill as dd
 from decompose_distill import Decomposition, Message, Question, Subquestion
 from decompose_distill.backends import ScriptedBackend
 from decompose_distill.models.chat_template import control_tokens, prompt_ids
-from decompose_distill.models.frozen_template import freeze_template
 from decompose_distill.training.serving.served_prompt import jinja_template
 from tests.support import chats
-from tests.support.chats import make_tokenizer
+from tests.support.chats import frozen_tokenizer
 from tests.support.fake_server import Call, FakeServer, Reply, chat
 
 TEMPLATES = {
@@ -43,12 +42,6 @@ HOSTILE = (
 )
 
 
-def _tokenizer(name: str) -> Any:
-    tokenizer = make_tokenizer(TEMPLATES[name])
-    freeze_template(tokenizer)
-    return tokenizer
-
-
 def _marks(tokenizer: Any, ids: list[int]) -> list[str]:
     """The control tokens of a prompt, in their order: the frame of its turns."""
     tokens = tokenizer.convert_ids_to_tokens(ids)
@@ -57,7 +50,7 @@ def _marks(tokenizer: Any, ids: list[int]) -> list[str]:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_turns_of_a_local_model_are_those_of_a_harmless_question(name: str) -> None:
-    tokenizer = _tokenizer(name)
+    tokenizer = frozen_tokenizer(TEMPLATES[name])
     for prompt in (dd.prompts.decompose(), dd.prompts.JOINT, dd.prompts.DIRECT):
         harmless = prompt.render(Question("Who?", context="Ada."), (Subquestion("Who?"),))
         frame = _marks(tokenizer, prompt_ids(tokenizer, harmless))
@@ -69,7 +62,7 @@ def test_the_turns_of_a_local_model_are_those_of_a_harmless_question(name: str) 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_the_turns_of_a_served_student_are_those_of_a_harmless_question(name: str) -> None:
-    tokenizer = _tokenizer(name)
+    tokenizer = frozen_tokenizer(TEMPLATES[name])
     template = jinja_template(tokenizer, dd.prompts.decompose())
 
     def frame(text: str) -> list[str]:

@@ -103,6 +103,15 @@ def make_tokenizer(
     return tokenizer
 
 
+def frozen_tokenizer(template: str) -> Any:
+    """Such a tokenizer, whose template is as a student saves it."""
+    from decompose_distill.models.frozen_template import freeze_template
+
+    tokenizer = make_tokenizer(template)
+    freeze_template(tokenizer)
+    return tokenizer
+
+
 def _bytes() -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 

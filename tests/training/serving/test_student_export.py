@@ -10,14 +10,13 @@ import torch
 import decompose_distill as dd
 from decompose_distill import CheckpointError, ConfigError, DistillConfig, Question, Trace
 from decompose_distill.models.chat_template import prompt_ids
-from decompose_distill.models.frozen_template import freeze_template
 from decompose_distill.models.loading import load_model, load_tokenizer
 from decompose_distill.prompts import Prompt
 from decompose_distill.training.serving import export_student
 from decompose_distill.training.serving.gguf_file import write_gguf
 from decompose_distill.training.serving.served_prompt import go_template, jinja_template
 from tests.support import chats
-from tests.support.chats import make_tokenizer
+from tests.support.chats import frozen_tokenizer
 from tests.support.go_template import render_go
 from tests.support.samples import PROMPT, QUESTIONS, run_cli
 
@@ -46,12 +45,6 @@ HOSTILE = (
 )
 
 
-def _tokenizer(name: str) -> Any:
-    tokenizer = make_tokenizer(TEMPLATES[name])
-    freeze_template(tokenizer)
-    return tokenizer
-
-
 def _served(tokenizer: Any, template: str, turns: list[dict[str, str]]) -> list[int]:
     """What vLLM and transformers do with a chat and a template."""
     ids = tokenizer.apply_chat_template(turns, chat_template=template, add_generation_prompt=True)
@@ -63,7 +56,7 @@ def _served(tokenizer: Any, template: str, turns: list[dict[str, str]]) -> list[
 def test_a_bare_question_is_served_as_in_training_token_for_token(
     name: str, prompt: Prompt
 ) -> None:
-    tokenizer = _tokenizer(name)
+    tokenizer = frozen_tokenizer(TEMPLATES[name])
     template = jinja_template(tokenizer, prompt)
     for text in (*ASKED, *HOSTILE):
         trained = prompt_ids(tokenizer, prompt.render(Question(text)))
@@ -74,7 +67,7 @@ def test_a_bare_question_is_served_as_in_training_token_for_token(
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_prompt_that_the_client_renders_is_served_as_it_is(name: str, prompt: Prompt) -> None:
-    tokenizer = _tokenizer(name)
+    tokenizer = frozen_tokenizer(TEMPLATES[name])
     template = jinja_template(tokenizer, prompt)
     for text in (*ASKED, *HOSTILE):
         chat = prompt.render(Question(text, context="Ada is 40."))
@@ -86,7 +79,7 @@ def test_a_prompt_that_the_client_renders_is_served_as_it_is(name: str, prompt: 
 def test_ollama_renders_a_question_as_in_training(tmp_path: Path) -> None:
     tasks, wanted = [], []
     for name in TEMPLATES:
-        tokenizer = _tokenizer(name)
+        tokenizer = frozen_tokenizer(TEMPLATES[name])
         for prompt in PROMPTS.values():
             if prompt.user.startswith("{question} "):
                 with pytest.raises(ConfigError, match="cannot be written for Ollama"):
@@ -106,15 +99,6 @@ def test_ollama_renders_a_question_as_in_training(tmp_path: Path) -> None:
 
         assert ids[: len(trained)] == trained
         assert len(ids) == len(trained) + 1  # what ends the answer
-
-
-@pytest.fixture(scope="module")
-def student(tiny_dir: Path, learned: tuple[Trace, ...], tmp_path_factory: Any) -> Path:
-    place = tmp_path_factory.mktemp("served") / "student"
-    config = DistillConfig(epochs=1)
-    return dd.distill(
-        learned, student=tiny_dir, output_dir=place, prompt=PROMPT, config=config, progress=False
-    )
 
 
 def _make_base(model: Any, tokens: list[str], path: Path) -> None:
