@@ -249,6 +249,22 @@ def test_separate_calls_share_a_budget(tmp_path: Path) -> None:
     assert len(teacher.asked) == 16
 
 
+def test_a_merge_that_was_cut_off_books_a_shard_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that what the other shard may spend does not shrink by what was never spent."""
+    path, teacher = tmp_path / "traces.jsonl", Teacher()
+    options = {"budget_usd": Decimal("1.6"), "progress": False}
+    collect_shard(_pipeline(teacher), QUESTIONS[:8], path, "1/2", **options)
+    monkeypatch.setattr(Path, "unlink", _killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            merge_shards(path, [Shard(1, 2).path(path)])
+
+    claims = json.loads((shard_folder(path) / "claims.json").read_text())
+    assert claims == {"0": ["0.8", True], "1": ["0", True]}
+
+
 def test_equal_ledgers_of_two_shards_both_count(
     tmp_path: Path,
 ) -> None:

@@ -5,11 +5,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from decompose_distill import DistillConfig, PaperConfig, Student
+import pytest
+
+from decompose_distill import CheckpointError, DistillConfig, PaperConfig, Student
 from decompose_distill.cost.forecast import Estimate
 from decompose_distill.experiments.duration import describe_time, training_steps, training_time
 from decompose_distill.models.loading import load_model
 from decompose_distill.models.speed import count_weights
+from decompose_distill.training.checkpoints.manifest import MANIFEST
 from tests.support.samples import QUESTIONS
 
 
@@ -40,10 +43,19 @@ def test_before_the_first_student_the_time_is_guessed_from_a_matrix_product(
     assert 0 < guess.low < guess.expected < guess.high < 3600
 
 
-def test_finished_students_say_how_long_the_others_take(tiny_dir: Path, tmp_path: Path) -> None:
-    place = tmp_path / "students" / "one" / "decompose_distill.json"
-    place.parent.mkdir(parents=True)
-    place.write_text(json.dumps({"figures": {"seconds": 30.0, "steps": 10}}))
+def _kept(student: Path, folder: Path, **figures: float) -> Path:
+    """The manifest of a finished student, with other figures, in a study's folder."""
+    path = folder / "students" / "one" / MANIFEST
+    path.parent.mkdir(parents=True)
+    row = json.loads((student / MANIFEST).read_text())
+    path.write_text(json.dumps(row | {"figures": row["figures"] | figures}))
+    return path
+
+
+def test_finished_students_say_how_long_the_others_take(
+    student: Path, tiny_dir: Path, tmp_path: Path
+) -> None:
+    _kept(student, tmp_path, seconds=30.0, steps=10)
     setup = _setup(tiny_dir, tmp_path)
     known = training_time(setup)
 
@@ -53,6 +65,15 @@ def test_finished_students_say_how_long_the_others_take(tiny_dir: Path, tmp_path
         "time: asking 1.0 minutes (0.5–1.5); training 32 steps at most, 1.6 minutes (1.1–2.4); "
         "answers of the students come on top"
     )
+
+
+def test_a_damaged_manifest_among_them_is_named(
+    student: Path, tiny_dir: Path, tmp_path: Path
+) -> None:
+    _kept(student, tmp_path).write_text("{")
+
+    with pytest.raises(CheckpointError, match=r"one/decompose_distill\.json is damaged"):
+        training_time(_setup(tiny_dir, tmp_path))
 
 
 def test_a_student_that_is_not_there_has_no_time(tmp_path: Path) -> None:

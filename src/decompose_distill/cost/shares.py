@@ -153,12 +153,13 @@ def write_claims(path: Path, claims: Mapping[int, Claim]) -> None:
 
 
 def claim_as_merged(traces: Path, folder: Path, shards: Mapping[int, Decimal]) -> None:
-    """Book what shards spent as cost of the file that they are merged into."""
+    """Book what shards spent as cost of the file that they are merged into, once for each."""
+    merged = Claim(Decimal(0), finished=True)
     with claims_lock(traces), writing(folder / CLAIMS):
         claims = read_claims(folder / CLAIMS)
-        before = claims.get(THE_FILE, Claim(Decimal(0))).usd + sum(shards.values())
-        claims |= {THE_FILE: Claim(before, finished=True)}
-        claims |= {number: Claim(Decimal(0), finished=True) for number in shards}
+        anew = [number for number in shards if claims.get(number) != merged]  # a kill came before
+        before = claims.get(THE_FILE, merged).usd + sum(shards[number] for number in anew)
+        claims |= {THE_FILE: Claim(before, finished=True)} | dict.fromkeys(shards, merged)
         write_claims(folder / CLAIMS, claims)
 
 

@@ -1,6 +1,5 @@
 """How long an experiment will take: the answers of its servers, and the steps of its trainings."""
 
-import json
 from collections.abc import Iterator
 from math import ceil
 from statistics import fmean
@@ -9,7 +8,7 @@ from decompose_distill.cost.forecast import NOTHING, Estimate, count_characters,
 from decompose_distill.errors import DecomposeDistillError
 from decompose_distill.experiments.values import ExperimentSetup
 from decompose_distill.experiments.variants import VARIANTS
-from decompose_distill.training.checkpoints.manifest import MANIFEST
+from decompose_distill.training.checkpoints.manifest import MANIFEST, read_manifest
 
 SAMPLE = 100
 """Questions whose length stands for all."""
@@ -59,7 +58,7 @@ def training_time(setup: ExperimentSetup) -> Estimate | None:
 def _finished(setup: ExperimentSetup) -> Iterator[tuple[float, int]]:
     """Seconds and steps of students that are there."""
     for path in setup.output_dir.glob(f"students/*/{MANIFEST}"):
-        figures = json.loads(path.read_text(encoding="utf-8"))["figures"]
+        figures = read_manifest(path).figures
         yield float(figures["seconds"]), int(figures["steps"])
 
 

@@ -124,7 +124,7 @@ def go_template(tokenizer: Any, prompt: Prompt) -> str:
         )
     before, mark, behind = head.partition(system) if system else (head, "", "")
     shown = "{{ .System }}" if mark else ""
-    answered = f"{{{{ .Response }}}}{_literal(_ending(tokenizer))}"
+    answered = f"{{{{ .Response }}}}{_literal(ending(tokenizer))}"
     question = _wrapped_in_go(wrapping(prompt))
     return f"{_literal(before)}{shown}{_literal(behind)}{question}{_literal(tail)}{answered}"
 
@@ -134,7 +134,7 @@ def _render(tokenizer: Any, messages: Sequence[Message]) -> str:
     return render(tokenizer, turns, Form(), add_generation_prompt=True)
 
 
-def _ending(tokenizer: Any) -> str:
+def ending(tokenizer: Any) -> str:
     """The token that ends an answer."""
     return str(tokenizer.convert_ids_to_tokens(end_of_turn(tokenizer)))
 

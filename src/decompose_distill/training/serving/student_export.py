@@ -6,13 +6,12 @@ from shutil import rmtree
 from typing import Any, Literal
 
 from decompose_distill.errors import CheckpointError, ConfigError
-from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.frozen_template import freeze_template
 from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.training.checkpoints.fetching import find_checkpoint
 from decompose_distill.training.checkpoints.manifest import Manifest, read_manifest_of
 from decompose_distill.training.serving.gguf_file import write_gguf
-from decompose_distill.training.serving.served_prompt import go_template, jinja_template
+from decompose_distill.training.serving.served_prompt import ending, go_template, jinja_template
 
 Server = Literal["gguf", "ollama", "vllm"]
 TEMPLATE, WEIGHTS, MODELFILE = "chat_template.jinja", "student.gguf", "Modelfile"
@@ -118,7 +117,7 @@ def _write_ollama(folder: Path, manifest: Manifest, directory: Path) -> str:
     lines = [f"FROM {weights}", f"TEMPLATE {_tripled(template)}"]
     lines += [f"SYSTEM {_tripled(system)}"] if system else []
     lines += [f"PARAMETER {name} {value}" for name, value in _parameters(folder, manifest)]
-    lines += [f"PARAMETER stop {_end(tokenizer)}"]
+    lines += [f"PARAMETER stop {ending(tokenizer)}"]
     (directory / MODELFILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return MODELFILE
 
@@ -138,10 +137,6 @@ def _tripled(text: str) -> str:
     if '"""' in text:
         raise ConfigError("a prompt with three quotation marks cannot stand in a Modelfile")
     return f'"""{text}"""'
-
-
-def _end(tokenizer: Any) -> str:
-    return str(tokenizer.convert_ids_to_tokens(end_of_turn(tokenizer)))
 
 
 _WRITERS: Mapping[str, Callable[[Path, Manifest, Path], str]] = {
