@@ -162,6 +162,14 @@ def load_config(name: str | Path) -> Any:
     return config
 
 
+def load_outline(name: str | Path, dtype: torch.dtype | None = None) -> Any:
+    """A model of the right shape on the device `meta`, without numbers."""
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(
+            load_config(name), dtype=dtype, trust_remote_code=False
+        )
+
+
 def load_generation_config(name: str | Path) -> Any:
     """Load how a model is sampled by default; its configuration where it does not say.
 

@@ -4,10 +4,9 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM
 
 from decompose_distill.models.devices import best_device, best_dtype, named_device
-from decompose_distill.models.loading import load_config
+from decompose_distill.models.loading import load_outline
 
 SIZE, SECONDS = 512, 0.1
 """Of the matrices, and how long they are multiplied."""
@@ -31,9 +30,7 @@ def training_seconds_per_token(name: str | Path, device: str | None = None) -> f
 
 def count_weights(name: str | Path) -> int:
     """How many numbers a model has, from its configuration alone."""
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(load_config(name), trust_remote_code=False)
-    return sum(weight.numel() for weight in model.parameters())
+    return sum(weight.numel() for weight in load_outline(name).parameters())
 
 
 def _operations_per_second(device: torch.device) -> float:

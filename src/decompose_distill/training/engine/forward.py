@@ -17,7 +17,7 @@ from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine import attention
 from decompose_distill.training.engine.kernels import fused_kernels
 from decompose_distill.training.engine.loss import LinearHead, OwnHead
-from decompose_distill.training.engine.sharding import local, within
+from decompose_distill.training.engine.sharding import TRAINED_BYTES, local, within
 
 PROCESSOR_TOKENS = 2048
 """A step in one pass needs no more memory than in two halves: while the activations of one pass go,
@@ -26,8 +26,6 @@ LEAST, MOST = 1024, 32768
 """Bounds on a card; more tokens than the upper one do not make its products faster."""
 SHARE = 0.7
 """Of the free memory: the rest is for the logits of a chunk and what an allocator cannot use."""
-OPTIMIZER_BYTES = 16
-"""Per trained weight, at most: a copy, a gradient and two moments in float32."""
 
 
 def tokens_that_fit(model: Any) -> int:
@@ -36,7 +34,7 @@ def tokens_that_fit(model: Any) -> int:
         return PROCESSOR_TOKENS
     free, _ = torch.cuda.mem_get_info(model.device)
     trained = sum(local(weight).numel() for weight in model.parameters() if weight.requires_grad)
-    room = SHARE * (free - OPTIMIZER_BYTES * trained)
+    room = SHARE * (free - TRAINED_BYTES * trained)
     return int(min(MOST, max(LEAST, room / _bytes_per_token(model))))
 
 

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from transformers import AutoModelForCausalLM
 
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.devices import best_device, best_dtype, named_device
-from decompose_distill.models.loading import load_config, load_student
+from decompose_distill.models.loading import load_outline, load_student
+from decompose_distill.models.speed import count_weights
 from decompose_distill.training.engine.ranks import Ranks
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ SHARE = 0.6
 OLDEST_TORCH = "2.8"
 """Which writes the parts of a split model as safetensors."""
 TRAINED_BYTES = 16
-"""Per trained weight, at most: a float32 copy, a gradient and two moments."""
+"""Per trained weight, at most: a copy, a gradient and two moments in float32."""
 
 
 def is_split(model: Any) -> bool:
@@ -68,8 +68,7 @@ def must_split(ranks: Ranks, name: str, *, adapters: bool) -> bool:
     at = best_device()
     if ranks.size == 1 or at.type != "cuda":
         return False
-    weights = sum(weight.numel() for weight in _outline(name, torch.bfloat16).parameters())
-    needed = weights * (2 if adapters else 2 + TRAINED_BYTES)
+    needed = count_weights(name) * (2 if adapters else 2 + TRAINED_BYTES)
     return any(ranks.gather(needed > SHARE * torch.cuda.mem_get_info(at)[1]))
 
 
@@ -96,7 +95,7 @@ def load_split(
     dtype = dtype or best_dtype(at)
     whole = load_student(name, dtype=dtype, device="cpu") if ranks.first else None
     ranks.gather(None)  # a failure is told here at once
-    model = _outline(name, dtype).requires_grad_(not frozen)
+    model = load_outline(name, dtype).requires_grad_(not frozen)
     mesh = init_device_mesh(at.type, (ranks.size,))
     policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
     kinds = model._no_split_modules or ()
@@ -109,14 +108,6 @@ def load_split(
     model.tie_weights()
     _fill(ranks, model, whole)
     return model.eval()
-
-
-def _outline(name: str, dtype: torch.dtype) -> Any:
-    """A model of the right shape without numbers."""
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(
-            load_config(name), dtype=dtype, trust_remote_code=False
-        )
 
 
 @torch.no_grad()
