@@ -3,7 +3,8 @@
 In the order of the reading:
 
 - `thinking`: thoughts split off what was said
-- `lines`, `markers`, `remarks`: lines, what numbers them, and what is said around them
+- `lines`, `numerals`, `markers`, `remarks`: lines, what numbers them, and what is said around
+  them
 - `inline`, `lists`, `structured`: subquestions within a line, in a list, in JSON and the like
 - `decompositions`: all of it, from a text to subquestions
 - `answers`: from a text to a final answer

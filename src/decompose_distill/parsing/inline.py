@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from decompose_distill.parsing.markers import ANY_SIGN, LABEL, count_value, read_markers
+from decompose_distill.parsing.markers import read_markers
+from decompose_distill.parsing.numerals import ANY_SIGN, LABEL, count_value
 from decompose_distill.parsing.remarks import QUESTION_END, SENTENCE_END
 
 _MARK = re.compile(

@@ -10,61 +10,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-LABEL = (
-    r"(?:(?:(?:smaller|simpler|simple|easier|intermediate|supporting|guiding|key|leading|next)\s)?"
-    r"(?:sub[-_ ]?(?:questions?|problems?|quer(?:y|ies)|tasks?|steps?|goals?|q)|questions?"
-    r"|queries|query|tasks?|problems?|inquir(?:y|ies))"
-    r"|steps?|parts?|items?|follow[- ]?ups?|sq|q|ｑ|Ｑ"
-    r"|(?:teil|unter)?(?:frage|aufgabe)|schritt|(?:sous-)?(?:question|problème)|étape"
-    r"|(?:sub)?(?:pregunta|problema)|paso|(?:sotto)?(?:domanda|problema)|passaggio"
-    r"|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг|(?:під)?питання|крок|въпрос"
-    r"|(?:deel)?vraag|stap|(?:pod)?(?:pytanie|otázka)|krok|(?:alt )?soru|adım|(?:del)?fråga|steg"
-    r"|(?:del)?spørgsmål|(?:del)?spørsmål|trin|(?:ala)?kysymys|(?:rész)?kérdés|(?:sub)?întrebarea?"
-    r"|(?:υπο)?ερώτηση|βήμα|(?:sub[- ]?)?pertanyaan|soalan|câu hỏi|bước"
-    r"|(?:ال)?سؤال(?: الفرعي)?|(?:ال)?خطوة|سوال|پرسش|(?:תת[- ])?שאלה"
-    r"|(?:उप-?)?प्रश्न|चरण|(?:উপ-?)?প্রশ্ন|คำถาม(?:ที่|ย่อยที่)?|(?:하위 ?)?질문|단계"
-    r"|子?问题|子?問題|小[问題题]题?|步[骤驟]|(?:サブ)?質問|ステップ|小問|設問|問い?)"
+from decompose_distill.parsing.numerals import (
+    ANY_LETTER,
+    ANY_SIGN,
+    CHINESE,
+    LABEL,
+    LETTERS,
+    ORDINALS,
+    ROMAN,
+    WORDS,
+    count_value,
 )
-_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_ORDINALS = (
-    *("first", "second", "third", "fourth", "fifth"),
-    *("sixth", "seventh", "eighth", "ninth", "tenth"),
-)
-_CHINESE = "一二三四五六七八九十"
-_ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
-_ALPHABETS = (
-    *("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-    *("абвгдежзиклмнопрст", "АБВГДЕЖЗИКЛМНОПРСТ", "αβγδεζηθικ", "ΑΒΓΔΕΖΗΘΙΚ"),
-    *(
-        "가나다라마바사아자차카타파하",
-        "アイウエオカキクケコ",
-        "أبجدهوزحطي",
-        "कखगघङचछजझञ",
-        "甲乙丙丁戊己庚辛壬癸",
-    ),
-    *("אבגדהוזחטי", "აბგდევზთ", "աբգդեզէը", "กขคงจฉชซ"),
-    *("ⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙ", "ⒶⒷⒸⒹⒺⒻⒼⒽⒾⒿ", "⒜⒝⒞⒟⒠⒡⒢⒣⒤⒥"),
-)
-_DIGIT_SIGNS = (
-    *("①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳", "⑴⑵⑶⑷⑸⑹⑺⑻⑼⑽⑾⑿⒀⒁⒂⒃⒄⒅⒆⒇", "⒈⒉⒊⒋⒌⒍⒎⒏⒐⒑⒒⒓⒔⒕⒖⒗⒘⒙⒚⒛"),
-    *(
-        "❶❷❸❹❺❻❼❽❾❿",
-        "➀➁➂➃➄➅➆➇➈➉",
-        "➊➋➌➍➎➏➐➑➒➓",
-        "⓵⓶⓷⓸⓹⓺⓻⓼⓽⓾",
-        "㈠㈡㈢㈣㈤㈥㈦㈧㈨㈩",
-        "㊀㊁㊂㊃㊄㊅㊆㊇㊈㊉",
-    ),
-    *("ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩⅪⅫ", "ⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅺⅻ"),
-)
-_SIGNS = {sign: value for signs in _DIGIT_SIGNS for value, sign in enumerate(signs, start=1)}
-_LETTERS = {letter: i for letters in _ALPHABETS for i, letter in enumerate(letters, start=1)}
-_VALUES = {
-    **{word: i for words in (_WORDS, _ORDINALS) for i, word in enumerate(words, start=1)},
-    **{numeral: i for i, numeral in enumerate(_ROMAN, start=1)},
-}
-_ANY_LETTER = "".join(letter for letters in _ALPHABETS for letter in letters)
-ANY_SIGN = "".join(_SIGNS)
 
 _OPEN, _SHUT = r"[(\[{<（［【〔]", r")\]}）］】〕"
 _EMPHASIS = r"[*_]{0,2}"
@@ -75,8 +31,8 @@ _SENTENCE = r"(?=\s+(?:(?-i:[^\W\da-z_])|[\"“'‘¿]|how\b|wh(?:at|o|ich|en|er
 _REMARK = r"(?:\s*(?:of|/)\s*\d{1,2}|\s*\([^()\n]{1,60}\))?"
 _NUMBER = r"\d{1,3}(?:[.\-]\d{1,3}){0,3}(?:\.?[a-z](?!\w)|\([a-z]\))?"
 _NUMERAL = (
-    rf"{_NUMBER}(?!\w)|\d{{1,3}}(?=[^\W\d_a-zA-Z])|[{_CHINESE}]{{1,3}}|[{ANY_SIGN}]"
-    rf"|(?<![^\W\d_])(?:{'|'.join(_WORDS)}|[ivx]{{1,5}}|[{_ANY_LETTER}])(?!\w)"
+    rf"{_NUMBER}(?!\w)|\d{{1,3}}(?=[^\W\d_a-zA-Z])|[{CHINESE}]{{1,3}}|[{ANY_SIGN}]"
+    rf"|(?<![^\W\d_])(?:{'|'.join(WORDS)}|[ivx]{{1,5}}|[{ANY_LETTER}])(?!\w)"
 )
 _LABELLED = re.compile(
     rf"{_EMPHASIS}{_OPEN}?{LABEL}\s?(?:no\.?|number|№)?\s?[-#._]?\s?{_OPEN}?(?P<value>{_NUMERAL})"
@@ -89,15 +45,15 @@ _NUMBERED = re.compile(
     re.IGNORECASE,
 )
 _CJK = re.compile(
-    rf"{_EMPHASIS}(?:{_OPEN}?(?P<value>[{_CHINESE}]{{1,3}})(?:[{_SHUT}、．.：:]{{1,2}})"
-    rf"|第(?P<ordinal>[{_CHINESE}]{{1,3}}|\d{{1,3}})(?:个|個)?(?:子?问题|子?問題|步|问|題|题)?"
+    rf"{_EMPHASIS}(?:{_OPEN}?(?P<value>[{CHINESE}]{{1,3}})(?:[{_SHUT}、．.：:]{{1,2}})"
+    rf"|第(?P<ordinal>[{CHINESE}]{{1,3}}|\d{{1,3}})(?:个|個)?(?:子?问题|子?問題|步|问|題|题)?"
     rf"(?:[、．.：:，,]|(?=\s)))"
     rf"{_EMPHASIS}"
 )
 _SIGN = re.compile(rf"{_EMPHASIS}(?P<value>[{ANY_SIGN}])[.:{_SHUT}、．：]?{_EMPHASIS}")
 _KEYCAP = re.compile("(?P<value>\\d)\ufe0f?\u20e3\\s?[.:)]?")
 _WEAK = re.compile(
-    rf"{_EMPHASIS}(?P<open>{_OPEN})?(?P<value>[ivxIVX]{{1,5}}|[{_ANY_LETTER}]){_EMPHASIS}"
+    rf"{_EMPHASIS}(?P<open>{_OPEN})?(?P<value>[ivxIVX]{{1,5}}|[{ANY_LETTER}]){_EMPHASIS}"
     rf"(?:[.:{_SHUT}、．：]{{1,2}}|\s[-–—](?=\s)){_EMPHASIS}(?=\s|$|[^\W\da-z_])"
 )
 _NESTED = re.compile(r"(?P<value>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s+\S)")
@@ -107,7 +63,7 @@ _BARE = re.compile(
     r"|ich|en|ere|y)\b)|$))"
 )
 _ORDINAL = re.compile(
-    rf"{_EMPHASIS}(?:the\s)?(?P<value>{'|'.join(_ORDINALS)}|\d{{1,2}}(?:st|nd|rd|th)"
+    rf"{_EMPHASIS}(?:the\s)?(?P<value>{'|'.join(ORDINALS)}|\d{{1,2}}(?:st|nd|rd|th)"
     rf"|next|then|finally|last)(?:ly)?"
     rf"(?:\s(?:sub-?)?question|\sstep)?{_EMPHASIS}\s?[:,.)\-–—]{_EMPHASIS}(?=\s)",
     re.IGNORECASE,
@@ -257,10 +213,10 @@ def _numbered(match: re.Match[str], *, strong: bool = True) -> Marker:
 def _named(match: re.Match[str]) -> Iterator[tuple[str, int]]:
     """What a letter may be: a roman numeral, or a letter of an alphabet."""
     text = match["value"]
-    if text.lower() in _ROMAN and text in (text.lower(), text.upper()):
+    if text.lower() in ROMAN and text in (text.lower(), text.upper()):
         yield "roman" if text.islower() else "ROMAN", count_value(text)
     if len(text) == 1:
-        yield "upper" if text.isupper() else "lower", _LETTERS[text]
+        yield "upper" if text.isupper() else "lower", LETTERS[text]
 
 
 def _weak(match: re.Match[str], family: str, value: int) -> Marker:
@@ -268,27 +224,11 @@ def _weak(match: re.Match[str], family: str, value: int) -> Marker:
     return Marker(family, value, end=match.end(), strong=bracketed and value == 1)
 
 
-def count_value(text: str) -> int:
-    """The number that a numeral, a letter or a word counts, from 1; 0 if it counts nothing.
-
-    Example:
-        >>> count_value("十二"), count_value("③"), count_value("iv"), count_value("b")
-        (12, 3, 4, 2)
-    """
-    digits = re.match(r"\d+", text)
-    if digits:
-        return int(digits[0])
-    if text[0] in _CHINESE:
-        tens, ten, ones = text.rpartition("十")
-        return (_CHINESE.find(tens) + 1 or 1) * 10 * bool(ten) + _CHINESE.find(ones) + bool(ones)
-    return _SIGNS.get(text) or _VALUES.get(text.lower()) or _LETTERS.get(text) or 0
-
-
 def _picture(line: str, start: int) -> re.Match[str] | None:
     """A sign at the beginning of a line that is no word, such as an emoji."""
     sign = line[start : start + 1]
     drawn = bool(sign) and (unicodedata.category(sign) == "So" or "\u25a0" <= sign <= "\u27bf")
-    alone = drawn and sign not in _ANY_LETTER and sign not in ANY_SIGN
+    alone = drawn and sign not in ANY_LETTER and sign not in ANY_SIGN
     return _PICTURE.match(line, start) if alone else None
 
 

@@ -1,0 +1,75 @@
+"""Words and signs that count: labels, letters, numerals, as models write them in many languages."""
+
+import re
+
+LABEL = (
+    r"(?:(?:(?:smaller|simpler|simple|easier|intermediate|supporting|guiding|key|leading|next)\s)?"
+    r"(?:sub[-_ ]?(?:questions?|problems?|quer(?:y|ies)|tasks?|steps?|goals?|q)|questions?"
+    r"|queries|query|tasks?|problems?|inquir(?:y|ies))"
+    r"|steps?|parts?|items?|follow[- ]?ups?|sq|q|ｑ|Ｑ"
+    r"|(?:teil|unter)?(?:frage|aufgabe)|schritt|(?:sous-)?(?:question|problème)|étape"
+    r"|(?:sub)?(?:pregunta|problema)|paso|(?:sotto)?(?:domanda|problema)|passaggio"
+    r"|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг|(?:під)?питання|крок|въпрос"
+    r"|(?:deel)?vraag|stap|(?:pod)?(?:pytanie|otázka)|krok|(?:alt )?soru|adım|(?:del)?fråga|steg"
+    r"|(?:del)?spørgsmål|(?:del)?spørsmål|trin|(?:ala)?kysymys|(?:rész)?kérdés|(?:sub)?întrebarea?"
+    r"|(?:υπο)?ερώτηση|βήμα|(?:sub[- ]?)?pertanyaan|soalan|câu hỏi|bước"
+    r"|(?:ال)?سؤال(?: الفرعي)?|(?:ال)?خطوة|سوال|پرسش|(?:תת[- ])?שאלה"
+    r"|(?:उप-?)?प्रश्न|चरण|(?:উপ-?)?প্রশ্ন|คำถาม(?:ที่|ย่อยที่)?|(?:하위 ?)?질문|단계"
+    r"|子?问题|子?問題|小[问題题]题?|步[骤驟]|(?:サブ)?質問|ステップ|小問|設問|問い?)"
+)
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+ORDINALS = (
+    *("first", "second", "third", "fourth", "fifth"),
+    *("sixth", "seventh", "eighth", "ninth", "tenth"),
+)
+CHINESE = "一二三四五六七八九十"
+ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
+_ALPHABETS = (
+    *("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+    *("абвгдежзиклмнопрст", "АБВГДЕЖЗИКЛМНОПРСТ", "αβγδεζηθικ", "ΑΒΓΔΕΖΗΘΙΚ"),
+    *(
+        "가나다라마바사아자차카타파하",
+        "アイウエオカキクケコ",
+        "أبجدهوزحطي",
+        "कखगघङचछजझञ",
+        "甲乙丙丁戊己庚辛壬癸",
+    ),
+    *("אבגדהוזחטי", "აბგდევზთ", "աբգդեզէը", "กขคงจฉชซ"),
+    *("ⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙ", "ⒶⒷⒸⒹⒺⒻⒼⒽⒾⒿ", "⒜⒝⒞⒟⒠⒡⒢⒣⒤⒥"),
+)
+_DIGIT_SIGNS = (
+    *("①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳", "⑴⑵⑶⑷⑸⑹⑺⑻⑼⑽⑾⑿⒀⒁⒂⒃⒄⒅⒆⒇", "⒈⒉⒊⒋⒌⒍⒎⒏⒐⒑⒒⒓⒔⒕⒖⒗⒘⒙⒚⒛"),
+    *(
+        "❶❷❸❹❺❻❼❽❾❿",
+        "➀➁➂➃➄➅➆➇➈➉",
+        "➊➋➌➍➎➏➐➑➒➓",
+        "⓵⓶⓷⓸⓹⓺⓻⓼⓽⓾",
+        "㈠㈡㈢㈣㈤㈥㈦㈧㈨㈩",
+        "㊀㊁㊂㊃㊄㊅㊆㊇㊈㊉",
+    ),
+    *("ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩⅪⅫ", "ⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅺⅻ"),
+)
+_SIGNS = {sign: value for signs in _DIGIT_SIGNS for value, sign in enumerate(signs, start=1)}
+LETTERS = {letter: i for letters in _ALPHABETS for i, letter in enumerate(letters, start=1)}
+_VALUES = {
+    **{word: i for words in (WORDS, ORDINALS) for i, word in enumerate(words, start=1)},
+    **{numeral: i for i, numeral in enumerate(ROMAN, start=1)},
+}
+ANY_LETTER = "".join(letter for letters in _ALPHABETS for letter in letters)
+ANY_SIGN = "".join(_SIGNS)
+
+
+def count_value(text: str) -> int:
+    """The number that a numeral, a letter or a word counts, from 1; 0 if it counts nothing.
+
+    Example:
+        >>> count_value("十二"), count_value("③"), count_value("iv"), count_value("b")
+        (12, 3, 4, 2)
+    """
+    digits = re.match(r"\d+", text)
+    if digits:
+        return int(digits[0])
+    if text[0] in CHINESE:
+        tens, ten, ones = text.rpartition("十")
+        return (CHINESE.find(tens) + 1 or 1) * 10 * bool(ten) + CHINESE.find(ones) + bool(ones)
+    return _SIGNS.get(text) or _VALUES.get(text.lower()) or LETTERS.get(text) or 0
