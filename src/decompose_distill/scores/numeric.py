@@ -21,7 +21,11 @@ _FRACTION = re.compile(r"\\[dtcs]?frac\Z")
 _DEGREE = re.compile(r"\^\(?°\)?")
 _SIMPLE = re.compile(r"-?[\w.,√]*\Z")
 _SPACES = ("\\,", "\\;", "\\:", "\\ ", "\\quad", "\\qquad", "\\space", "\\\\")
-_NOTHING = ("\\!", "\\left", "\\right", "\\displaystyle", "\\textstyle", "\\limits", "\\(", "\\)")
+_SIZES = ("\\tiny", "\\small", "\\normalsize", "\\large", "\\Large", "\\LARGE", "\\huge", "\\Huge")
+_NOTHING = (
+    *("\\!", "\\left", "\\right", "\\displaystyle", "\\textstyle", "\\limits", "\\(", "\\)"),
+    *_SIZES,
+)
 _SIGNS = {
     **{f"\\{sign}": sign for sign in "%$#&_{}|"},
     **dict.fromkeys(_SPACES, " "),
@@ -187,6 +191,14 @@ _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 _IN_WORD = re.compile(
     r"(?:[^\W\d_]\^[({]?|(?<![^\W\d_])(?!(?:[A-Z]{3}|Rs|RM|kr)\Z)[A-Za-z]{1,4})\Z"
 )
+_QUOTIENT = Context(prec=40)
+_A_FRACTION = re.compile(
+    r"(?P<sign>[-−–])?\$?(?:(?P<whole>\d{1,15}) )?(?P<over>\d{1,15}) ?/ ?(?P<under>\d{1,15})"
+)
+# Neither a date nor the rest of a calculation.
+_IN_FRACTION = re.compile(
+    r"(?:(?<![\w.,/)])[-−–])?(?<![\w.,/)])(?:\d{1,15} )?(?<![.,/])\d{1,15}/\d{1,15}\Z"
+)
 _PAPER_MARKER = re.compile(r"the answer is", re.IGNORECASE)
 
 
@@ -206,13 +218,14 @@ def gsm8k_strict(answer: str, golds: Sequence[str]) -> float | None:
     return float(as_number(without_latex(answer.rpartition("####")[2])) in known)
 
 
-@versioned("5")
+@versioned("6")
 def gsm8k(answer: str, golds: Sequence[str]) -> float | None:
     """1 if the last number of the answer equals the gold's: the flexible reading.
 
     A gold is a number alone or, as in GSM8K's files, what follows `####`. Version 1 read the
     minus in `16-3` as the sign of 3, version 2 only the last thousand of `1{,}000`, version 3
-    the 2 of `m^2`, the list `1,2` as 12, and no en dash as a minus, version 4 `1'000` as 0.
+    the 2 of `m^2`, the list `1,2` as 12, and no en dash as a minus, version 4 `1'000` as 0,
+    version 5 the 4 of `3/4`.
 
     Example:
         >>> gsm8k("She earns $18.00 a day", ["9 * 2 = 18\\n#### 18"])
@@ -265,8 +278,25 @@ def _last_number(text: str) -> Decimal | None:
     last = next(alone, numbers[-1] if numbers else None)
     if last is None:
         return None
+    if fraction := _IN_FRACTION.search(text, max(last.start() - 40, 0), last.end()):
+        return fraction_value(fraction[0])
     number = last[0].rstrip(",")
     return _decimal(number if _is_one(number) else number.rpartition(",")[2])
+
+
+def fraction_value(text: str) -> Decimal | None:
+    """The value of a fraction or a mixed number, to 40 digits; `None` for anything else.
+
+    Example:
+        >>> fraction_value("1 1/2"), fraction_value("-3/8"), fraction_value("3/0")
+        (Decimal('1.5'), Decimal('-0.375'), None)
+    """
+    match = _A_FRACTION.fullmatch(text.strip())
+    if match is None or not int(match["under"]):
+        return None
+    whole, over, under = (int(match[name] or 0) for name in ("whole", "over", "under"))
+    value = _QUOTIENT.divide(Decimal(whole * under + over), Decimal(under))
+    return -value if match["sign"] else value
 
 
 def _is_in_word(text: str, start: int) -> bool:

@@ -4,8 +4,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 
-from decompose_distill.scores.numeric import as_number, without_latex
+from decompose_distill.scores.numeric import as_number, fraction_value, without_latex
 from decompose_distill.scores.versioning import versioned
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b(?![+#-])")
@@ -20,19 +21,35 @@ _OPERAND = r"\d|[^\W\d_](?![^\W\d_])"
 _OPERATION = re.compile(
     rf"(?:(?<=[\d)²³])|(?<=(?<![^\W\d_])[^\W\d_])) *([+*/×·÷]) *(?=-?(?:{_OPERAND}|[(√]))"
 )
+# Of letters, as "4/5" is a number: "km/h" is a unit.
+_DIVIDED = re.compile(
+    r"(?:(?<=(?<![^\W\d_])[^\W\d_])/(?=-?(?:\d|[^\W\d_](?![^\W\d_])|[(√]))"
+    r"|(?<=[\d)])/(?=-?(?:[^\W\d_](?![^\W\d_])|[(√])))"
+)
 _OPERATORS = str.maketrans("*·÷", "××/")
 _HALF_OPEN = re.compile(r"\s*(?:\[[^\[\]()]*,[^\[\]()]*\)|\([^\[\]()]*,[^\[\]()]*\])\s*")
 # Signs that make another thing of a word stay: C++, C#, A-, the minus and the point of "-0.5 °C",
 # and so do those of mathematics.
-_MATHEMATICS = re.compile("[<>±×√∞≤≥≠∪∩∈]")
+_MATHEMATICS = re.compile("[<>±×÷√∞≤≥≠∪∩∈]")
 _PUNCTUATION = re.compile(
     rf"(?<![\w+#])[+#]|(?<!\w)-(?!\.?\d|(?:{_OPERAND})(?!-)|[√∞])|(?<=\w)-(?=\w)|(?<=[^\W\d])\.|(?<=\.)\.|\.(?!\d)"
-    r"|[^\w\s+#.<>±×√∞≤≥≠∪∩∈-]"
+    r"|[^\w\s+#.<>±×÷√∞≤≥≠∪∩∈-]"
+)
+# Letters of other widths and ligatures; a power such as x² is none.
+_WIDTHS = re.compile("[ﬀ-ﬆ！-～]")
+_ASSIGNED = re.compile(r"\s*\\?[\[($]*\s*[A-Za-z]\s*=\s*(?=[^\s=])")
+_OPTION = re.compile(r"\A\W*(?:option|choice|选项)\s*(?=[(（]?[A-Ja-j]\W*\Z)", re.IGNORECASE)
+_CURRENCY = re.compile("[$€£¥₹₩₽₺]")
+_WITH_SPACES = re.compile(r"[-−–+]?\$?\d{1,3}(?:([ _])\d{3})(?:\1\d{3})*(?:\.\d+)?")
+_POWER_OF_TEN = re.compile(
+    r"(?P<digits>[-−–+]?\d{1,15}(?:\.\d{1,15})?)"
+    r"(?:e|\s?[×x*·]\s?10\s?(?:\^|\*\*)\s?)\(?(?P<power>[-−–+]?\d{1,3})\)?",
+    re.IGNORECASE,
 )
 _VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
 
-@versioned("6")
+@versioned("7")
 def exact(answer: str, golds: Sequence[str]) -> float | None:
     """1 if the answer equals a gold: as numbers, else without case, punctuation, articles.
 
@@ -41,7 +58,9 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     a text apart at their point; to version 3, `U.S.` was another thing than `US`. Version 4
     read LaTeX in no gold, the list `1,2` as 12, `4/5` as `4 5`, no en dash as a minus, and one
     letter in two encodings as two; and `(A)` was another thing than `A`. To version 5, `x - 3` was
-    `x + 3`, `a < b` was `a > b`, and `[1, 2)` was `(1, 2)`.
+    `x + 3`, `a < b` was `a > b`, and `[1, 2)` was `(1, 2)`. Version 6 read `1/2` as another number
+    than `0.5`, `x = 5` as another than `5`, `option B` as another than `B`, `a/b` as `b/a`, and
+    `€5` as `$5`.
 
     Example:
         >>> exact("The Eiffel Tower.", ["eiffel tower"]), exact("$1,000", ["1000.0"])
@@ -51,10 +70,10 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     """
     if not (golds := _known(golds)):
         return None
-    return _best(lambda predicted, gold: float(predicted == gold), answer, golds)
+    return float(any(_is_same(answer, gold) for gold in golds))
 
 
-@versioned("6")
+@versioned("7")
 def f1(answer: str, golds: Sequence[str]) -> float | None:
     """Overlap of words between answer and gold, as the harmonic mean of precision and recall.
 
@@ -70,7 +89,7 @@ def f1(answer: str, golds: Sequence[str]) -> float | None:
     return _best(lambda predicted, gold: _overlap(predicted.split(), gold.split()), answer, golds)
 
 
-@versioned("5")
+@versioned("6")
 def contains(answer: str, golds: Sequence[str]) -> float | None:
     """1 if the words of a gold stand in the answer, one after the other.
 
@@ -110,6 +129,45 @@ def _known(golds: Sequence[str]) -> list[str]:
     return [gold for gold in golds if gold.strip()]
 
 
+def _is_same(answer: str, gold: str) -> bool:
+    """Whether two answers are one number or one text, and are not of two currencies."""
+    currencies = [set(_CURRENCY.findall(without_latex(text))) for text in (answer, gold)]
+    if all(currencies) and not currencies[0] & currencies[1]:
+        return False
+    if bool(_ASSIGNED.match(answer)) != bool(_ASSIGNED.match(gold)):
+        answer, gold = _without_name(answer), _without_name(gold)
+    answer, gold = _OPTION.sub("", answer), _OPTION.sub("", gold)
+    if any(map(str.__eq__, _readings(answer), _readings(gold))):
+        return True
+    values = [_value(text) for text in (answer, gold)]
+    # 2/4 is not yet 1/2: where both are fractions, their writing counts.
+    fractions = sum("/" in without_latex(text) or "⁄" in text for text in (answer, gold))
+    return values[0] is not None and values[0] == values[1] and fractions < 2
+
+
+def _without_name(text: str) -> str:
+    r"""A text without the `x =` before it, in mathematics or not.
+
+    Example:
+        >>> _without_name(r"$x = \frac12$")
+        '\\frac12'
+    """
+    match = _ASSIGNED.match(text)
+    return text[match.end() :].strip(" $").removesuffix("\\)") if match else text
+
+
+def _value(text: str) -> Decimal | None:
+    """The number that a text is, also as a fraction, with a power of ten, thousands apart."""
+    plain = _VULGAR.sub(_spelled, without_latex(text)).strip().rstrip(".")
+    if _WITH_SPACES.fullmatch(plain):
+        plain = plain.replace(" ", "").replace("_", "")
+    if power := _POWER_OF_TEN.fullmatch(plain):
+        digits, exponent = (re.sub("[−–]", "-", power[name]) for name in ("digits", "power"))
+        return Decimal(digits).scaleb(int(exponent))
+    number = as_number(plain)
+    return fraction_value(plain) if number is None else number
+
+
 def _best(points: Callable[[str, str], float], answer: str, golds: Sequence[str]) -> float:
     """Points against the best gold, initials read as one word (`US`) and as several (`J. K.`)."""
     predicted = _readings(answer)
@@ -141,10 +199,12 @@ def _overlap(answer: list[str], gold: list[str]) -> float:
 
 def _normalized(text: str) -> str:
     text = unicodedata.normalize("NFC", _VULGAR.sub(_spelled, without_latex(text)))
+    text = _WIDTHS.sub(lambda sign: unicodedata.normalize("NFKC", sign[0]), text)
     if as_number(text) is not None:
         return _plain(text)
     plain = _DASHES.sub("-", _THOUSANDS.sub("", text.lower()))
     plain = _OPERATION.sub(lambda match: match[1].translate(_OPERATORS), plain)
+    plain = _DIVIDED.sub("÷", plain)
     half_open = f" {plain.strip()[0]}{plain.strip()[-1]}" if _HALF_OPEN.fullmatch(plain) else ""
     plain = _FRACTION.sub(r"\1over\2", _improper(plain))
     plain = _MATHEMATICS.sub(r" \g<0> ", _PUNCTUATION.sub(_blank, plain)) + half_open
