@@ -51,6 +51,10 @@ q_{i}: {x}|subquestion_{i}: "{x}"|(({i})) {x}|-{i}. {x}
 <p>{i}. {x}</p>
 🔢 {i}. {x}|♦ {x}|☞ {x}|◾ {x}|» {x}|[*]{x}|\\item[{i}.] {x}|<subquery>{x}</subquery>
 {y}. {x}|<question><![CDATA[{x}]]></question>
+{i}→ {x}|Hop {i}: {x}|Question n° {i}: {x}|{i}\\. {x}|{i}\\) {x}|Langkah {i}: {x}|{i}단계: {x}|・{x}
+{i}. Schritt: {x}|{i}ª pergunta: {x}|{i}-й вопрос: {x}|{i}e étape : {x}|Vaihe {i}: {x}
+ขั้นตอนที่ {i}: {x}
+{m} {x}|{m}{x}|{i}. ==> {x}|\uf0b7 {x}|Stage {i}: {x}|שלב {i}: {x}|Pasul {i}: {x}
 {w}: {x}|{w}, {x}|{w} question: {x}|{w}ly, {x}|Question {v}: {x}|Step {v}: {x}|{u}. {x}|{z}) {x}
 """
 """A form a piece: `i` the number, `x` the text, and the number in other numerals."""
@@ -98,6 +102,7 @@ NUMERALS = {
     "f": "１２３４５６７８９",
     "u": "ⅠⅡⅢⅣⅤⅥⅦⅧⅨ",
     "z": "абвгдежзи",
+    "m": "ⓐⓑⓒⓓⓔⓕⓖⓗⓘ",
     "w": ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth", "Ninth"),
     "v": ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
 }

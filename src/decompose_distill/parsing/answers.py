@@ -16,17 +16,17 @@ from decompose_distill.scores.numeric import without_latex
 
 _SIGNS = r"[ \t*_#>`•]"
 _BRACKET = r"(?:\s*(?:\([^()\n]{1,60}\)|\[[^\[\]\n]{1,60}\]))?"
-_STOP = rf"[*_ ]*(?:[:：=](?!=)|→|⇒|->|=>|[-–—](?=\s)){_SIGNS}*"
+_STOP = r"[*_ ]*(?:[:：=](?!=)|→|⇒|->|=>|[-–—](?=\s))[ \t*_#`•]*"
 _IS = (
     r"(?:,? (?:then|thus|therefore|hence),?)?[*_ ]*\b(?:is|was|are|equals|comes (?:out )?to"
     r"|turns out to be|(?:would|should|must|will) be)\b"
     r"(?:\s+(?:(?:therefore|thus|hence|simply|exactly|indeed|clearly|then|actually|just)\b"
-    r"|equal to\b))?"
+    r"|equal to\b)|,\s(?:[a-z]+\s){0,3}[a-z]+,)?"
 )
 _PHRASE = re.compile(
     rf"(?P<named>(?<![^\W_])(?:(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|short"
-    rf"|overall)\s+)*answer|(?:correct|right|best)\s+(?:option|choice))"
-    rf"(?:\s+(?:to|for|of)\s+[^\n:.?!]{{1,80}}?)?{_BRACKET}"
+    rf"|overall)\s+)*answer|(?:correct|right|best|my)\s+(?:option|choice))"
+    rf"(?:\s+(?:to|for|of|you|we|they|that)\s+[^\n:.?!]{{1,80}}?)?{_BRACKET}"
     rf"(?:{_STOP}|{_IS}(?P<bare>)(?:{_STOP})?)"
     r"|\b(?:an?|the)\s+(?:final\s+)?answer\s+of\s+(?![^\n]{0,80}\b(?:is|was)\b))"
     rf"|(?P<headed>(?:^|\n){_SIGNS}*(?:(?:the|my|final|correct)\s+)*answer{_BRACKET}[*_ ]*"
@@ -34,7 +34,7 @@ _PHRASE = re.compile(
     r"|\bfinal\s+answer[*_ ]*(?=\n|\Z|[\d$\"“\\*]|[-−]\d))"
     rf"|(?P<short>(?:^|\n){_SIGNS}*(?:(?:final\s+)?ans(?:wer)?\.?\s*[:：=]|final\s*[:：])\s*)"
     r"|(?P<foreign>(?:最终|最終|最后|正确|所以)?的?答案(?:应该|应|就)?[是为為：:]|(?:^"
-    r"|(?<=\n))\s*答[：:]|答え[はが：:]"
+    r"|(?<=\n))\s*(?:答|解答|回答|正解)[：:]|答え[はが：:]|[故应應]选(?:择|項|项)?[：:]?\s*(?=[(（]?[A-H])"
     r"|(?:최종\s?)?(?:정답|답)[은는이:]"
     r"|(?:\bla\s+)?\b(?:respuesta|réponse|risposta|resposta)(?:\s+(?:finale?|correct[ae]"
     r"|corretta|correta))?"
@@ -44,14 +44,16 @@ _PHRASE = re.compile(
     rf"|(?:\bокончательный\s+|\bитоговый\s+|\bправильный\s+)?\bответ\s*(?:\b(?:это|равен)\b"
     rf"|{_STOP})"
     r"|(?:الجواب|الإجابة)(?:\s+(?:النهائي|النهائية|الصحيح|الصحيحة))?\s*(?:هو|هي|[:：])[:：]?"
-    rf"|उत्तर\s*(?:है\s*)?[:：]|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\bcevap\s*{_STOP}"
+    r"|उत्तर\s*(?:(?:है\s*)?[:：]|(?=[\d०-९]))|(?:பதில்|விடை|సమాధానం|jibu)\s*[:：]"
+    rf"|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\b(?:cevap|yanıt|đáp số)\s*{_STOP}"
     rf"|\b(?:đáp án|câu trả lời)(?: (?:cuối cùng|đúng))?\s*(?:là|{_STOP})(?:{_STOP})?"
     rf"|\bodpowiedź\s*(?:\bto\b|{_STOP})"
     rf"|\bsvar(?:et)?\s*(?:\b(?:är|er)\b|{_STOP})(?:{_STOP})?"
-    rf"|\b(?:vastaus|válasz|odpověď|răspuns(?:ul)?|відповідь|отговор|απάντηση|jawapan)\s*{_STOP}"
+    r"|\b(?:vastaus|válasz|odpověď|răspuns(?:ul)?|відповідь|отговор|απάντηση|jawapan|odgovor"
+    rf"|одговор)\s*(?:\b(?:on|je|este|є|е|είναι|ialah|adalah)\b|{_STOP})(?:{_STOP})?"
     rf"|\bjawaban(?:nya)?\s*(?:\badalah\b|{_STOP})(?:{_STOP})?|คำตอบ(?:คือ|\s*[:：])"
-    rf"|התשובה(?:\s+הסופית)?\s*(?:היא|[:：])[:：]?|(?:پاسخ|جواب)(?:\s+نهایی)?\s*[:：]"
-    rf"|উত্তর\s*[:：])"
+    rf"|ה?תשובה(?:\s+הסופית)?\s*(?:היא|[:：])[:：]?|(?:پاسخ|جواب)(?:\s+نهایی)?\s*[:：]"
+    r"|উত্তর\s*(?:[:：]|হ(?:লো|ল|বে)\b))"
     r"|(?P<hashes>(?:^|\n|(?<=\s))#{4}(?!#)[^\S\n]*(?=\S))"
     r"|(?P<field>[\"'](?:final_?)?answer[\"']\s?:\s?)",
     re.IGNORECASE,
@@ -71,14 +73,31 @@ _JSON_VALUE = re.compile(
 # What a last line may say before the answer, where nothing calls it one.
 _RESULT = re.compile(
     r"\W*(?:(?:so|thus|hence|therefore),? )?(?:(?:the|our|my) )?(?:final |overall )?"
-    r"(?:result|solution|total|sum)(?: (?:is|equals|comes to)\b:?|\s*[:：=])\s*(?=\S)",
+    r"(?:result|solution|total|sum|conclusion)(?: (?:is|equals|comes to)\b:?|\s*[:：=])\s*(?=\S)"
+    r"|(?:=>|⇒|->|→|∴)\s*(?=\S)",
     re.IGNORECASE,
 )
+# An answer before what calls it one: "58 is the answer", "Option B is correct".
+_OPTION = r"[*_(（\[]{0,3}[A-J][*_)）\]]{0,3}"
+_VALUE = (
+    rf"(?:\*\*[^*\n]{{1,60}}\*\*|\"[^\"\n]{{1,60}}\"|[-+−–]?[$€£¥₹]?\d[\d,./:]{{0,30}}(?<=\d)%?(?:\s[a-z]{{1,12}})?"
+    rf"|(?:(?:option|choice)\s)?(?-i:{_OPTION}))"
+)
+_SENTENCE_START = r"(?:^|(?<=\n)|(?<=[.!?]\s))[ \t>*_]{0,6}(?:(?:so|thus|therefore|hence|and),?\s)?"
+_NAMED = re.compile(
+    rf"{_SENTENCE_START}(?:(?P<value>{_VALUE})\s(?:is|are|was)\s(?:"
+    r"(?:therefore\s|thus\s)?(?:the|our|my)\s(?:(?:final|correct|right|best)\s)*(?:answer|option|choice)"
+    rf"|(?P<weak>correct|right))|i\s(?:get|got|obtain)\s(?P<got>{_VALUE})\sas\s(?:the|my)\s"
+    r"(?:final\s)?answer|i(?:['’]ll|['’]d|\swould|\swill)?\s(?:choose|pick|select|go\swith)\s"
+    rf"(?P<chosen>(?:(?:option|choice)\s)?(?-i:{_OPTION})))[*_]{{0,2}}(?=[.!]?\s*(?:\n|\Z))",
+    re.IGNORECASE,
+)
+_LINK = re.compile(r"\[([^\[\]\n]+)\]\((?:https?://|www\.|/|#)[^()\s]*\)")
 _HASHES = re.compile(r"\A#{2,6}\s+")
 _OPENING = re.compile(r"(?:\\[\[(]|\${1,2}|<\w{1,20}>|\[ANSWER\])\Z")
 _SIGNED = re.compile(r"[-+−–]?\$?\d")
 _STEP = re.compile(r"(?:step|part|sub-?question|question)\b|\d{1,2}[.)]\s+[^\W\d]", re.IGNORECASE)
-_BULLET = re.compile(r"[-*•–]\s+(?=\S)")
+_BULLET = re.compile(r"[-*•–>]\s+(?=\S)")
 _BLANK = " \t\n.:：*_`。$…"
 # What "the answer is" says about an answer instead of giving it.
 _ABOUT = re.compile(
@@ -200,7 +219,7 @@ def _chosen(marks: Sequence[_Mark]) -> _Mark | None:
 
 
 def _marks(text: str) -> list[_Mark]:
-    marks = [*_phrases(text), *_tags(text), *_boxes(text)]
+    marks = [*_phrases(text), *_named(text), *_tags(text), *_boxes(text)]
     return sorted(marks, key=lambda mark: mark.start)
 
 
@@ -216,6 +235,13 @@ def _phrases(text: str) -> Iterator[_Mark]:
         about = match["bare"] is not None and bool(_ABOUT.match(content))
         about = about or bool(_REFERS.fullmatch(content))
         yield _Mark(match.start(), content, end, weak=about)
+
+
+def _named(text: str) -> Iterator[_Mark]:
+    """Answers that stand before the words that mark them."""
+    for match in _NAMED.finditer(text):
+        value = match["value"] or match["got"] or match["chosen"]
+        yield _Mark(match.start(), value, match.end(), weak=match["weak"] is not None)
 
 
 def _is_final(content: str, is_last: bool) -> bool:
@@ -294,7 +320,7 @@ def _without_closing(text: str) -> str:
 
 def _cut(content: str) -> str:
     """An answer without what a model adds behind it: a reason, a remark, another sentence."""
-    content = _CLOSING_TAG.split(content, maxsplit=1)[0].strip()
+    content = _LINK.sub(r"\1", _CLOSING_TAG.split(content, maxsplit=1)[0].strip())
     if whole := _WHOLE.match(content):
         content = content[: whole.end()].strip()
     if sentence := _NEXT_SENTENCE.search(content):

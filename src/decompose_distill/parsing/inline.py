@@ -9,7 +9,7 @@ from decompose_distill.parsing.numerals import ANY_SIGN, LABEL, count_value
 from decompose_distill.parsing.remarks import QUESTION_END, SENTENCE_END
 
 _MARK = re.compile(
-    rf"(?:^|(?<=[\s{SENTENCE_END};；:：]))(?P<label>{LABEL}\s?[#._]?\s?)?(?P<open>[(（\[]?)"
+    rf"(?:^|(?<=[\s{SENTENCE_END};；:：])(?<!\d\.))(?P<label>{LABEL}\s?[#._]?\s?)?(?P<open>[(（\[]?)"
     rf"(?P<value>\d{{1,3}}|[ivx]{{1,4}}(?![a-z])|[a-z](?![a-z])|[{ANY_SIGN}])"
     r"(?P<close>(?:[.:)）\]、．：]{1,2}(?:(?<![.:])|(?!\d))|\s[-–](?=\s))?)"
     rf"(?:(?<=[{ANY_SIGN}])|(?<![^\W_](?=\w)))",
@@ -17,6 +17,13 @@ _MARK = re.compile(
 )
 _BULLET = re.compile(rf"(?<=\s)(?=[•‣⁃◦●○■□▪►➤]\s?\S)|(?<=[{QUESTION_END}]\s)(?=[-*–]\s)")
 _FIRST_BULLET = re.compile(r"(?<=[:：])\s+(?=[-*•–]\s)")
+# "both items 1. and 2. of the bill": words behind which a number is spoken of.
+_LEADS_ON = re.compile(
+    r"\b(?:and|or|to|of|in|on|at|by|than|from|between|with|for|the|both|per|plus|minus|times|und"
+    r"|oder|et|ou|y|o|e|и|или|items?|(?:sub-?)?questions?|steps?|parts?|nos?|numbers?|points?"
+    r"|chapters?|versions?|pages?|sections?|figures?|tables?)\Z",
+    re.IGNORECASE,
+)
 _MOST_TRIED = 3
 _PAUSES = tuple(f"{SENTENCE_END};；:：,，")
 
@@ -99,6 +106,8 @@ def _begins_item(line: str, mark: re.Match[str], row: Sequence[re.Match[str]]) -
     after = line[mark.end() : mark.end() + 40]
     kind = _style(mark)[3]
     if not after.strip() or not (mark["close"] or mark["label"] or kind == "sign"):
+        return False
+    if _LEADS_ON.search(before):
         return False
     if before.endswith(_PAUSES):
         return bool(mark["close"]) or kind == "sign" or not after.lstrip()[:1].islower()

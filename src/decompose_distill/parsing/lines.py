@@ -15,6 +15,8 @@ _ITALIC = re.compile(r"(?:^|(?<=\s))([*_])(?=[^\s*_])([^*_]*)\1$")
 _FENCE = re.compile(r"(?:```|~~~)[ \t]*[\w.+-]*\Z")
 _RULE = re.compile(r"([-*_=~])\s?\1\s?(?:\1\s?)+\Z|\\(?:begin|end)\{[a-z*]+\}\Z")
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\u202a\u202b\u202c"
+_ESCAPED = re.compile(r"\A([\W_]{0,4}\d{0,3})\\(?=[-*+#.)\]>])")
+"""The backslash of Markdown that keeps a number from becoming a list."""
 _QUOTED = re.compile(r"(?:>\s?)+(?=\S)")
 _WRAPPERS = (
     r"subquestions|sub_questions|sub-questions|questions|decomposition|output|response|answer"
@@ -52,7 +54,7 @@ def read_lines(text: str) -> list[Line]:
     lines: list[Line] = []
     blank = False
     for raw in text.splitlines():
-        bare = strip(raw)
+        bare = _ESCAPED.sub(r"\1", strip(raw))
         if _FENCE.match(bare):
             continue
         marked = _WRAPPER.sub("", without_markup(bare)).strip().strip("`")

@@ -9,6 +9,7 @@ from decompose_distill.parsing.lines import Line
 from decompose_distill.parsing.markers import (
     Marker,
     accept_markers,
+    ordinal_end,
     read_markers,
     without_marker,
 )
@@ -19,6 +20,7 @@ from decompose_distill.parsing.remarks import (
     is_opening,
     is_question,
     is_to_reader,
+    without_answer,
     without_opening,
     without_remarks,
 )
@@ -32,6 +34,7 @@ _RESULTS = r"(?:sub-?)?answers?|solutions?|解答|答案"
 _WHOSE = r"\W*(?:the |my |your |short |brief |final |step[- ]by[- ]step )?"
 _SECTION = re.compile(rf"{_WHOSE}(?:{_THOUGHTS}|{_RESULTS})\W*", re.IGNORECASE)
 _THOUGHT_SECTION = re.compile(rf"{_WHOSE}(?:{_THOUGHTS})\W*", re.IGNORECASE)
+_GIVENS = re.compile(rf"{_WHOSE}(?:given|known(?: facts)?|facts|context|summary)\W*", re.IGNORECASE)
 _FIELD = re.compile(
     r"(?:id|depends_on|a(?:ns(?:wer)?)?\s?\d{0,2}|type|reason|rationale|purpose|note)\s*:",
     re.IGNORECASE,
@@ -50,7 +53,12 @@ _JOINT = re.compile(
     r" ?(?:[;,]? ?(?:and|then|->|=>|→|⇒)|[;,])\Z",
     re.IGNORECASE,
 )
-_LABEL = re.compile(r"(?:sub[- ]?question|question|q)\s*[:：]\s*(?=\S)", re.IGNORECASE)
+_PARTING = re.compile(r"(?:\s*(?:[,;、|/]|[-=]{1,2}>|[→⇒])\s*)*")
+_LABEL = re.compile(
+    r"(?:sub[- ]?question|question|q|id:\s?\S{1,9}\s+(?:text|query|content|description))"
+    r"\s*[:：]\s*(?=\S)",
+    re.IGNORECASE,
+)
 _QUESTION_END = re.compile(rf"[{QUESTION_END}](?P<quotes>[\"'”’»」』)）\]*_]*)[{QUESTION_END}]*")
 _ASKING = re.compile(
     r"(?:how|what|who|whom|whose|which|when|where|why|is|are|was|were|do|does|did|can|could|has"
@@ -132,7 +140,8 @@ def clean_item(text: str) -> str:
         >>> clean_item('"Q: How old is Ada?",'), clean_item("“Is #1 > 9?”")
         ('How old is Ada?', 'Is #1 > 9?')
     """
-    text = _JOINT.sub("", text.strip().lstrip(",;、").strip())
+    text = _JOINT.sub("", text.strip())
+    text = text[_PARTING.match(text).end() :]  # type: ignore[union-attr]
     if text[:1] in _QUOTES and text.rstrip(",")[-1:] == _QUOTES[text[0]]:
         inner = text.rstrip(",")[1:-1]
         first = inner.find(_QUOTES[text[0]])  # a quote that closes before the end is not around
@@ -141,7 +150,7 @@ def clean_item(text: str) -> str:
         if text.count(sign) % 2 and text.endswith(sign):
             text = text[:-1]
     label = _LABEL.match(text)
-    return without_remarks(text[label.end() :] if label else text).strip()
+    return without_answer(without_remarks(text[label.end() :] if label else text)).strip()
 
 
 def _sections(lines: Sequence[Line], skipped: re.Pattern[str] | None) -> Iterator[Line]:
@@ -154,8 +163,14 @@ def _sections(lines: Sequence[Line], skipped: re.Pattern[str] | None) -> Iterato
                 skipping = line
             elif skipping and headed and (line.title or _ends(skipping, line)):
                 skipping = None
+        if skipping and _GIVENS.fullmatch(skipping.text) and _asks_marked(line):
+            skipping = None  # not what is known, but what is asked of it
         if not skipping:
             yield line
+
+
+def _asks_marked(line: Line) -> bool:
+    return is_question(line.text) and any(marker.strong for marker in read_markers(line.text))
 
 
 def _ends(heading: Line, line: Line) -> bool:
@@ -301,6 +316,8 @@ def _questions(line: str) -> tuple[list[str], str]:
         start = end.end()
     if not pieces and is_question(line):
         return [clean_item(line)], ""
+    if len(pieces) > 1 and all(map(ordinal_end, pieces)):
+        pieces = [piece[ordinal_end(piece) :] for piece in pieces]
     items = (clean_item(without_marker(without_opening(piece))) for piece in pieces)
     return [item for item in items if len(item) > 1 and not _is_said(item)], line[start:].strip()
 

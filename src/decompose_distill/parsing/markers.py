@@ -16,7 +16,7 @@ from decompose_distill.parsing.numerals import (
     CHINESE,
     LABEL,
     LETTERS,
-    ORDINALS,
+    ORDINAL,
     ROMAN,
     WORDS,
     count_value,
@@ -34,14 +34,26 @@ _NUMERAL = (
     rf"{_NUMBER}(?!\w)|\d{{1,3}}(?=[^\W\d_a-zA-Z])|[{CHINESE}]{{1,3}}|[{ANY_SIGN}]"
     rf"|(?<![^\W\d_])(?:{'|'.join(WORDS)}|[ivx]{{1,5}}|[{ANY_LETTER}])(?!\w)"
 )
+_DOTTED = (
+    r"(?:teil|unter)?frage|(?:teil)?schritt|soru|adım|krok|pytanie|otázka|kysymys|vaihe|kérdés"
+    r"|lépés|steg|trin|spørgsmål|spørsmål|pitanje|korak"
+)
+_LABEL_ORDINAL = "الأولى?|الثانية?|الثالثة?|الرابعة?|اول|دوم|سوم"
 _LABELLED = re.compile(
-    rf"{_EMPHASIS}{_OPEN}?{LABEL}\s?(?:no\.?|number|№)?\s?[-#._]?\s?{_OPEN}?(?P<value>{_NUMERAL})"
+    rf"{_EMPHASIS}{_OPEN}?{LABEL}\s?(?:n[ro]?\.|no|n[°º]|number|№)?\s?[-#._]?\s?{_OPEN}?"
+    rf"(?P<value>{_NUMERAL}|(?:{_LABEL_ORDINAL})(?!\w))"
     rf"(?:{_REMARK}{_EMPHASIS}(?:{_CLOSE}|{_DASH}|,(?=\s?[^\s\d])|，)|{_SENTENCE}){_EMPHASIS}",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
     rf"{_EMPHASIS}(?:#(?=\d{{1,3}}[.:)])|no\.?\s?|№\s?)?{_OPEN}?{_OPEN}?\s?(?P<value>{_NUMBER}){_EMPHASIS}"
     rf"(?:{_CLOSE}|(?<=[a-z]\))(?=\s)|[-–—/](?=\s|(?-i:[^\W\da-z]))){_EMPHASIS}",
+    re.IGNORECASE,
+)
+# "1단계:", "2ª pergunta:"; "1. Schritt:" where a full stop makes an ordinal.
+_BEFORE_LABEL = re.compile(
+    rf"{_EMPHASIS}{_OPEN}?(?P<value>\d{{1,3}})(?:(?:st|nd|rd|th|[ªºao°]|è?re|er|i?[eè]me|e|-?[йяе]|번)?\s?{LABEL}"
+    rf"|\.\s?(?:{_DOTTED}))(?:\s?[:：]|\s[-–—](?=\s)){_EMPHASIS}",
     re.IGNORECASE,
 )
 _CJK = re.compile(
@@ -59,26 +71,26 @@ _WEAK = re.compile(
 _NESTED = re.compile(r"(?P<value>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s+\S)")
 _GLUED = re.compile(r"(?P<value>\d{1,2})[.:](?=\d+[^\W\da-zA-Z_])")  # "2.14名" counts 2
 _BARE = re.compile(
-    r"\*?(?P<value>\d{1,2})\*?(?:\s?\|(?=\s)|\s(?:[-–—/]|->|=>|→|⇒)(?=\s)|(?=\s+(?:[^\W\da-z_]|¿|how\b|wh(?:at|o"
-    r"|ich|en|ere|y)\b)|$))"
+    r"\*?#?(?P<value>\d{1,2})\*?(?:\s?(?:\||->|=>|→|⇒)(?=\s)|\s[-–—/](?=\s)"
+    r"|(?=\s+(?:[^\W\da-z_]|¿|how\b|wh(?:at|o|ich|en|ere|y)\b)|$))"
 )
 _ORDINAL = re.compile(
-    rf"{_EMPHASIS}(?:the\s)?(?P<value>{'|'.join(ORDINALS)}|\d{{1,2}}(?:st|nd|rd|th)"
-    rf"|next|then|finally|last)(?:ly)?"
-    rf"(?:\s(?:sub-?)?question|\sstep)?{_EMPHASIS}\s?[:,.)\-–—]{_EMPHASIS}(?=\s)",
+    rf"{_EMPHASIS}(?:the\s)?(?P<value>{ORDINAL}|\d{{1,2}}(?:st|nd|rd|th))(?:ly)?"
+    rf"(?:\s(?:sub-?)?question|\sstep)?{_EMPHASIS}"
+    rf"(?:\s?[:,.)\-–—]{_EMPHASIS}(?=\s)|\s?[，、：،]{_EMPHASIS})",
     re.IGNORECASE,
 )
 _UNNUMBERED = re.compile(
     rf"{_EMPHASIS}(?P<label>{LABEL}){_EMPHASIS}\s?[:：]{_EMPHASIS}(?=\s*\S)", re.IGNORECASE
 )
 _BULLET = re.compile(
-    r"(?:[-*+–—~>]|->|=>|o(?=\s+[A-Z])|\\item)(?=\s)\s*|-(?=[A-Z]|\d{1,2}[.)]\s)"
+    r"(?:[-*+–—~>]|[-=]{1,2}>|o(?=\s+[A-Z])|\\item)(?=\s)\s*|-(?=[A-Z]|\d{1,2}[.)]\s)"
     r"|\\item\b\s*(?:\[[^\[\]\n]{0,9}\]\s*)?|\[\*\]\s*|[»›]\s+"
-    r"|[•‣⁃◦●○■□▪▫◆◇►▶▸▹➤➢➔→⇒·∙※★☆✓✔✅❖❓❔🔹🔸🔷🔶👉☐☑☒⬜📌](?:\ufe0f)?\s*"
+    r"|[•‣⁃◦●○■□▪▫◆◇►▶▸▹➤➢➔→⇒·∙・･⦁⬥❯✦✧\uf0b7\uf0a7\uf0d8※★☆✓✔✅❖❓❔🔹🔸🔷🔶👉☐☑☒⬜📌](?:\ufe0f)?\s*"
 )
 _PICTURE = re.compile(r".[\ufe0f\u200d]*\s+")
 _CHECKBOX = re.compile(r"\[[ xX✓✔]?\]\s*(?=\S)")
-_SECOND = re.compile(r"(?:[-–•]\s+(?=\D))?(?:\[[ xX✓✔]?\]\s*(?=\S))?")
+_SECOND = re.compile(r"(?:(?:[-–•]|[-=]{1,2}>|[→⇒])\s+(?=\D))?(?:\[[ xX✓✔]?\]\s*(?=\S))?")
 _HEADING = re.compile(r"(?:>\s*)*#{1,6}\s+|#{2,6}|(?:>\s*)+(?=\S)")
 
 
@@ -138,6 +150,18 @@ def without_marker(text: str, value: int | None = None) -> str:
     return text
 
 
+def ordinal_end(text: str) -> int:
+    """Where the text behind "First:", "Then," and the like begins; 0 if it begins otherwise.
+
+    Example:
+        >>> ordinal_end("First: who is Ada?"), ordinal_end("Who is Ada?")
+        (7, 0)
+    """
+    start = _skip_spaces(text, 0)
+    match = _ORDINAL.match(text, start)
+    return _skip_spaces(text, match.end()) if match else 0
+
+
 def accept_markers(lines: Sequence[tuple[Marker, ...]]) -> list[Marker | None]:
     """For each line, the mark that it begins with; weak ones only where they count up.
 
@@ -182,7 +206,7 @@ def _goes_on(marker: Marker, last: dict[tuple[str, str], int]) -> bool:
 
 
 def _counting(line: str, start: int) -> tuple[Marker, ...]:
-    for pattern in (_KEYCAP, _SIGN, _LABELLED, _NUMBERED, _CJK):
+    for pattern in (_KEYCAP, _SIGN, _LABELLED, _BEFORE_LABEL, _NUMBERED, _CJK):
         if match := pattern.match(line, start):
             return (_numbered(match),)
     markers = [

@@ -47,7 +47,7 @@ _LEAD_PHRASE = re.compile(
     r"(?:ask|need|know|find|answer|determine|figure|solve|split|break)\b.*"
     r"|(?:in order )?to (?:answer|solve|find|work"
     r"|determine|figure|get|calculate|compute|know)\b.*|(?:the |these |my |some |two |three "
-    r"|following |simpler "
+    r"|only |just |one |a |single |following |simpler "
     rf"|smaller )*(?:{_SUB}|questions|steps|decomposition|breakdown|following)(?: (?:are|is"
     rf"|would be|to \w+|for \w+"
     r"|needed|below|could be)\b.*)?|first|next|then|finally|ask|step by step|output|answer"
@@ -108,6 +108,13 @@ _CLOSING = re.compile(
     r"|it\b"
     r"|这|以上|通过|最后|因此|所以|これ|以上|이|estas|con |esto|ces |avec |diese|damit|mit |queste|"
     r"essas|эти|так|هذه|بهذ)",
+    re.IGNORECASE,
+)
+
+_ADDED = re.compile(
+    rf"(?<=[{QUESTION_END}])[\"'”’»」』]?\s*(?:[(\[（*_]{{0,3}}(?:answer|ans|a|reason|rationale|purpose|why|note"
+    r"|hint|explanation|result|response|antwort|respuesta|réponse|risposta|resposta|ответ|答案?|答え"
+    r"|정답|답|الجواب|الإجابة|उत्तर)[*_]{0,2}\s*[:：=]|→|⇒|->|=>)",
     re.IGNORECASE,
 )
 
@@ -212,6 +219,17 @@ def without_remarks(text: str) -> str:
     while len(parts) > 1 and is_to_reader(parts[-1][0]):
         parts.pop()
     return text[: parts[-1].end()].strip() if parts else text
+
+
+def without_answer(text: str) -> str:
+    """A question without the answer, the reason or the arrow that a model adds behind its mark.
+
+    Example:
+        >>> without_answer("How old is Ada? Answer: 36"), without_answer("Who? -> needed first")
+        ('How old is Ada?', 'Who?')
+    """
+    added = _ADDED.search(text)
+    return text[: added.start()].strip() if added and not is_question(text) else text
 
 
 def without_opening(text: str) -> str:

@@ -15,10 +15,12 @@ from decompose_distill.parsing.remarks import is_question
 _MAX_STARTS = 4
 """Places at which JSON is looked for: each may cost a pass over the whole text."""
 _MAX_DEPTH = 6
-_JSON_START = re.compile(r"(?:^|[:：=])[^\S\n]*(?P<json>[\[{](?=\s*[\"'“{\[\]}]))", re.MULTILINE)
+_JSON_START = re.compile(
+    r"(?:^|[:：=]|\b(?:is|are))[^\S\n]*(?P<json>[\[{(](?=\s*[\"'“{\[\]}]))", re.MULTILINE
+)
 _QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.|(?<=\w)'(?=\w))*'|“[^”\n]*”"
 _SPACE = r"(?:\s|//[^\n]*(?=\n))*"  # and comments
-_ELEMENT = re.compile(rf"{_SPACE}(?P<text>{_QUOTED}){_SPACE}(?P<end>,|(?=\])|\Z)")
+_ELEMENT = re.compile(rf"{_SPACE}(?P<text>{_QUOTED}){_SPACE}(?P<end>,|(?=[\])])|\Z)")
 _BROKEN_LIST = re.compile(
     r"[\"']?(?:sub[_ -]?questions|questions|steps|decomposition)[\"']?\s?:\s?(?=\[)", re.IGNORECASE
 )

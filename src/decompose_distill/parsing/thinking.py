@@ -10,21 +10,29 @@ from typing import NamedTuple
 
 _TAGS = (
     r"think(?:ing)?|thoughts?|thought_process|reasoning|reflection|scratchpad|analysis|planning"
-    r"|chain_of_thought|inner_monologue|internal_monologue|antthinking|seed:think"
+    r"|chain_of_thought|inner_monologue|internal_monologue|antthinking|seed:think|rationale|cot"
+    r"|monologue|brainstorm(?:ing)?|deliberation|hidden_reasoning"
 )
+_FOLDED = r"(?:my |model )?(?:think|thought|reasoning|chain[- ]of[- ]thought|思考)"
+_FOLD_END = r"</details>"
+"""Ends what was opened as thinking, but other parts of a text too: alone it tells nothing."""
 _SPELLINGS = (
-    *((rf"<\s?{tag}(?:\s[^<>]{{0,80}})?>", rf"</\s?{tag}\s*>") for tag in _TAGS.split("|")),
+    *((rf"<\s?{tag}(?:\s[^<>]{{0,80}})?>", rf"<\s?/\s?{tag}\s*>") for tag in _TAGS.split("|")),
     (r"\[THINK(?:ING)?\]", r"\[/THINK(?:ING)?\]"),
     (r"◁think▷", r"◁/think▷"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
     (r"<\|thinking_start\|>", r"<\|thinking_end\|>"),
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
-    (r"<\|think\|>", r"<\|/think\|>"),
+    (r"<\|think(?:ing)?\|>", r"<\|/think(?:ing)?\|>"),
     (r"<\|channel>thought", r"<channel\|>"),
     (r"<unused94>thought", r"<unused95>"),
     (r"Here is my thought process:", r"Here is my response:"),
     (r"\AThinking\.\.\.(?=\n)", r"\.\.\.done thinking\."),
+    (
+        rf"<details[^<>]{{0,40}}>\s{{0,9}}<summary>[^\w<>]{{0,9}}{_FOLDED}[^<>]{{0,40}}</summary>",
+        _FOLD_END,
+    ),
 )
 """What opens and what closes a block."""
 _MARKS = "|".join(
@@ -136,7 +144,7 @@ def _split(text: str) -> SplitText:
             depth, kind = depth + (depth == 0 or bool(part.strip())), mark_kind
         elif depth:
             depth -= 1
-        else:
+        elif mark[0].lower() != _FOLD_END:
             answer = len(parts)  # all before a lone closing mark is thinking
     parts.append((depth > 0, text[start:]))
     reasoning = [part.strip() for i, (thought, part) in enumerate(parts) if thought or i < answer]
