@@ -413,7 +413,80 @@ TABLES: dict[str, tuple[str, Any, Wanted]] = {
         ([COST], ["21"]),
     ),
 }
-ALL = WORD_PROBLEMS | PASSAGES | CHOICES | WRAPPERS | TABLES
+WAYS = ["Push the lid.", "Pull the lid."]
+CHOICE_SETS: dict[str, tuple[str, Any, Wanted]] = {
+    "PIQA": (
+        "a.jsonl",
+        {"goal": "Open a can.", "sol1": WAYS[0], "sol2": WAYS[1], "label": 1},
+        (["Open a can.", *WAYS], ["B", WAYS[1]]),
+    ),
+    "HellaSwag, labels as text": (
+        "a.jsonl",
+        {"ind": 4, "ctx": "She takes a can.", "endings": WAYS, "label": "0"},
+        (["She takes a can.", *WAYS], ["A", WAYS[0]]),
+    ),
+    "WinoGrande counts from 1": (
+        "a.jsonl",
+        {"sentence": "The lid came off as _ was old.", "option1": "it", "option2": "he"}
+        | {"answer": "1"},
+        (["The lid came off as _ was old.", "A) it", "B) he"], ["A", "it"]),
+    ),
+    "COPA": (
+        "a.jsonl",
+        {"premise": "The lid broke.", "question": "cause", "choice1": WAYS[0], "choice2": WAYS[1]}
+        | {"label": 1, "idx": 0},
+        (["The lid broke. What is the cause of this?", *WAYS], ["B", WAYS[1]]),
+    ),
+    "Social IQa counts from 1": (
+        "a.jsonl",
+        {"context": "Ada ran.", "question": "Why?", "answerA": "fun", "answerB": "fear"}
+        | {"answerC": "haste", "label": "3"},
+        (["Ada ran.", "Why?", "C) haste"], ["C", "haste"]),
+    ),
+    "Cosmos QA": (
+        "a.jsonl",
+        {"context": "Ada ran.", "question": "Why?", "label": 2}
+        | {f"answer{i}": text for i, text in enumerate(["fun", "fear", "haste", "none"])},
+        (["Ada ran.", "Why?", "C) haste"], ["C", "haste"]),
+    ),
+    "a test file, without keys": (
+        "a.jsonl",
+        {"goal": "Open a can.", "sol1": WAYS[0], "sol2": WAYS[1], "label": -1},
+        (["Open a can.", *WAYS], []),
+    ),
+}
+SPELLINGS: dict[str, tuple[str, Any, Wanted]] = {
+    **{
+        name: ("a.jsonl", {"question": COST, name: "21"}, ([COST], ["21"]))
+        for name in ("gold", "ground_truth", "target", "expected_answer", "final_answer")
+    },
+    "several golds": (
+        "a.jsonl",
+        {"id": "t", "question": COST, "golden_answers": ["21", "21 dollars"]},
+        ([COST], ["21", "21 dollars"]),
+    ),
+    **{
+        name: (
+            "a.jsonl",
+            {"question": BURN, "answer": "1871", name: text},
+            ([MILL, BURN], ["1871"]),
+        )
+        for name, text in {
+            "document": MILL,
+            "story": MILL,
+            "passages": [MILL],
+            "contexts": [MILL],
+            "ctxs": [{"title": "Mill", "text": MILL}],
+            "documents": [{"text": MILL}],
+        }.items()
+    },
+    "columns": (
+        "a.json",
+        {"question": [COST, BURN], "answer": ["21", "1871"]},
+        ([COST], ["21"]),
+    ),
+}
+ALL = WORD_PROBLEMS | PASSAGES | CHOICES | WRAPPERS | TABLES | CHOICE_SETS | SPELLINGS
 
 
 def _write(folder: Path, name: str, content: Any) -> Path:

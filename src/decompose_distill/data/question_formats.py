@@ -7,6 +7,7 @@ A `Layout` brings a row to our names: `question`, `answer`, `aliases`, `context`
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from decompose_distill.data import passage_layouts, task_layouts
@@ -27,9 +28,15 @@ _OTHERWISE = (
 )
 _SPELLINGS = {
     "question": ("question", "Question", "question_stem"),
-    "answer": ("answer", "Answer"),
+    "answer": (
+        *("answer", "Answer", "gold", "gold_answer", "gold_answers", "golden_answers"),
+        *("ground_truth", "reference_answer", "expected_answer", "final_answer", "target"),
+    ),
     "aliases": ("aliases", "A2"),
-    "context": ("context", "passage", "article"),
+    "context": (
+        *("context", "passage", "article", "passages", "contexts", "ctxs", "documents"),
+        *("document", "story"),
+    ),
     "id": ("id",),
     "options": ("options", "choices"),
 }
@@ -201,6 +208,10 @@ LAYOUTS = (
     Layout("TruthfulQA", _has("question", "mc1_targets"), task_layouts.read_truthful),
     Layout("ARC", task_layouts.has_stem, task_layouts.read_stem),
     Layout("StrategyQA", _is_strategy, task_layouts.read_strategy),
+    *(
+        Layout(kind.name, _has(*kind.fields), partial(task_layouts.read_choice_set, kind))
+        for kind in task_layouts.CHOICE_SETS
+    ),
     Layout("own names", _is_own, _read_own),
 )
 """In the order in which they are tried."""

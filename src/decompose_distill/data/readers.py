@@ -65,6 +65,9 @@ def unwrapped(
         >>> list(unwrapped("x.json", whole, lambda row: "question" in row))
         [('x.json, data 1', {'question': 'Who?'})]
     """
+    if depth == 0 and (columns := _columns(row)):
+        yield from ((f"{where}, row {number}", cells) for number, cells in enumerate(columns, 1))
+        return
     wrapper = depth < _MOST_WRAPPED and isinstance(row, dict) and not fits(row)
     inside = _inside(row) if wrapper else None
     if inside is None:
@@ -73,6 +76,20 @@ def unwrapped(
     inherited = {name: row[name] for name in _INHERITED if isinstance(row.get(name), str)}
     for name, inner in inside:
         yield from unwrapped(f"{where}, {name}", inherited | inner, fits, depth + 1)
+
+
+def _columns(row: Any) -> list[dict[str, Any]]:
+    """The rows of an object of columns, as data sets write themselves: lists of one length."""
+    if not isinstance(row, dict) or len(row) < 2 or not _are_texts(row.get("question")):
+        return []
+    lengths = {len(column) if isinstance(column, list) else -1 for column in row.values()}
+    if len(lengths) > 1:
+        return []
+    return [dict(zip(row, cells, strict=True)) for cells in zip(*row.values(), strict=True)]
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def _inside(row: dict[str, Any]) -> list[tuple[str, dict[str, Any]]] | None:

@@ -1,6 +1,8 @@
 """Layouts of problems and tasks: SVAMP, MAWPS, MATH, BIG-bench, and keys in fields of their own."""
 
 import re
+from dataclasses import dataclass
+from string import Formatter
 from typing import Any
 
 from decompose_distill.data.gold_answers import (
@@ -187,6 +189,53 @@ def read_truthful(row: Row) -> Row:
     right = [choice for choice, label in zip(choices, labels, strict=True) if label == 1]
     question = {"question": row["question"], "options": texts_of(choices, "mc1_targets")}
     return with_golds(question, right, "mc1_targets")
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceSet:
+    """How a data set writes questions whose options stand in fields of their own."""
+
+    name: str
+    question: str
+    """The question, with the names of the row's fields in braces."""
+    options: tuple[str, ...]
+    """Fields of one option each, or the one field of them all."""
+    key: str = "label"
+    first: int = 0
+    """What the key says of the first option."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Fields by which a row of this set is known."""
+        named = (name for _, name, _, _ in Formatter().parse(self.question) if name)
+        return (*named, *self.options)
+
+
+CHOICE_SETS = (
+    ChoiceSet("HellaSwag", "{ctx}", ("endings",)),
+    ChoiceSet("PIQA", "{goal}", ("sol1", "sol2")),
+    ChoiceSet("WinoGrande", "{sentence}", ("option1", "option2"), "answer", first=1),
+    ChoiceSet("COPA", "{premise} What is the {question} of this?", ("choice1", "choice2")),
+    ChoiceSet("Social IQa", "{question}", ("answerA", "answerB", "answerC"), first=1),
+    ChoiceSet("Cosmos QA", "{question}", ("answer0", "answer1", "answer2", "answer3")),
+)
+
+
+def read_choice_set(kind: ChoiceSet, row: Row) -> Row:
+    """HellaSwag, PIQA, WinoGrande, COPA, Social IQa, Cosmos QA: the key counts the options.
+
+    Example:
+        >>> row = {"goal": "Open it.", "sol1": "Push.", "sol2": "Pull.", "label": 1}
+        >>> read_choice_set(CHOICE_SETS[1], row)
+        {'question': 'Open it.', 'options': ['Push.', 'Pull.'], 'key': ('label', 1)}
+    """
+    options = row[kind.options[0]] if len(kind.options) == 1 else [row[n] for n in kind.options]
+    question: Row = {"question": kind.question.format_map(row), "options": options}
+    question |= {name: row[name] for name in ("id", "context") if row.get(name) is not None}
+    key = row.get(kind.key)
+    if key in (None, "", -1, "-1"):
+        return question  # the test files are published without
+    return question | {"key": (kind.key, int(key) - kind.first)}
 
 
 def has_stem(row: Row) -> bool:
