@@ -76,6 +76,11 @@ def counts(read: Any, written: Any, total: Any = None, **more: Any) -> dict[str,
         (counts(200, 29.5), 200, 30),
         ({"prompt_cache_hit_tokens": 150, "prompt_cache_miss_tokens": 50,
           "completion_tokens": 30}, 200, 30),
+        # Anthropic's own names, which count the cache apart.
+        ({"input_tokens": 200, "output_tokens": 30}, 200, 30),
+        ({"input_tokens": 40, "cache_read_input_tokens": 150,
+          "cache_creation_input_tokens": 10, "output_tokens": 30}, 200, 30),
+        ({"input_tokens": 200}, 200, 400),
     ],
 )  # fmt: skip
 def test_output_is_all_that_is_billed_and_what_is_not_known_is_the_most_it_can_be(
@@ -112,6 +117,7 @@ def test_an_empty_answer_may_have_cost_nothing() -> None:
         (cached(150), 150),
         ({"prompt_cache_hit_tokens": 150, "prompt_cache_miss_tokens": 50}, 150),
         (cached(150) | {"prompt_cache_hit_tokens": 150}, 150),
+        ({"input_tokens": 50, "cache_read_input_tokens": 150, "output_tokens": 30}, 150),
         (cached(999), 200),
         (cached(None), 0),
         (cached(-1), 0),

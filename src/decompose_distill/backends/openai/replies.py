@@ -106,11 +106,11 @@ def read_usage(counts: Any, request: Request, provider: Provider, spoke: bool) -
     rows = counts if isinstance(counts, dict) else {}
     least = 1 if spoke else 0
     total = _count(rows.get("total_tokens"), 1)
-    read = _count(rows.get("prompt_tokens"), 1)
+    read = _count(rows.get("prompt_tokens"), 1) or _native_input(rows)
     if read is None:
         halves = [_count(rows.get(f"prompt_cache_{kind}_tokens")) for kind in ("hit", "miss")]
         read = sum(halves) or None if None not in halves else None  # type: ignore[arg-type]
-    written = _count(rows.get("completion_tokens"), least)
+    written = _count(rows.get("completion_tokens", rows.get("output_tokens")), least)
     thought = _thought(rows)
     if read is None and written is None:
         return Usage()
@@ -125,10 +125,19 @@ def read_usage(counts: Any, request: Request, provider: Provider, spoke: bool) -
         outside = total is None and (provider.thinking_outside or thought > written)
         written = max(written + thought * outside, rest)
     cached = _nested(rows, "prompt_tokens_details", "cached_tokens")
-    cached = cached or _count(rows.get("prompt_cache_hit_tokens")) or 0
+    for name in ("prompt_cache_hit_tokens", "cache_read_input_tokens"):
+        cached = cached or _count(rows.get(name)) or 0
     return Usage(
         read, written, cached_tokens=min(cached, read), reasoning_tokens=min(thought, written)
     )
+
+
+def _native_input(rows: dict[str, Any]) -> int | None:
+    """Input as Anthropic's own interface counts it, which some gateways pass on: cache apart."""
+    if (read := _count(rows.get("input_tokens"), 1)) is None:
+        return None
+    cache = ("cache_read_input_tokens", "cache_creation_input_tokens")
+    return read + sum(_count(rows.get(name)) or 0 for name in cache)
 
 
 def _finish(reason: Any) -> Literal["stop", "length", "again"] | None:
