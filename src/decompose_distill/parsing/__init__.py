@@ -7,7 +7,7 @@ In the order of the reading:
   them
 - `inline`, `lists`, `structured`: subquestions within a line, in a list, in JSON and the like
 - `decompositions`: all of it, from a text to subquestions
-- `answers`: from a text to a final answer
+- `answer_marks`, `answers`: from a text to a final answer
 """
 
 from typing import TYPE_CHECKING
