@@ -17,27 +17,32 @@ _IS = (
 )
 _PHRASE = re.compile(
     rf"(?P<named>(?<![^\W_])(?:(?:(?:the|my|our)\s+)?(?:(?:final|correct|right|short"
-    rf"|overall)\s+)*answer|(?:correct|right|best|my)\s+(?:option|choice))"
-    rf"(?:\s+(?:to|for|of|you|we|they|that)\s+[^\n:.?!]{{1,80}}?)?{_BRACKET}"
+    rf"|overall|numerical)\s+)*(?:answer|ans\b)|(?:correct|right|best|my)\s+(?:option|choice))"
+    r"(?:\s+(?:to|for|of|i|you|we|they|that)\s+[^\n:.?!]{1,80}?"
+    rf"(?:[\"“][^\"”\n]{{1,160}}[\"”])?)?{_BRACKET}"
     rf"(?:{_STOP}|{_IS}(?P<bare>)(?:{_STOP})?)"
     r"|\b(?:an?|the)\s+(?:final\s+)?answer\s+of\s+(?![^\n]{0,80}\b(?:is|was)\b))"
     rf"|(?P<headed>(?:^|\n){_SIGNS}*(?:(?:the|my|final|correct)\s+)*answer{_BRACKET}[*_ ]*"
     r"(?=\n|\Z|[\d$\"“\\(]|[-−]\d|(?!(?:is|was|are|equals|to|for|of|would|should|must|will)\b)(?-i:[A-Z])|(?:yes|no|true|false)\b)"
     r"|\bfinal\s+answer[*_ ]*(?=\n|\Z|[\d$\"“\\*]|[-−]\d))"
-    rf"|(?P<short>(?:^|\n){_SIGNS}*(?:(?:final\s+)?ans(?:wer)?\.?\s*[:：=]|final\s*[:：])\s*)"
+    rf"|(?P<short>(?:^|\n){_SIGNS}*(?:(?:final\s+)?ans(?:wer)?\.?\s*[:：=]|ans\.\s*(?=\d)"
+    r"|yes\s?/\s?no\s*[:：]|(?:correct|right)\s*[:：](?=\s*\(?[A-J]\)?\W*(?:\n|\Z))"
+    r"|the answer['’]s\s|final\s*[:：])\s*)"
     r"|(?P<foreign>(?:最终|最終|最后|正确|所以)?的?答案(?:应该|应|就)?[是为為：:]|(?:^"
-    r"|(?<=\n))\s*(?:答|解答|回答|正解)[：:]|答え[はが：:]|[故应應]选(?:择|項|项)?[：:]?\s*(?=[(（]?[A-H])"
+    r"|(?<=\n))\s*(?:答|解答|回答|正解|結論|结论|最[终終]结果)[：:]|(?:答え|正解)[はが：:]"
+    r"|(?:[故应應]|答案|\n|\A)选(?:择|項|项)?[：:]?\s*(?=[(（]?[A-H])"
     r"|(?:최종\s?)?(?:정답|답)[은는이:]"
     r"|(?:\bla\s+)?\b(?:respuesta|réponse|risposta|resposta)(?:\s+(?:finale?|correct[ae]"
     r"|corretta|correta))?"
     rf"\s*(?:\b(?:es|est|è|é)(?!\w)|{_STOP})(?:{_STOP})?"
     rf"|(?:\bdie\s+)?(?:\b\w{{1,20}}e\s+)?\bantwort\s*(?:\b(?:ist|lautet)\b|{_STOP})(?:{_STOP})?"
     rf"|\blautet\s+die\s+antwort\s+(?:{_STOP})?|\b(?:end)?ergebnis\s*{_STOP}"
-    rf"|(?:\bокончательный\s+|\bитоговый\s+|\bправильный\s+)?\bответ\s*(?:\b(?:это|равен)\b"
+    rf"|(?:\bокончательный\s+|\bитоговый\s+|\bправильный\s+)?\bответ(?:ом)?\s*(?:\b(?:это|равен|является)\b"
     rf"|{_STOP})"
     r"|(?:الجواب|الإجابة)(?:\s+(?:النهائي|النهائية|الصحيح|الصحيحة))?\s*(?:هو|هي|[:：])[:：]?"
-    r"|उत्तर\s*(?:(?:है\s*)?[:：]|(?=[\d०-९]))|(?:பதில்|விடை|సమాధానం|jibu)\s*[:：]"
-    rf"|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\b(?:cevap|yanıt|đáp số)\s*{_STOP}"
+    r"|उत्तर\s*(?:(?:है\s*)?[:：]|(?=[\d०-९]))|(?:பதில்|விடை|సమాధానం)\s*[:：]|\bjibu\s*(?:[:：]|\bni\b)"
+    rf"|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\b(?:cevap|yanıt|đáp số|kết quả|sagot"
+    rf"|итого|resultado(?: final)?|résultat|risultato|wynik|sonuç)\s*{_STOP}"
     rf"|\b(?:đáp án|câu trả lời)(?: (?:cuối cùng|đúng))?\s*(?:là|{_STOP})(?:{_STOP})?"
     rf"|\bodpowiedź\s*(?:\bto\b|{_STOP})"
     rf"|\bsvar(?:et)?\s*(?:\b(?:är|er)\b|{_STOP})(?:{_STOP})?"
@@ -47,7 +52,8 @@ _PHRASE = re.compile(
     rf"|ה?תשובה(?:\s+הסופית)?\s*(?:היא|[:：])[:：]?|(?:پاسخ|جواب)(?:\s+نهایی)?\s*[:：]"
     r"|উত্তর\s*(?:[:：]|হ(?:লো|ল|বে)\b))"
     r"|(?P<hashes>(?:^|\n|(?<=\s))#{4}(?!#)[^\S\n]*(?=\S))"
-    r"|(?P<field>[\"'](?:final_?)?answer[\"']\s?:\s?)",
+    r"|(?P<field>[\"'](?:final_?)?answer[\"']\s?:\s?(?:\[\s*(?=[^,\]\[{}]*\])|\{\s*[\"']\w{1,20}[\"']\s?:\s?)?"
+    r"|(?<!\w)final_answer\(\s*(?=[^()\n]{1,80}\)))",
     re.IGNORECASE,
 )
 _TAG = re.compile(
@@ -57,7 +63,7 @@ _TAG = re.compile(
 )
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s?\{")
 _JSON_VALUE = re.compile(
-    r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|'(?P<quoted>[^'\n]*)'|(?P<bare>[^,}\n\"]+)"
+    r"\"(?P<text>(?:[^\"\\\n]|\\.)*)\"|'(?P<quoted>[^'\n]*)'|(?P<bare>[^,}\])\n\"]+)"
 )
 # An answer before what calls it one: "58 is the answer", "Option B is correct".
 _OPTION = r"[*_(（\[]{0,3}[A-J][*_)）\]]{0,3}"
@@ -129,6 +135,8 @@ def _phrases(text: str) -> Iterator[Mark]:
         elif match["hashes"] and not _is_final(content, end >= last):
             continue
         about = match["bare"] is not None and bool(_ABOUT.match(content))
+        if about and content.rstrip().endswith((":", "：")):  # "is as follows:"
+            content, end = _line(text, end)
         about = about or bool(_REFERS.fullmatch(content))
         yield Mark(match.start(), content, end, weak=about)
 

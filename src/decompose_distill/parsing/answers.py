@@ -24,12 +24,27 @@ _RESULT = re.compile(
     r"|(?:=>|⇒|->|→|∴)\s*(?=\S)",
     re.IGNORECASE,
 )
+# The same before a number or a letter alone, which cannot be the beginning of a title.
+_SAID = re.compile(
+    r"[\s*_]*(?:(?:so|thus|hence|therefore|then)\b[,:]?\s?)?"
+    r"(?:(?:it|this|that)(?:['’]s| is)\s|(?:we|i)\s(?:get|have|obtain|find)\s|output\s?[:：]\s?"
+    r"|(?:the\s)?(?:(?:required|requested|total|final|resulting|desired)\s)?"
+    r"(?:number|value|amount|result|count|figure)(?:\sis\b:?|\s?[:：=])\s*)?"
+    r"(?P<value>[-+−–]?[$€£¥]?\d[\d.,/]*\s?%?|(?:option|choice)?\s?\(?(?-i:[A-J])\)?)"
+    r"(?:,?\s\(?(?:as\s)?(?:my\s|the\s)?final answer\)?)?[.!]?\Z",
+    re.IGNORECASE,
+)
+_EXPLAINS = re.compile(
+    r"\W*(?:explanation|reason(?:ing)?|rationale|justification|note|解释|解析|説明|설명)\W{0,2}[:：]",
+    re.IGNORECASE,
+)
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\((?:https?://|www\.|/|#)[^()\s]*\)")
 _HASHES = re.compile(r"\A#{2,6}\s+")
 _OPENING = re.compile(r"(?:\\[\[(]|\${1,2}|<\w{1,20}>|\[ANSWER\])\Z")
 _REASON = re.compile(
     r"(?<=\S)(?:[,;]\s*(?:because|since|given that|which|where|so|but|not|assuming|as (?!well\b"
     r"|of\b|in\b|for\b))\b"
+    r"|;\s*(?:that|this|it|which)\b|(?:\\n){2,}|\\n\Z"
     r"|\s(?:because)\b|(?<=\d)\sas\s(?=[\d$])|\s[-–—]\s+(?:because|since|as)\b|，?因为|، لأن)",
     re.IGNORECASE,
 )
@@ -116,8 +131,11 @@ def format_answer(answer: str) -> str:
 
 def _last_line(lines: Sequence[str]) -> str:
     """The last line that is neither a tag nor spoken to the reader."""
-    telling = (line for line in reversed(lines) if not _TAG_LINE.fullmatch(line))
-    line = next((line for line in telling if not is_to_reader(line)), lines[-1])
+    telling = [line for line in reversed(lines) if not _TAG_LINE.fullmatch(line)]
+    said = [line for line in telling if not _EXPLAINS.match(line)] or telling
+    line = next((line for line in said if not is_to_reader(line)), lines[-1])
+    if value := _SAID.match(line):
+        return value["value"]
     result = _RESULT.match(line)
     return _HASHES.sub("", line[result.end() :] if result else line)
 

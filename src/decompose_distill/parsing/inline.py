@@ -21,7 +21,7 @@ _FIRST_BULLET = re.compile(r"(?<=[:：])\s+(?=[-*•–]\s)")
 _LEADS_ON = re.compile(
     r"\b(?:and|or|to|of|in|on|at|by|than|from|between|with|for|the|both|per|plus|minus|times|und"
     r"|oder|et|ou|y|o|e|и|или|items?|(?:sub-?)?questions?|steps?|parts?|nos?|numbers?|points?"
-    r"|chapters?|versions?|pages?|sections?|figures?|tables?)\Z",
+    r"|chapters?|versions?|pages?|sections?|figures?|tables?)\Z|\b\d{1,4}[,，]\Z",
     re.IGNORECASE,
 )
 _MOST_TRIED = 3

@@ -50,22 +50,23 @@ _HEADING = re.compile(
 )
 _JOINT = re.compile(
     rf"(?:(?<=[{SENTENCE_END}])|(?<=[{SENTENCE_END}][\"”]))"
-    r" ?(?:[;,]? ?(?:and|then|->|=>|→|⇒)|[;,])\Z",
+    r" ?(?:[;,]? ?(?:and|then|->|=>|→|⇒|\|)|[;,])\Z",
     re.IGNORECASE,
 )
-_PARTING = re.compile(r"(?:\s*(?:[,;、|/]|[-=]{1,2}>|[→⇒])\s*)*")
+_PARTING = re.compile(r"\A(?:\s*(?:[,;、|/]|[-=]{1,2}>|[→⇒])\s*)*")
 _LABEL = re.compile(
-    r"(?:sub[- ]?question|question|q|id:\s?\S{1,9}\s+(?:text|query|content|description))"
-    r"\s*[:：]\s*(?=\S)",
+    r"[*_]{0,2}(?:sub[- ]?question|question|q|id:\s?\S{1,9}\s+(?:text|query|content|description))"
+    r"\s*[:：][*_]{0,2}\s*(?=\S)",
     re.IGNORECASE,
 )
-_QUESTION_END = re.compile(rf"[{QUESTION_END}](?P<quotes>[\"'”’»」』)）\]*_]*)[{QUESTION_END}]*")
+_QUESTION_END = re.compile(
+    rf"[{QUESTION_END}](?P<quotes>(?:[\"'”’“»」』)）\]*_]|\s»)*)[{QUESTION_END}]*"
+)
 _ASKING = re.compile(
-    r"(?:how|what|who|whom|whose|which|when|where|why|is|are|was|were|do|does|did|can|could|has"
-    r"|have|had)\s",
+    r"(?:how|wh(?:at|om?|ose|ich|en|ere|y)|is|are|was|were|do|does|did|can|could|ha[sd]|have)\s",
     re.IGNORECASE,
 )
-_QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "「": "」", "『": "』", "'": "'"}
+_QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "„": "“", "「": "」", "『": "』", "'": "'"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +141,7 @@ def clean_item(text: str) -> str:
         >>> clean_item('"Q: How old is Ada?",'), clean_item("“Is #1 > 9?”")
         ('How old is Ada?', 'Is #1 > 9?')
     """
-    text = _JOINT.sub("", text.strip())
-    text = text[_PARTING.match(text).end() :]  # type: ignore[union-attr]
+    text = _PARTING.sub("", _JOINT.sub("", text.strip()), count=1)
     if text[:1] in _QUOTES and text.rstrip(",")[-1:] == _QUOTES[text[0]]:
         inner = text.rstrip(",")[1:-1]
         first = inner.find(_QUOTES[text[0]])  # a quote that closes before the end is not around

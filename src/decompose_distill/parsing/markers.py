@@ -24,7 +24,7 @@ from decompose_distill.parsing.numerals import (
 
 _OPEN, _SHUT = r"[(\[{<（［【〔]", r")\]}）］】〕"
 _EMPHASIS = r"[*_]{0,2}"
-_CLOSE = rf"(?:\s?[.:{_SHUT}、．：。]){{1,3}}(?:(?<![.:])|(?!\d))|>(?!>)|[ºª]\s?[.:)]?"
+_CLOSE = rf"(?:\s?[.:{_SHUT}、．：。]){{1,3}}(?:(?<![.:])|(?!\d))|>(?!>)|[ºª]\s?[.:)]?|°\s?[.:)]"
 _DASH = r"[-–—|/](?=\s|(?-i:[^\W\da-z]))|\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)"
 # "Question 1 How" but not "Question 1 is": without a sign behind it, a sentence must follow.
 _SENTENCE = r"(?=\s+(?:(?-i:[^\W\da-z_])|[\"“'‘¿]|how\b|wh(?:at|o|ich|en|ere|y)\b|$)|\s*$)"
@@ -40,13 +40,14 @@ _DOTTED = (
 )
 _LABEL_ORDINAL = "الأولى?|الثانية?|الثالثة?|الرابعة?|اول|دوم|سوم"
 _LABELLED = re.compile(
-    rf"{_EMPHASIS}{_OPEN}?{LABEL}\s?(?:n[ro]?\.|no|n[°º]|number|№)?\s?[-#._]?\s?{_OPEN}?"
+    rf"{_EMPHASIS}{_OPEN}?{LABEL}\s?(?:n[ro]?\.|no|n[°º]|number|№|نمبر|la(?=\s))?\s?[-#._]?\s?{_OPEN}?"
     rf"(?P<value>{_NUMERAL}|(?:{_LABEL_ORDINAL})(?!\w))"
     rf"(?:{_REMARK}{_EMPHASIS}(?:{_CLOSE}|{_DASH}|,(?=\s?[^\s\d])|，)|{_SENTENCE}){_EMPHASIS}",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(
-    rf"{_EMPHASIS}(?:#(?=\d{{1,3}}[.:)])|no\.?\s?|№\s?)?{_OPEN}?{_OPEN}?\s?(?P<value>{_NUMBER}){_EMPHASIS}"
+    rf"{_EMPHASIS}(?:#(?=\d{{1,3}}[.:)])|n(?:o\.?|r\.)\s?|№\s?)?{_OPEN}?{_OPEN}?\s?"
+    rf"(?P<value>{_NUMBER})(?:\s?(?:/|of)\s?\d{{1,2}}(?=[):]))?{_EMPHASIS}"
     rf"(?:{_CLOSE}|(?<=[a-z]\))(?=\s)|[-–—/](?=\s|(?-i:[^\W\da-z]))){_EMPHASIS}",
     re.IGNORECASE,
 )
@@ -71,13 +72,20 @@ _WEAK = re.compile(
 _NESTED = re.compile(r"(?P<value>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s+\S)")
 _GLUED = re.compile(r"(?P<value>\d{1,2})[.:](?=\d+[^\W\da-zA-Z_])")  # "2.14名" counts 2
 _BARE = re.compile(
-    r"\*?#?(?P<value>\d{1,2})\*?(?:\s?(?:\||->|=>|→|⇒)(?=\s)|\s[-–—/](?=\s)"
+    r"\*?#?(?P<value>\d{1,2})\*?(?:\s?(?:\||->|=>|→|⇒)(?=\s)|\s[-–—/](?=\s)|,(?=[^\W\da-z_])"
     r"|(?=\s+(?:[^\W\da-z_]|¿|how\b|wh(?:at|o|ich|en|ere|y)\b)|$))"
 )
 _ORDINAL = re.compile(
     rf"{_EMPHASIS}(?:the\s)?(?P<value>{ORDINAL}|\d{{1,2}}(?:st|nd|rd|th))(?:ly)?"
     rf"(?:\s(?:sub-?)?question|\sstep)?{_EMPHASIS}"
     rf"(?:\s?[:,.)\-–—]{_EMPHASIS}(?=\s)|\s?[，、：،]{_EMPHASIS})",
+    re.IGNORECASE,
+)
+# Words that count only where nothing else does: "Day 1:" would be part of a question.
+_WORD = re.compile(
+    rf"{_EMPHASIS}(?P<label>(?-i:[B-Z])|clue|point|piece|element|aspect|component|action|objective"
+    rf"|punto|punkt|пункт|要点)[ .#-]{{0,2}}"
+    rf"(?P<value>\d{{1,2}}){_EMPHASIS}\s?[:：.)]{_EMPHASIS}(?=\s)",
     re.IGNORECASE,
 )
 _UNNUMBERED = re.compile(
@@ -94,6 +102,7 @@ _SECOND = re.compile(r"(?:(?:[-–•]|[-=]{1,2}>|[→⇒])\s+(?=\D))?(?:\[[ xX�
 _HEADING = re.compile(r"(?:>\s*)*#{1,6}\s+|#{2,6}|(?:>\s*)+(?=\S)")
 
 
+_BY_WORD = "word "
 _BY_LETTER = ("roman", "ROMAN", "lower", "upper")
 """Families of which one mark may be of several: "i)" behind "h)" is a letter."""
 
@@ -171,6 +180,12 @@ def accept_markers(lines: Sequence[tuple[Marker, ...]]) -> list[Marker | None]:
         [None, 'number', 'lower']
     """
     counted = list(_counted(lines))
+    if any(
+        marker and marker.strong for marker in counted
+    ):  # words count only where nothing else does
+        counted = [
+            None if marker and marker.family.startswith(_BY_WORD) else marker for marker in counted
+        ]
     sizes = Counter(marker.family for marker in counted if marker)
     begun = {marker.family for marker in counted if marker and (marker.value != 1 or marker.parent)}
     return [
@@ -217,6 +232,9 @@ def _counting(line: str, start: int) -> tuple[Marker, ...]:
     for family, pattern in (("bare", _BARE), ("ordinal", _ORDINAL)):
         for match in _matches(pattern, line, start):
             markers.append(_weak(match, family, count_value(match["value"])))
+    for match in _matches(_WORD, line, start):
+        family = f"{_BY_WORD}{match['label'].lower()}"
+        markers.append(Marker(family, int(match["value"]), end=match.end(), strong=False))
     for match in _matches(_UNNUMBERED, line, start):
         markers.append(Marker(match["label"].lower(), 0, end=match.end(), strong=False))
     return tuple(markers)

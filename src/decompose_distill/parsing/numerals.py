@@ -6,10 +6,10 @@ LABEL = (
     r"(?:(?:(?:smaller|simpler|simple|easier|intermediate|supporting|guiding|key|leading|next)\s)?"
     r"(?:sub[-_ ]?(?:questions?|problems?|quer(?:y|ies)|tasks?|steps?|goals?|q)|questions?"
     r"|queries|query|tasks?|problems?|inquir(?:y|ies))"
-    r"|steps?|parts?|items?|follow[- ]?ups?|hops?|stages?|phases?|sq|q|ｑ|Ｑ"
+    r"|ques|steps?|parts?|items?|follow[- ]?ups?|hops?|stages?|phases?|sq|q|ｑ|Ｑ"
     r"|(?:teil|unter)?(?:frage|aufgabe)|schritt|(?:sous-)?(?:question|problème)|étape"
     r"|(?:sub)?(?:pregunta|problema)|paso|(?:sotto)?(?:domanda|problema)|passaggio"
-    r"|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг|(?:під)?питання|крок|въпрос"
+    r"|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг|(?:під)?питання|крок|(?:под)?въпрос"
     r"|(?:deel)?vraag|stap|(?:pod)?(?:pytanie|otázka)|krok|(?:alt )?soru|adım|(?:del)?fråga|steg"
     r"|(?:del)?spørgsmål|(?:del)?spørsmål|trin|(?:ala)?kysymys|vaihe|(?:rész)?kérdés|lépés"
     r"|(?:sub)?întrebarea?|pasul|(?:pot)?pitanje|korak|(?:пот)?питање|корак|стъпка|swali|hatua"
@@ -26,11 +26,12 @@ ORDINALS = (
 )
 # "First," and "the first" in other languages, by their places in the count; 0 goes on with it.
 _OTHER_ORDINALS = {
-    0: "then|next|finally|lastly?|and then|after that|luego|después|finalmente|por último|ensuite"
+    0: "then|next|final(?:ly)?|last|and then|after that|luego|después|finalmente|por último|ensuite"
     "|puis|enfin|dann|danach|schließlich|zuletzt|depois|em seguida|por fim|poi|infine|затем"
     "|потом|наконец|ثم|أخيرا|أخيرًا|سپس|در نهایت|फिर|अंत में|然后|然後|接着|接下来|最后|最後|最後に"
     "|그다음|그런 다음|마지막으로|sonra|son olarak|następnie|potem|na koniec|vervolgens|ten slotte",
-    1: "primero|en primer lugar|premièrement|d['’]abord|tout d['’]abord|primeiro|primeiramente"
+    1: "to (?:begin|start)(?: with)?|first of all|initially"
+    "|primero|en primer lugar|premièrement|d['’]abord|tout d['’]abord|primeiro|primeiramente"
     "|erstens|zuerst|zunächst|prima|innanzitutto|во-первых|сначала|сперва|الأولى?|أولا|أولاً"
     "|اول|ابتدا|पहला|सबसे पहले|首先|第一|まず|먼저|첫째|önce|ilk olarak|najpierw|eerst|ten eerste",
     2: "segundo|en segundo lugar|deuxièmement|zweitens|secondo|во-вторых|الثانية?|ثانيا|ثانيًا"

@@ -4,7 +4,7 @@ import re
 
 QUESTION_END = "?？؟‽⸮՞፧"
 SENTENCE_END = f"{QUESTION_END}.!。！．।"
-_QUOTES = "\"'”’»」』)）]"
+_QUOTES = "\"'”’“»」』)）]"
 _SUB = r"sub[- ]?(?:questions?|problems?|tasks?|steps?)"
 
 _OPENING = re.compile(

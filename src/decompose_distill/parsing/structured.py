@@ -16,7 +16,7 @@ _MAX_STARTS = 4
 """Places at which JSON is looked for: each may cost a pass over the whole text."""
 _MAX_DEPTH = 6
 _JSON_START = re.compile(
-    r"(?:^|[:：=]|\b(?:is|are))[^\S\n]*(?P<json>[\[{(](?=\s*[\"'“{\[\]}]))", re.MULTILINE
+    r"(?:^|[:：=>]|\b(?:is|are))[^\S\n]*(?P<json>[\[{(](?=\s*[\"'“{\[\]}]))", re.MULTILINE
 )
 _QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.|(?<=\w)'(?=\w))*'|“[^”\n]*”"
 _SPACE = r"(?:\s|//[^\n]*(?=\n))*"  # and comments
@@ -39,6 +39,11 @@ _ITEM_TAGS = frozenset(
         *("step", "substep", "task", "subtask", "part", "li", "item", "entry", "subquery"),
         *("subgoal", "inquiry"),
     )
+)
+_IN_ATTRIBUTE = re.compile(
+    r"<([a-z_]{1,20})(?:\s[\w-]{1,20}=\"[^\"<>]{0,20}\")?\s(?:text|question|query|value|content)"
+    r"=\"([^\"<>]{1,999})\"\s?/>",
+    re.IGNORECASE,
 )
 _CDATA = re.compile(r"<!\[CDATA\[([^\]]*)\]\]>")
 _INNER = re.compile(r"<(text|content|description|body|value)>(?P<text>[^<>]*)</\1>", re.IGNORECASE)
@@ -122,6 +127,9 @@ def _texts(value: Any, depth: int = 0) -> list[str]:
                 return [element]
     if questions := [key for _, key, _ in fields if is_question(key)]:
         return questions
+    asking = [element for _, _, element in fields if _is_words(element) and is_question(element)]
+    if len(asking) > 1 and len(asking) == len(fields):
+        return asking
     return [
         text for _, _, element in fields if _is_many(element) for text in _texts(element, depth + 1)
     ]
@@ -207,6 +215,7 @@ def _quoted(text: str) -> Reading | None:
 def _read_tags(text: str) -> Reading | None:
     """The texts of the innermost tags that are named after items."""
     text = _CDATA.sub(lambda match: html.escape(match[1], quote=False), text)
+    text = _IN_ATTRIBUTE.sub(r"<\1>\2</\1>", text)
     tags = [tag for tag in _TAG.finditer(text) if _tag_name(tag) in _ITEM_TAGS]
     closed = {_tag_name(tag) for tag in tags if tag["close"]}
     opened = Counter(_tag_name(tag) for tag in tags if not tag["close"])

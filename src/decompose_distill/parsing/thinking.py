@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 _TAGS = (
     r"think(?:ing)?|thoughts?|thought_process|reasoning|reflection|scratchpad|analysis|planning"
-    r"|chain_of_thought|inner_monologue|internal_monologue|antthinking|seed:think|rationale|cot"
+    r"|chain_of_thought|inner_monologue|internal_monologue|antthinking|rationale|cot"
     r"|monologue|brainstorm(?:ing)?|deliberation|hidden_reasoning"
 )
 _FOLDED = r"(?:my |model )?(?:think|thought|reasoning|chain[- ]of[- ]thought|思考)"
@@ -18,13 +18,20 @@ _FOLD_END = r"</details>"
 """Ends what was opened as thinking, but other parts of a text too: alone it tells nothing."""
 _SPELLINGS = (
     *((rf"<\s?{tag}(?:\s[^<>]{{0,80}})?>", rf"<\s?/\s?{tag}\s*>") for tag in _TAGS.split("|")),
-    (r"\[THINK(?:ING)?\]", r"\[/THINK(?:ING)?\]"),
+    (r"\[(?:THINK(?:ING)?|REASONING)\]", r"\[/(?:THINK(?:ING)?|REASONING)\]"),
     (r"◁think▷", r"◁/think▷"),
     (r"<\|START_THINKING\|>", r"<\|END_THINKING\|>"),
-    (r"<\|thinking_start\|>", r"<\|thinking_end\|>"),
     (r"<\|begin_of_thought\|>", r"<\|end_of_thought\|>"),
     (r"<\|inner_prefix\|>", r"<\|inner_suffix\|>"),
-    (r"<\|think(?:ing)?\|>", r"<\|/think(?:ing)?\|>"),
+    (
+        r"<\|(?:think(?:ing)?|thoughts?|reasoning)\|>",
+        r"<\|/(?:think(?:ing)?|thoughts?|reasoning)\|>",
+    ),
+    (
+        r"<\|(?:think(?:ing)?|thoughts?|reasoning)_(?:begin|start)\|>",
+        r"<\|(?:think(?:ing)?|thoughts?|reasoning)_end\|>",
+    ),
+    (r"<[a-z]{1,12}[_:-]think(?:ing)?>", r"</[a-z]{1,12}[_:-]think(?:ing)?>"),
     (r"<\|channel>thought", r"<channel\|>"),
     (r"<unused94>thought", r"<unused95>"),
     (r"Here is my thought process:", r"Here is my response:"),
@@ -48,7 +55,7 @@ _CHANNEL = re.compile(
 _CHANNEL_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 # The same where a tokenizer dropped the special tokens: "analysisFirst … assistantfinal1. …".
 _BARE_ANALYSIS = re.compile(r"\A\s*(?:assistant)?analysis(?=[^\sa-z:.,;-]|\n)")
-_BARE_FINAL = re.compile(r"\A\s*final(?=[^\sa-z:.,;-])")
+_BARE_FINAL = re.compile(r"\A\s*final(?=[^\s_a-z:.,;-])")
 _BARE_SWITCH = "assistantfinal"
 
 _TOKEN = (

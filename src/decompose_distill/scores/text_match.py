@@ -38,7 +38,10 @@ _PUNCTUATION = re.compile(
 # Letters of other widths and ligatures; a power such as x² is none.
 _WIDTHS = re.compile("[ﬀ-ﬆ！-～]")
 _ASSIGNED = re.compile(r"\s*\\?[\[($]*\s*[A-Za-z]\s*=\s*(?=[^\s=])")
-_OPTION = re.compile(r"\A\W*(?:option|choice|选项)\s*(?=[(（]?[A-Ja-j]\W*\Z)", re.IGNORECASE)
+_OPTION = re.compile(
+    r"\A\W*(?:thus|so|hence|therefore)?\W*(?:option|choice|letter|选项)\s*(?=[(（]?[A-Ja-j]\W*\Z)",
+    re.IGNORECASE,
+)
 _CURRENCY = re.compile("[$€£¥₹₩₽₺]")
 _WITH_SPACES = re.compile(r"[-−–+]?\$?\d{1,3}(?:([ _])\d{3})(?:\1\d{3})*(?:\.\d+)?")
 _POWER_OF_TEN = re.compile(
