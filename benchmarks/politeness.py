@@ -68,7 +68,8 @@ def without_control(url: str, end: threading.Event) -> None:
                 await asyncio.sleep(1)
 
     async def run() -> None:
-        async with httpx2.AsyncClient(limits=httpx2.Limits(max_connections=64)) as client:
+        limits = httpx2.Limits(max_connections=64)
+        async with httpx2.AsyncClient(limits=limits, timeout=None) as client:
             await asyncio.gather(*[worker(client) for _ in range(64)])
 
     asyncio.run(run())
