@@ -147,3 +147,70 @@ def test_any_text_but_an_empty_one_gives_an_answer(text: str) -> None:
         answer = str(error)
 
     assert answer.strip()
+
+
+ANSWERS = {
+    "The answer is:\nx - 3": "x - 3",
+    "The answer is:\n- x - 3": "x - 3",
+    "Answer:\nCost * 2": "Cost * 2",
+    "The answer is:\n• 72\nFerries run daily.": "72",
+    "**Answer**\n\n---\n72\n\nFerries run daily.": "72",
+    '{"answer": "72': '{"answer": "72',
+    '{"answer": "72", "why": "70 + 2"}': "72",
+    "{'answer': '72', 'why': 'so'}": "72",
+    '{"answer": 72, "why": "so"}': "72",
+    "The answer is Rome. Wait.\n#### Oslo": "Oslo",
+    "The answer is 5.\n#### Step 2: check\nIt holds.": "5",
+    "The answer is 5.\n#### 6\nIt holds.": "6",
+    "The answer is 72.\nThe answer is correct.": "72",
+    "The answer is 72.\nThe answer is not 71.": "72",
+    "The answer is 72.\nAnswer: see above": "72",
+    "<answer>71</answer>\n<answer>72</answer>": "72",
+    "<answer>so\n72</answer>": "72",
+    "[ANSWER]72[/ANSWER]": "72",
+    "The answer is 72.\n<result>It is done</result>": "72",
+    "\\boxed{71} or \\boxed{72}": "72",
+    "\\boxed{\\{1, 2\\}}": "{1, 2}",
+    "\\boxed{72": "\\boxed{72",
+    "So we get 72.\nLet me know if you need more!": "So we get 72",
+    "The total is 72": "72",
+    "So the result is: 72": "72",
+    "## Oslo": "Oslo",
+    "72\n</answer>": "72",
+    "72\n\\]": "72",
+    "The answer is 72 because 70 + 2 = 72.": "72",
+    "The answer is yes. The ferry is late.": "yes",
+    "The answer is 72. I hope this helps.": "72",
+    "答えは72です。": "72",
+    "The answer is *Oslo*": "Oslo",
+    "The answer is _Oslo_.": "Oslo",
+    "The answer is 3.5.": "3.5",
+}
+
+
+def test_a_text_gives_this_answer_and_no_other() -> None:
+    assert {text: parse_answer(text) for text in ANSWERS} == ANSWERS
+
+
+def test_a_text_that_says_nothing_gives_no_answer() -> None:
+    for text in ("", " \n", "<think>72", "```\n```"):
+        with pytest.raises(ParseError, match=r"\Aempty completion\Z"):
+            parse_answer(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "replaced"),
+    [
+        ("71", "71\nThe answer is: 72"),
+        ("So.\nThe answer is $71$.", "So.\nThe answer is: 72"),
+        ("So.\n<answer>71</answer>", "So.\nThe answer is: 72"),
+        ("So.\nFinal Answer: The answer is 71", "So.\nThe answer is: 72"),
+        ("So.\n$$\\boxed{71}$$", "So.\nThe answer is: 72"),
+        ("So.\n#### 71", "So.\nThe answer is: 72"),
+        ("So.\n**Answer:** \\(\\boxed{71}\\)", "So.\nThe answer is: 72"),
+        ("<think>hm</think>The answer is 71.", "The answer is: 72"),
+        ("The answer is 5. No.\nThe answer is 71.", "The answer is 5. No.\nThe answer is: 72"),
+    ],
+)
+def test_a_replaced_answer_stands_alone_behind_what_led_to_it(text: str, replaced: str) -> None:
+    assert replace_answer(text, " 72 ") == replaced

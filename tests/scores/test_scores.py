@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from decompose_distill import ConfigError, scores
 from decompose_distill.scores.drop import _best_matching
+from decompose_distill.scores.versioning import name_and_version
 
 SCORED = ("exact", "contains", "drop_em", "drop_f1", "gsm8k", "gsm8k_strict", "gsm8k_paper")
 
@@ -85,6 +86,38 @@ def test_exact_tells_what_is_done_with_numbers_from_something_else(
     answer: str, gold: str, points: float
 ) -> None:
     assert scores.exact(answer, [gold]) == scores.exact(gold, [answer]) == points
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "points"),
+    [
+        *(("1 4/5", "9/5", 1), ("-1 1/2", "-3/2", 1), ("-1 1/2", "3/2", 0), ("1½", "3/2", 1)),
+        *(("4/5", "4 5", 0), ("1 1/2 cups", "3/2 cups", 1), ("-0", "0", 1), ("0.50", "0.5", 1)),
+        *(("1,00 km", "100 km", 0), ("–5", "-5", 1), ("A-", "A", 0), ("B+", "B", 0)),
+        *(("3.5.", "3.5", 1), ("(1, 2]", "[1, 2)", 0), ("(1, 2]", "(1,2]", 1), ("x²", "x2", 0)),
+        *(("e.g. 5", "eg 5", 1), ("{1,2}", "1 2", 1), ("1e3", "1000", 0), ("the a", "a the", 0)),
+        *(("हिन्दी", "हिन्द", 0), ("e\u0301", "é", 1), ("The Hague", "hague", 1), ("6÷2", "6/2", 1)),
+    ],
+)
+def test_exact_holds_signs_that_make_another_thing_and_no_others(
+    answer: str, gold: str, points: float
+) -> None:
+    assert scores.exact(answer, [gold]) == scores.exact(gold, [answer]) == points
+
+
+def test_f1_counts_words_as_often_as_they_occur() -> None:
+    assert scores.f1("red red ball", ["red ball ball"]) == pytest.approx(2 / 3)
+    assert scores.f1("red", ["red big ball"]) == pytest.approx(0.5)
+    assert scores.f1("blue", ["red"]) == 0
+
+
+def test_a_score_without_a_name_or_a_version_is_told_too() -> None:
+    class Close:
+        def __call__(self, answer: str, golds: object) -> float:
+            return 0.5
+
+    assert name_and_version(Close()) == ("score", None)
+    assert name_and_version(scores.exact) == ("exact", scores.exact.version)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

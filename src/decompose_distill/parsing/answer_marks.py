@@ -161,7 +161,9 @@ def _line(text: str, start: int) -> tuple[str, int]:
     below = re.compile(r"(?:[\s*_`#:：.]|[-=~]{3,}(?=\n))*").match(text, end)
     start = below.end() if below else end
     end = _line_end(text, start)
-    return _BULLET.sub("", text[start:end], count=1), end
+    if bullet := _BULLET.match(text, start, end):
+        start = bullet.end()
+    return text[start:end], end
 
 
 def _line_end(text: str, start: int) -> int:

@@ -110,15 +110,58 @@ async def no_nap(seconds: float) -> None:
 
 def test_refusals_of_what_was_sent_together_lower_the_pace_once() -> None:
     async def run() -> None:
-        ours = pace(AT_ONCE)
-        before = ours.gate.size
-        turns = [await ours.enter(1) for _ in range(AT_ONCE)]
+        ours = pace(64, sleep=no_nap)
+        await answer_some(ours, 64 - AT_ONCE)
+        turns = [await ours.enter(1) for _ in range(64)]
         for turn in turns:
             ours.refused(turn)
             ours.leave(0)
-        assert ours.gate.size == 0.6 * before  # a trial, of which these say nothing
+        assert ours.gate.size == 0.6 * 64  # a trial, of which these say nothing
         await answer_some(ours, 8)
-        assert ours.gate.size == 0.6 * before
+        assert ours.gate.size == 0.6 * 64
+
+    asyncio.run(run())
+
+
+def test_a_trial_asks_no_less_than_a_server_is_asked_at_first() -> None:
+    async def run() -> None:
+        ours = pace(64)
+        await answer(ours, refused=True)
+        assert ours.gate.size == AT_ONCE
+
+    asyncio.run(run())
+
+
+def test_on_trial_a_refusal_stops_the_others_only_while_many_are_refused() -> None:
+    async def run() -> None:
+        ours = pace(64, sleep=no_nap)
+        await answer_some(ours, 30)
+        assert not ours.spares_others
+        await answer(ours, refused=True)
+        assert not ours.spares_others  # nothing is known of the lower pace
+        await answer_some(ours, 3)
+        assert ours.spares_others
+        await answer(ours, refused=True)
+        assert ours.spares_others  # one in four
+        await answer(ours, refused=True)
+        assert not ours.spares_others
+
+    asyncio.run(run())
+
+
+def test_a_trial_lasts_the_longer_the_rarer_refusals_were() -> None:
+    async def run() -> None:
+        rarely, often = pace(64, sleep=no_nap), pace(64, sleep=no_nap)
+        await answer_some(rarely, 59)
+        await answer_some(often, 19)
+        for ours in (rarely, often):
+            await answer(ours, refused=True)
+            await answer_some(ours, 150)
+        # One in 60 and one in 20: 180 and 60 answers would have held three, and 100 are the least.
+        assert rarely.gate.size == 0.6 * 64
+        assert often.gate.size > 0.9 * 27
+        await answer_some(rarely, 30)
+        assert rarely.gate.size > 0.9 * 64 - 1
 
     asyncio.run(run())
 
@@ -139,7 +182,7 @@ def test_where_a_lower_pace_ends_the_refusals_it_is_the_pace() -> None:
         ours = pace(64, sleep=no_nap)
         await answer_some(ours, 100)
         await answer(ours, refused=True)
-        await answer_some(ours, 100)
+        await answer_some(ours, 300)
         lowered = ours.gate.size
         assert not ours.tolerates
         assert 0.85 * 64 < lowered < 0.95 * 64

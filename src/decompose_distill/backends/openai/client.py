@@ -241,7 +241,7 @@ class Client:
             raise RetryableError(words)
         if error.status == 429:
             route.pace.refused(turn)
-        alone = error.status == 429 and route.pace.tolerates
+        alone = error.status == 429 and route.pace.spares_others
         if error.wait and not alone:
             route.pace.pause(error.wait)
         raise RetryableError(

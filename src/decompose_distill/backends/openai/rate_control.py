@@ -36,7 +36,9 @@ _MEASURED = 100
 """Latest successes from which the rate is measured, and latest answers for the share refused."""
 _TRIAL_PACE = 0.6
 _TRIAL_LEAST, _TRIAL_MOST = 20, 100
-"""Answers before the verdict of a trial, and without a refusal till one that the pace counts."""
+"""Answers before the verdict of a trial, and the least, none refused, till that the pace counts."""
+_MISSED = 3
+"""Refusals that so many answers would have held at the share before: none is no chance (95 %)."""
 _MOST_AT_RANDOM = 0.25
 """Share of refusals above which the pace is too high, whatever else is the matter."""
 _CLEARLY_MORE = 0.1
@@ -123,8 +125,15 @@ class _Trial:
     gate_size: float
     rate: float
     """Pace before, which was refused: requests at once, and per second as measured."""
+    enough: float
+    """Answers without a refusal that show that it was the pace."""
     answers: int = 0
     refusals: int = 0
+
+    @property
+    def share(self) -> float:
+        """Share of its answers that refused."""
+        return self.refusals / self.answers if self.answers else 1.0
 
 
 class RateController:
@@ -173,6 +182,12 @@ class RateController:
     def tolerates(self) -> bool:
         """Whether refusals are held to be random."""
         return self._at_random is not None
+
+    @property
+    def spares_others(self) -> bool:
+        """Whether a refused request waits alone, as refusals are random or few enough to be."""
+        trial = self._trial
+        return self.tolerates or (trial is not None and trial.share <= _MOST_AT_RANDOM)
 
     @property
     def refused_share(self) -> float:
@@ -252,21 +267,22 @@ class RateController:
     def _begin_trial(self) -> None:
         # The latest quarter shows a rate that has just risen, and the whole average does not.
         size, rate = self.gate.size, max(self._rate, self._measured(_MEASURED // 4))
-        self._set(_TRIAL_PACE * size, _TRIAL_PACE * rate)
-        self._trial = _Trial(self._turn, size, rate)
+        # Not below what any server is asked at first, as few at once take long to tell.
+        self._set(max(_TRIAL_PACE * size, min(size, AT_ONCE)), _TRIAL_PACE * rate)
+        enough = max(_TRIAL_MOST, _MISSED / self.refused_share)
+        self._trial = _Trial(self._turn, size, rate, enough)
 
     def _judge(self, trial: _Trial) -> None:
-        share = trial.refusals / trial.answers
         if trial.answers < _TRIAL_LEAST:
             return
-        if share > _MOST_AT_RANDOM:
+        if trial.share > _MOST_AT_RANDOM:
             self._conclude(self.gate.size * _FEWER, self._rate * _SLOWER)
         elif trial.refusals:
             self._doubtful_after *= 2
-            self._at_random = share
+            self._at_random = trial.share
             # With what the answers of the trial would have added.
             self._conclude(min(self._most, trial.gate_size + trial.answers), math.inf)
-        elif trial.answers >= _TRIAL_MOST:
+        elif trial.answers >= trial.enough:
             self._at_random = None
             self._conclude(trial.gate_size * _FEWER, trial.rate * _SLOWER)
 
