@@ -65,6 +65,17 @@ def test_long_prompts_do_not_spoil_short_ones_whatever_the_window(family: str) -
     assert model.config._attn_implementation != generation.NAME
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_kernels_of_our_own_write_the_same_tokens(family: str) -> None:
+    model = _make(family, SHAPE | FAMILIES[family])
+    plain = decode(model, _prompts(), GREEDY, frozenset())
+
+    fits = follows_past(model, reach(model.config) or 0, fused=True)
+    assert fits == (family != "GptOss")  # whose positions turn in a form of its own
+    if fits:
+        assert decode(model, _prompts(), GREEDY, frozenset(), fused=True) == plain
+
+
 @pytest.mark.parametrize("family", ["Llama", "Gemma2"])
 def test_a_past_that_outgrows_its_room_is_kept(
     family: str, monkeypatch: pytest.MonkeyPatch
@@ -121,8 +132,8 @@ def test_a_window_is_tried_only_once_a_batch_reaches_beyond_it(
     backend = TransformersBackend(tiny_dir, dtype="float32", device="cpu")
     backend.model.config.sliding_window = 64
     monkeypatch.setattr(
-        "decompose_distill.backends.transformers.follows_past",
-        lambda model, beyond: not tried.append(beyond),
+        "decompose_distill.models.generation.follows_past",
+        lambda model, beyond, fused: not tried.append(beyond),
     )
     for words in (1, 2, 100, 120):
         request = Request("a", (Message("user", "Ada " * words),), Sampling(max_new_tokens=2))

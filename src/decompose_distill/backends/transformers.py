@@ -14,8 +14,7 @@ from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
-    decode,
-    follows_past,
+    fastest_decode,
     generate_plainly,
     ignores_padding,
 )
@@ -67,7 +66,7 @@ class TransformersBackend:
         self.tokenizer = load_tokenizer(name)
         numbers = None if dtype is None else getattr(torch, dtype)
         self.model = load_model(name, dtype=numbers, device=device)
-        self._proven: dict[int, bool] = {}
+        self._proven: dict[int, Callable[..., list[list[int]]] | None] = {}
 
     def __repr__(self) -> str:
         return f"TransformersBackend({self.name!r}, batch_size={self.batch_size})"
@@ -129,9 +128,9 @@ class TransformersBackend:
         window = reach(self.model.config)
         beyond = window if window and longest > window else 0
         if beyond not in self._proven:
-            self._proven[beyond] = follows_past(self.model, beyond)
-        if self._proven[beyond]:
-            return decode
+            self._proven[beyond] = fastest_decode(self.model, beyond)
+        if proven := self._proven[beyond]:
+            return proven
         pad = self.tokenizer.pad_token_id
         return partial(generate_plainly, pad=pad, together=self._ignores_padding)
 
