@@ -1,12 +1,10 @@
 """Continuing a batch of prompts: the shared instruction runs once, finished rows leave."""
 
 import inspect
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import torch
@@ -23,6 +21,7 @@ from decompose_distill.models.attention import (
 )
 from decompose_distill.models.kernels import fused_kernels
 from decompose_distill.models.past import roomy_cache
+from decompose_distill.models.sampling import choose, draw_ahead
 from decompose_distill.types import Sampling
 
 NAME = "decompose_distill_cached"
@@ -53,11 +52,11 @@ def decode(
     written: list[list[int]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
     # Drawn before the first token, so that no sample depends on when other rows leave.
-    draws = _draw_ahead(prompts, sampling, model.device)
+    draws = draw_ahead(prompts, sampling, model.device)
     with _prepared(model, fused):
         past, tokens = _read_prompts(model, prompts, sampling.max_new_tokens)
         for number in range(sampling.max_new_tokens):
-            chosen = _choose(past.next_logits(model, tokens), sampling, draws[:, number])
+            chosen = choose(past.next_logits(model, tokens), sampling, draws[:, number])
             for row, token in zip(rows, chosen.tolist(), strict=True):
                 if not written[row] or written[row][-1] not in ends:
                     written[row].append(token)
@@ -303,34 +302,3 @@ def _alone(model: Any, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
     with torch.inference_mode():
         rows = [torch.tensor([list(prompt)], device=model.device) for prompt in prompts]
         return torch.cat([model(input_ids=row, use_cache=False).logits[:, -1] for row in rows])
-
-
-def _draw_ahead(
-    prompts: Sequence[Sequence[int]], sampling: Sampling, device: torch.device
-) -> torch.Tensor:
-    """Numbers from 0 to 1 (B, new tokens) that decide the samples, of each prompt's own seed."""
-    count = sampling.max_new_tokens
-    if not sampling.temperature:
-        return torch.zeros(len(prompts), count, device=device)
-    dice = [_die(prompt, sampling.seed or 0) for prompt in prompts]
-    return torch.tensor([[die.random() for _ in range(count)] for die in dice], device=device)
-
-
-def _choose(logits: torch.Tensor, sampling: Sampling, drawn: torch.Tensor) -> torch.Tensor:
-    """The next token of each row (B,): the likeliest, or the one drawn from the nucleus."""
-    if not sampling.temperature:
-        return logits.argmax(dim=-1)
-    shares = torch.softmax(logits.float() / sampling.temperature, dim=-1)
-    shares, order = shares.sort(dim=-1, descending=True)
-    before = shares.cumsum(dim=-1) - shares
-    nucleus = 1.0 if sampling.top_p is None else sampling.top_p
-    # Kept if the likelier ones hold less than the nucleus: the likeliest always is.
-    upto = (shares * (before < nucleus)).cumsum(dim=-1)
-    # The draw is scaled to the kept shares' sum, which saves dividing each of them.
-    ranks = torch.searchsorted(upto, drawn[:, None] * upto[:, -1:], right=True)
-    ranks = ranks.clamp(max=logits.shape[-1] - 1)  # a draw of 1, by rounding
-    return order.gather(1, ranks).squeeze(1)
-
-
-def _die(prompt: Sequence[int], seed: int) -> random.Random:
-    return random.Random(sha256(f"{seed} {list(prompt)}".encode()).digest())
