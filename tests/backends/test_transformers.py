@@ -24,12 +24,12 @@ from decompose_distill import (
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.generation import (
-    common_prefix,
     decode,
     follows_past,
     generate_plainly,
 )
 from decompose_distill.models.loading import load_model
+from decompose_distill.models.past import common_prefix
 from decompose_distill.models.sampling import choose
 
 

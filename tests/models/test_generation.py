@@ -9,7 +9,7 @@ import transformers
 
 from decompose_distill import Message, Request, Sampling
 from decompose_distill.backends.transformers import TransformersBackend
-from decompose_distill.models import generation, past
+from decompose_distill.models import past
 from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
     decode,
@@ -62,7 +62,7 @@ def test_long_prompts_do_not_spoil_short_ones_whatever_the_window(family: str) -
 
     assert follows_past(model, reach(model.config) or 0)
     assert together == alone
-    assert model.config._attn_implementation != generation.NAME
+    assert model.config._attn_implementation != past.NAME
 
 
 @pytest.mark.parametrize("family", FAMILIES)
