@@ -13,6 +13,7 @@ from decompose_distill.models import past
 from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
     decode,
+    decode_by_turns,
     follows_past,
     generate_plainly,
     ignores_padding,
@@ -86,6 +87,40 @@ def test_a_past_that_outgrows_its_room_is_kept(
     alone = [generate_plainly(model, [p], GREEDY, ends, pad=0)[0] for p in _prompts()]
 
     assert together == alone
+
+
+UNLIKE = (14, 60, 21, 33, 12, 47, 19)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_prompts_that_wait_for_a_slot_are_continued_as_if_alone(
+    family: str, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "ROOM", 3)
+    model, ends = _make(family, SHAPE | FAMILIES[family]), frozenset(range(80, 96))
+    sampling = Sampling(temperature=temperature, max_new_tokens=12, seed=1)
+    alone = [decode(model, [prompt], sampling, ends)[0] for prompt in _prompts(UNLIKE)]
+
+    assert decode(model, _prompts(UNLIKE), sampling, ends, slots=3) == alone
+    assert len({len(written) for written in alone}) > 1
+
+
+def test_slots_are_refilled_as_soon_as_one_is_free_and_the_model_is_free_in_between() -> None:
+    model, ends = _make("Llama", SHAPE), frozenset(range(80, 96))
+    rows: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    turns = decode_by_turns(model, _prompts(UNLIKE), GREEDY, ends, 3)
+    numbers = []
+    for number, _ in turns:
+        numbers.append(number)
+        assert model.config._attn_implementation != past.NAME
+
+    assert sorted(numbers) == list(range(len(UNLIKE)))
+    assert numbers != sorted(numbers)
+    assert max(rows) == 3
 
 
 def test_chunks_of_attention_are_left_to_the_model() -> None:

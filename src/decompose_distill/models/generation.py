@@ -1,11 +1,14 @@
-"""Continuing a batch of prompts: the shared instruction runs once, finished rows leave."""
+"""Continuing prompts: the shared instruction runs once, waiting rows take finished ones' slots."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from transformers import GenerationConfig
 
 from decompose_distill.models.attention import (
@@ -23,13 +26,13 @@ LEAVING = 8
 """Finished rows leave once they are more than one in N, because leaving copies the rest."""
 
 
-@torch.inference_mode()
 def decode(
     model: Any,
     prompts: Sequence[Sequence[int]],
     sampling: Sampling,
     ends: frozenset[int],
     *,
+    slots: int | None = None,
     fused: bool = False,
 ) -> list[list[int]]:
     """Continue each prompt until an end token, which is kept, or `max_new_tokens`.
@@ -38,28 +41,52 @@ def decode(
     whole batch is read from the device once.
 
     Args:
+        slots: Prompts that are continued at a time; by default all.
         fused: Compute norms, rotary positions and gated activations by kernels of our own.
     """
+    finished = decode_by_turns(model, prompts, sampling, ends, slots or len(prompts), fused=fused)
+    return [written for _, written in sorted(finished)]
+
+
+@torch.inference_mode()
+def decode_by_turns(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    ends: frozenset[int],
+    slots: int,
+    *,
+    fused: bool = False,
+) -> Iterator[tuple[int, list[int]]]:
+    """The same, a prompt's number and what was written as soon as some are finished.
+
+    Slots that finished prompts leave are taken by those that wait, so that all are in use until
+    the last ones: a step takes nearly as long with few rows as with many.
+    """
     written: list[list[int]] = [[] for _ in prompts]
-    rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
-    # Drawn before the first token, so that no sample depends on when other rows leave.
-    draws = draw_ahead(prompts, sampling, model.device)
-    with _prepared(model, fused):
-        past, tokens = read_prompts(model, prompts, sampling.max_new_tokens)
-        for number in range(sampling.max_new_tokens):
-            chosen = choose(past.next_logits(model, tokens), sampling, draws[:, number])
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                if not written[row] or written[row][-1] not in ends:
-                    written[row].append(token)
-            going = [at for at, row in enumerate(rows) if written[row][-1] not in ends]
-            if not going:
-                break
-            tokens = chosen.unsqueeze(1)
-            if (len(rows) - len(going)) * LEAVING > len(rows):
-                keep = torch.tensor(going, device=model.device)
-                past.keep(keep)
-                tokens, draws, rows = tokens[keep], draws[keep], [rows[at] for at in going]
-    return written
+    waiting, going = deque(range(len(prompts))), _Going([], [], None, None, None)
+
+    def is_done(row: int) -> bool:
+        return len(written[row]) == sampling.max_new_tokens or written[row][-1] in ends
+
+    def step(rows: _Going) -> None:
+        for row, token in zip(rows.rows, rows.step(model, sampling), strict=True):
+            if not written[row] or not is_done(row):
+                written[row].append(token)
+
+    while waiting or going.rows:
+        # Left between turns, in which the caller may use the model too.
+        with _prepared(model, fused):
+            if waiting:
+                free = min(slots - len(going.rows), len(waiting))
+                numbers = [waiting.popleft() for _ in range(free)]
+                fresh = _Going.begin(model, numbers, [prompts[at] for at in numbers], sampling)
+                step(fresh)
+                going = going.join(fresh) if going.rows else fresh
+            while sum(map(is_done, going.rows)) * LEAVING <= len(going.rows):
+                step(going)
+        yield from ((row, written[row]) for row in going.rows if is_done(row))
+        going.keep([at for at, row in enumerate(going.rows) if not is_done(row)])
 
 
 @torch.inference_mode()
@@ -99,8 +126,10 @@ def generate_plainly(
     return written
 
 
-def fastest_decode(model: Any, beyond: int = 0) -> Callable[..., list[list[int]]] | None:
-    """`decode` in the cheapest form that this model computes alike, or `None`.
+def fastest_decode(
+    model: Any, beyond: int = 0
+) -> Callable[..., Iterator[tuple[int, list[int]]]] | None:
+    """`decode_by_turns` in the cheapest form that this model computes alike, or `None`.
 
     A card's time for a token goes into the number of kernels, which fused ones halve; a
     processor's does not, and keeps the model's own rounding.
@@ -110,7 +139,7 @@ def fastest_decode(model: Any, beyond: int = 0) -> Callable[..., list[list[int]]
     """
     for fused in (True, False) if model.device.type == "cuda" else (False,):
         if follows_past(model, beyond, fused=fused):
-            return partial(decode, fused=fused)
+            return partial(decode_by_turns, fused=fused)
     return None
 
 
@@ -146,6 +175,57 @@ def ignores_padding(model: Any, pad: int) -> bool:
     )
     padded = attempt(lambda: model.generate(**inputs, generation_config=once).logits[0])
     return logits_match(padded, _alone(model, prompts))
+
+
+@dataclass
+class _Going:
+    """Rows that are being continued, all of them by one token a step."""
+
+    rows: list[int]
+    """Numbers of their prompts."""
+    spans: list[int]
+    """Slots from the first to the last of each; others' padding may lie between."""
+    past: Any
+    tokens: Any
+    """Read next (B, T)."""
+    draws: Any
+    """Of the tokens to come (B, N)."""
+
+    @classmethod
+    def begin(
+        cls, model: Any, rows: list[int], prompts: Sequence[Sequence[int]], sampling: Sampling
+    ) -> "_Going":
+        """Rows of which nothing is written yet."""
+        # Drawn before the first token, so that no sample depends on when other rows leave.
+        draws = draw_ahead(prompts, sampling, model.device)
+        past, tokens = read_prompts(model, prompts, sampling.max_new_tokens)
+        return cls(rows, [past.length] * len(rows), past, tokens, draws)
+
+    def step(self, model: Any, sampling: Sampling) -> list[int]:
+        """The next token of each row, read from the device."""
+        logits = self.past.next_logits(model, self.tokens)
+        self.spans = [span + self.tokens.shape[1] for span in self.spans]
+        chosen = choose(logits, sampling, self.draws[:, 0])
+        self.tokens, self.draws = chosen.unsqueeze(1), self.draws[:, 1:]
+        tokens: list[int] = chosen.tolist()
+        return tokens
+
+    def keep(self, at: list[int]) -> None:
+        """Forget all other rows."""
+        self.rows, self.spans = [self.rows[row] for row in at], [self.spans[row] for row in at]
+        if self.rows:
+            index = torch.tensor(at, device=self.tokens.device)
+            self.past.keep(index)
+            self.tokens, self.draws = self.tokens[index], self.draws[index]
+
+    def join(self, others: "_Going") -> "_Going":
+        """All rows as one batch."""
+        self.past.join(others.past, max(self.spans))
+        width = max(self.draws.shape[1], others.draws.shape[1])
+        both = [F.pad(draws, (0, width - draws.shape[1])) for draws in (self.draws, others.draws)]
+        tokens = torch.cat([self.tokens, others.tokens])
+        rows, spans = self.rows + others.rows, self.spans + others.spans
+        return _Going(rows, spans, self.past, tokens, torch.cat(both))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from transformers import AttentionInterface, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
@@ -57,6 +58,22 @@ class Past:
         """Forget all other rows."""
         self.cache.batch_select_indices(rows)
         self.positions = self.positions[rows]
+
+    def join(self, other: "Past", longest: int) -> None:
+        """Take in the rows of another past; slots before the `longest` last ones are dropped."""
+        length, theirs = max(longest, other.length), other.length
+        join_layers(self.cache, other.cache, longest)
+        known = [
+            F.pad(positions, (length - positions.shape[1], 0), value=PADDING)
+            for positions in (
+                self.positions[:, self.length - longest : self.length],
+                other.positions[:, :theirs],
+            )
+        ]
+        before = torch.cat(known)
+        new = torch.arange(1, other.positions.shape[1] - theirs + 1, device=before.device)
+        self.positions = torch.cat([before, before[:, -1:] + new], dim=1)
+        self.length = length
 
 
 @dataclass
@@ -169,6 +186,22 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         super().batch_select_indices(indices)
         self._whole = None
 
+    def join(self, other: "_RoomyLayer", longest: int) -> None:
+        """Take in the rows of another layer, ends side by side, and none before the `longest`."""
+        parts = (self.keys[:, :, -longest:], self.values[:, :, -longest:])
+        length = max(longest, other.keys.shape[2])
+        self._whole = tuple(map(_joined, parts, (other.keys, other.values), [length, length]))
+        self.keys, self.values = (whole[:, :, :length] for whole in self._whole)
+
+
+def _joined(first: torch.Tensor, second: torch.Tensor, length: int) -> torch.Tensor:
+    """Two batches of rows as one, with room; padding is 0, as its share of attention is."""
+    rows, heads, mine, width = first.shape
+    whole = first.new_zeros(rows + len(second), heads, length + ROOM, width)
+    whole[:rows, :, length - mine : length] = first
+    whole[rows:, :, length - second.shape[2] : length] = second
+    return whole
+
 
 def _with_room(held: torch.Tensor | None, added: torch.Tensor, end: int) -> torch.Tensor:
     rows, heads, _, width = added.shape
@@ -183,3 +216,9 @@ def roomy_cache() -> DynamicCache:
     cache = DynamicCache()
     cache.layer_class_to_replicate = _RoomyLayer
     return cache
+
+
+def join_layers(past: DynamicCache, other: DynamicCache, longest: int) -> None:
+    """Take the rows of another past into one, layer by layer, and no slots before the `longest`."""
+    for layer, beside in zip(past.layers, other.layers, strict=True):
+        layer.join(beside, longest)
