@@ -98,12 +98,14 @@ def test_prompts_that_wait_for_a_slot_are_continued_as_if_alone(
     family: str, temperature: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(past, "ROOM", 3)
-    model, ends = _make(family, SHAPE | FAMILIES[family]), frozenset(range(80, 96))
+    model = _make(family, SHAPE | FAMILIES[family])
     sampling = Sampling(temperature=temperature, max_new_tokens=12, seed=1)
+    endless = decode(model, _prompts(UNLIKE), sampling, frozenset())
+    ends = frozenset([endless[0][2], endless[1][6]])
     alone = [decode(model, [prompt], sampling, ends)[0] for prompt in _prompts(UNLIKE)]
 
     assert decode(model, _prompts(UNLIKE), sampling, ends, slots=3) == alone
-    assert len({len(written) for written in alone}) > 1
+    assert len(alone[0]) <= 3
 
 
 def test_slots_are_refilled_as_soon_as_one_is_free_and_the_model_is_free_in_between() -> None:
@@ -119,7 +121,6 @@ def test_slots_are_refilled_as_soon_as_one_is_free_and_the_model_is_free_in_betw
         assert model.config._attn_implementation != past.NAME
 
     assert sorted(numbers) == list(range(len(UNLIKE)))
-    assert numbers != sorted(numbers)
     assert max(rows) == 3
 
 
