@@ -24,13 +24,13 @@ from decompose_distill import (
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.models.chat_template import prompt_ids
 from decompose_distill.models.generation import (
-    _choose,
-    common_prefix,
     decode,
     follows_past,
     generate_plainly,
 )
 from decompose_distill.models.loading import load_model
+from decompose_distill.models.past import common_prefix
+from decompose_distill.models.sampling import choose
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_sample_does_not_depend_on_the_other_rows(backend: TransformersBackend
 def test_samples_follow_the_shares_of_the_model(backend: TransformersBackend) -> None:
     logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).repeat(2000, 1)
     draws = torch.tensor([random.Random(row).random() for row in range(2000)])
-    drawn = Counter(_choose(logits, Sampling(temperature=1.0, top_p=0.9), draws).tolist())
+    drawn = Counter(choose(logits, Sampling(temperature=1.0, top_p=0.9), draws).tolist())
 
     # the nucleus of 0.9 holds the first three: shares 0.526, 0.316, 0.158 within 4 sigma
     assert drawn[3] == 0

@@ -9,10 +9,11 @@ import transformers
 
 from decompose_distill import Message, Request, Sampling
 from decompose_distill.backends.transformers import TransformersBackend
-from decompose_distill.models import generation, past
+from decompose_distill.models import past
 from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
     decode,
+    decode_by_turns,
     follows_past,
     generate_plainly,
     ignores_padding,
@@ -62,7 +63,18 @@ def test_long_prompts_do_not_spoil_short_ones_whatever_the_window(family: str) -
 
     assert follows_past(model, reach(model.config) or 0)
     assert together == alone
-    assert model.config._attn_implementation != generation.NAME
+    assert model.config._attn_implementation != past.NAME
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_kernels_of_our_own_write_the_same_tokens(family: str) -> None:
+    model = _make(family, SHAPE | FAMILIES[family])
+    plain = decode(model, _prompts(), GREEDY, frozenset())
+
+    fits = follows_past(model, reach(model.config) or 0, fused=True)
+    assert fits == (family != "GptOss")  # whose positions turn in a form of its own
+    if fits:
+        assert decode(model, _prompts(), GREEDY, frozenset(), fused=True) == plain
 
 
 @pytest.mark.parametrize("family", ["Llama", "Gemma2"])
@@ -75,6 +87,41 @@ def test_a_past_that_outgrows_its_room_is_kept(
     alone = [generate_plainly(model, [p], GREEDY, ends, pad=0)[0] for p in _prompts()]
 
     assert together == alone
+
+
+UNLIKE = (14, 60, 21, 33, 12, 47, 19)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_prompts_that_wait_for_a_slot_are_continued_as_if_alone(
+    family: str, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(past, "ROOM", 3)
+    model = _make(family, SHAPE | FAMILIES[family])
+    sampling = Sampling(temperature=temperature, max_new_tokens=12, seed=1)
+    endless = decode(model, _prompts(UNLIKE), sampling, frozenset())
+    ends = frozenset([endless[0][2], endless[1][6]])
+    alone = [decode(model, [prompt], sampling, ends)[0] for prompt in _prompts(UNLIKE)]
+
+    assert decode(model, _prompts(UNLIKE), sampling, ends, slots=3) == alone
+    assert len(alone[0]) <= 3
+
+
+def test_slots_are_refilled_as_soon_as_one_is_free_and_the_model_is_free_in_between() -> None:
+    model, ends = _make("Llama", SHAPE), frozenset(range(80, 96))
+    rows: list[int] = []
+    model.register_forward_pre_hook(
+        lambda _, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
+    )
+    turns = decode_by_turns(model, _prompts(UNLIKE), GREEDY, ends, 3)
+    numbers = []
+    for number, _ in turns:
+        numbers.append(number)
+        assert model.config._attn_implementation != past.NAME
+
+    assert sorted(numbers) == list(range(len(UNLIKE)))
+    assert max(rows) == 3
 
 
 def test_chunks_of_attention_are_left_to_the_model() -> None:
@@ -121,8 +168,8 @@ def test_a_window_is_tried_only_once_a_batch_reaches_beyond_it(
     backend = TransformersBackend(tiny_dir, dtype="float32", device="cpu")
     backend.model.config.sliding_window = 64
     monkeypatch.setattr(
-        "decompose_distill.backends.transformers.follows_past",
-        lambda model, beyond: not tried.append(beyond),
+        "decompose_distill.models.generation.follows_past",
+        lambda model, beyond, fused: not tried.append(beyond),
     )
     for words in (1, 2, 100, 120):
         request = Request("a", (Message("user", "Ada " * words),), Sampling(max_new_tokens=2))

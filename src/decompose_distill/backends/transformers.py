@@ -14,14 +14,15 @@ from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
-    decode,
-    follows_past,
+    fastest_decode,
     generate_plainly,
     ignores_padding,
 )
 from decompose_distill.models.loading import context_window, load_model, load_tokenizer
-from decompose_distill.types import Completion, Request
+from decompose_distill.types import Completion, Request, Sampling
 
+Way = Callable[..., Iterator[tuple[int, list[int]]]]
+"""Continues prompts: their numbers and what was written, as they finish."""
 HASHED = 4096
 """Numbers of each tensor that tell weights apart."""
 WINDOW_BATCHES = 4
@@ -67,7 +68,7 @@ class TransformersBackend:
         self.tokenizer = load_tokenizer(name)
         numbers = None if dtype is None else getattr(torch, dtype)
         self.model = load_model(name, dtype=numbers, device=device)
-        self._proven: dict[int, bool] = {}
+        self._proven: dict[int, Way | None] = {}
 
     def __repr__(self) -> str:
         return f"TransformersBackend({self.name!r}, batch_size={self.batch_size})"
@@ -91,7 +92,7 @@ class TransformersBackend:
         return sha256(str(self.tokenizer.chat_template).encode()).hexdigest()[:16]
 
     def generate(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Complete requests in batches of like sampling and length.
+        """Complete requests of like sampling together, each as soon as it is finished.
 
         A prompt that leaves no room in the model's context window comes back as an error.
         """
@@ -104,8 +105,8 @@ class TransformersBackend:
                     yield refused
                 else:
                     fitting.append(request)
-            for batch in _batches(fitting, prompts, self.batch_size):
-                yield from self._complete(batch, [prompts[request.id] for request in batch])
+            for group in _groups(fitting, prompts):
+                yield from self._complete(group, [prompts[request.id] for request in group])
 
     @property
     def _chat(self) -> LocalChat:
@@ -113,27 +114,23 @@ class TransformersBackend:
         return LocalChat(self.name, self.tokenizer, self._ends, window)
 
     def _complete(
-        self, batch: Sequence[Request], prompts: Sequence[Sequence[int]]
-    ) -> list[Completion]:
-        sampling = batch[0].sampling
+        self, group: Sequence[Request], prompts: Sequence[Sequence[int]]
+    ) -> Iterator[Completion]:
+        sampling, chat = group[0].sampling, self._chat
         run = self._way(max(map(len, prompts)) + sampling.max_new_tokens)
-        written = run(self.model, prompts, sampling, self._ends)
-        chat = self._chat
-        return [
-            chat.completion(request, len(prompt), ids)
-            for request, prompt, ids in zip(batch, prompts, written, strict=True)
-        ]
+        for number, ids in run(self.model, prompts, sampling, self._ends, self.batch_size):
+            yield chat.completion(group[number], len(prompts[number]), ids)
 
-    def _way(self, longest: int) -> Callable[..., list[list[int]]]:
+    def _way(self, longest: int) -> Way:
         """The fastest way to continue prompts of this length that is proven right."""
         window = reach(self.model.config)
         beyond = window if window and longest > window else 0
         if beyond not in self._proven:
-            self._proven[beyond] = follows_past(self.model, beyond)
-        if self._proven[beyond]:
-            return decode
+            self._proven[beyond] = fastest_decode(self.model, beyond)
+        if proven := self._proven[beyond]:
+            return proven
         pad = self.tokenizer.pad_token_id
-        return partial(generate_plainly, pad=pad, together=self._ignores_padding)
+        return partial(_by_batches, pad=pad, together=self._ignores_padding)
 
     @cached_property
     def _ignores_padding(self) -> bool:
@@ -161,14 +158,24 @@ def weights_hash(model: Any) -> str:
     return digest.hexdigest()[:16]
 
 
-def _batches(
-    requests: Sequence[Request], prompts: dict[str, list[int]], size: int
-) -> Iterator[list[Request]]:
-    """Group by sampling, sort by prompt length, cut into batches."""
+def _groups(requests: Sequence[Request], prompts: dict[str, list[int]]) -> Iterator[list[Request]]:
+    """Group by sampling, and sort by prompt length."""
     groups: dict[Any, list[Request]] = {}
     for request in requests:
         groups.setdefault(request.sampling, []).append(request)
     for group in groups.values():
-        group.sort(key=lambda request: len(prompts[request.id]))
-        for start in range(0, len(group), size):
-            yield group[start : start + size]
+        yield sorted(group, key=lambda request: len(prompts[request.id]))
+
+
+def _by_batches(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    ends: frozenset[int],
+    slots: int,
+    **options: Any,
+) -> Iterator[tuple[int, list[int]]]:
+    """Numbers of prompts and what was written, by transformers' `generate`, a batch at a time."""
+    for start in range(0, len(prompts), slots):
+        some = prompts[start : start + slots]
+        yield from enumerate(generate_plainly(model, some, sampling, ends, **options), start)

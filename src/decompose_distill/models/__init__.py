@@ -4,7 +4,8 @@
 - `adapters`: LoRA adapters on disk
 - `devices`: which device and number type they are held in
 - `chat_template`: chats as token ids, and where a turn ends
-- `generation`, `past`: continuing a batch of prompts
+- `generation`, `past`, `sampling`: continuing a batch of prompts
+- `kernels`: parts of a model in few passes over memory
 """
 
 from typing import TYPE_CHECKING

@@ -39,10 +39,18 @@ def fused_attention(
     causal: bool = False,
 ) -> torch.Tensor:
     """Mix values (B, heads, T, D) by torch's own attention; groups of heads share keys."""
-    groups = q.shape[1] != k.shape[1]
-    return F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=groups
+    (rows, heads, length, width), groups = q.shape, k.shape[1]
+    shared = heads != groups
+    if shared and length == 1 and not causal:
+        # All heads of a group see the same keys: they are the texts of one head.
+        q = q.reshape(rows, groups, heads // groups, width)
+    elif shared and mask is not None and q.is_cuda:
+        # With a mask and shared keys a card would take torch's slowest form.
+        k, v = (states.repeat_interleave(heads // groups, dim=1) for states in (k, v))
+    mixed = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
     )
+    return mixed.reshape(rows, heads, length, v.shape[-1])
 
 
 def product_attention(

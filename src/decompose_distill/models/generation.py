@@ -1,65 +1,92 @@
-"""Continuing a batch of prompts: the shared instruction runs once, finished rows leave."""
+"""Continuing prompts: the shared instruction runs once, waiting rows take finished ones' slots."""
 
-import inspect
-import random
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, DynamicCache, GenerationConfig
+import torch.nn.functional as F
+from transformers import GenerationConfig
 
 from decompose_distill.models.attention import (
     attempt,
     attending_by,
-    fused_attention,
     logits_match,
     probe_ids,
-    product_attention,
-    window_of,
 )
-from decompose_distill.models.past import roomy_cache
+from decompose_distill.models.kernels import fused_kernels
+from decompose_distill.models.past import NAME, SHORTEST_SHARED, read_prompts
+from decompose_distill.models.sampling import choose, draw_ahead
 from decompose_distill.types import Sampling
 
-NAME = "decompose_distill_cached"
-SHORTEST_SHARED = 8
-"""Fewer shared tokens than this are not worth a pass of their own."""
 LEAVING = 8
 """Finished rows leave once they are more than one in N, because leaving copies the rest."""
-PADDING = -1
 
 
-@torch.inference_mode()
 def decode(
-    model: Any, prompts: Sequence[Sequence[int]], sampling: Sampling, ends: frozenset[int]
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    ends: frozenset[int],
+    *,
+    slots: int | None = None,
+    fused: bool = False,
 ) -> list[list[int]]:
     """Continue each prompt until an end token, which is kept, or `max_new_tokens`.
 
     A sample depends on the seed and its own prompt, not on the other rows. Each token of the
     whole batch is read from the device once.
+
+    Args:
+        slots: Prompts that are continued at a time; by default all.
+        fused: Compute norms, rotary positions and gated activations by kernels of our own.
+    """
+    finished = decode_by_turns(model, prompts, sampling, ends, slots or len(prompts), fused=fused)
+    return [written for _, written in sorted(finished)]
+
+
+@torch.inference_mode()
+def decode_by_turns(
+    model: Any,
+    prompts: Sequence[Sequence[int]],
+    sampling: Sampling,
+    ends: frozenset[int],
+    slots: int,
+    *,
+    fused: bool = False,
+) -> Iterator[tuple[int, list[int]]]:
+    """The same, a prompt's number and what was written as soon as some are finished.
+
+    Slots that finished prompts leave are taken by those that wait, so that all are in use until
+    the last ones: a step takes nearly as long with few rows as with many.
     """
     written: list[list[int]] = [[] for _ in prompts]
-    rows = list(range(len(prompts)))  # which prompt each row of the batch belongs to
-    # Drawn before the first token, so that no sample depends on when other rows leave.
-    draws = _draw_ahead(prompts, sampling, model.device)
-    with attending_by(model, NAME):
-        past, tokens = _read_prompts(model, prompts, sampling.max_new_tokens)
-        for number in range(sampling.max_new_tokens):
-            chosen = _choose(past.next_logits(model, tokens), sampling, draws[:, number])
-            for row, token in zip(rows, chosen.tolist(), strict=True):
-                if not written[row] or written[row][-1] not in ends:
-                    written[row].append(token)
-            going = [at for at, row in enumerate(rows) if written[row][-1] not in ends]
-            if not going:
-                break
-            tokens = chosen.unsqueeze(1)
-            if (len(rows) - len(going)) * LEAVING > len(rows):
-                keep = torch.tensor(going, device=model.device)
-                past.keep(keep)
-                tokens, draws, rows = tokens[keep], draws[keep], [rows[at] for at in going]
-    return written
+    waiting, going = deque(range(len(prompts))), _Going([], [], None, None, None)
+
+    def is_done(row: int) -> bool:
+        return len(written[row]) == sampling.max_new_tokens or written[row][-1] in ends
+
+    def step(rows: _Going) -> None:
+        for row, token in zip(rows.rows, rows.step(model, sampling), strict=True):
+            if not written[row] or not is_done(row):
+                written[row].append(token)
+
+    while waiting or going.rows:
+        # Left between turns, in which the caller may use the model too.
+        with _prepared(model, fused):
+            if waiting:
+                free = min(slots - len(going.rows), len(waiting))
+                numbers = [waiting.popleft() for _ in range(free)]
+                fresh = _Going.begin(model, numbers, [prompts[at] for at in numbers], sampling)
+                step(fresh)
+                going = going.join(fresh) if going.rows else fresh
+            while sum(map(is_done, going.rows)) * LEAVING <= len(going.rows):
+                step(going)
+        yield from ((row, written[row]) for row in going.rows if is_done(row))
+        going.keep([at for at, row in enumerate(going.rows) if not is_done(row)])
 
 
 @torch.inference_mode()
@@ -99,19 +126,37 @@ def generate_plainly(
     return written
 
 
-def follows_past(model: Any, beyond: int = 0) -> bool:
+def fastest_decode(
+    model: Any, beyond: int = 0
+) -> Callable[..., Iterator[tuple[int, list[int]]]] | None:
+    """`decode_by_turns` in the cheapest form that this model computes alike, or `None`.
+
+    A card's time for a token goes into the number of kernels, which fused ones halve; a
+    processor's does not, and keeps the model's own rounding.
+
+    Args:
+        beyond: As for `follows_past`.
+    """
+    for fused in (True, False) if model.device.type == "cuda" else (False,):
+        if follows_past(model, beyond, fused=fused):
+            return partial(decode_by_turns, fused=fused)
+    return None
+
+
+def follows_past(model: Any, beyond: int = 0, *, fused: bool = False) -> bool:
     """Whether a model goes on from a shared past as if it had read each prompt whole.
 
     Args:
         beyond: Tokens that the longer of the two prompts compared has at least.
+        fused: As for `decode`.
     """
     if getattr(model.config.get_text_config(), "attention_chunk_size", None):
         return False  # attention functions are not told of chunks
     prompts = _two_prompts(model, beyond)
 
     def batched() -> torch.Tensor:
-        with attending_by(model, NAME):
-            past, tokens = _read_prompts(model, prompts, 1)
+        with _prepared(model, fused):
+            past, tokens = read_prompts(model, prompts, 1)
             return past.next_logits(model, tokens)
 
     return logits_match(attempt(batched), _alone(model, prompts))
@@ -132,121 +177,62 @@ def ignores_padding(model: Any, pad: int) -> bool:
     return logits_match(padded, _alone(model, prompts))
 
 
-def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """Tokens all prompts begin with, short of the last of any; 0 if they are too few to matter."""
-    # In sorted order the outermost two differ first, so that no other pair need be compared.
-    first, *_, last = sorted(map(list, [*prompts, *prompts[:1]]))
-    most = min(map(len, prompts)) - 1
-    same = next((index for index in range(most) if first[index] != last[index]), most)
-    return same if same >= SHORTEST_SHARED else 0
-
-
 @dataclass
-class _Past:
-    """What a batch has read: keys and values, and the position of each slot of them."""
+class _Going:
+    """Rows that are being continued, all of them by one token a step."""
 
-    cache: DynamicCache
-    positions: torch.Tensor
-    """Position of each slot in its own text (B, slots), also of later ones; else `PADDING`."""
-    length: int = 0
-    """Slots that are filled."""
+    rows: list[int]
+    """Numbers of their prompts."""
+    spans: list[int]
+    """Slots from the first to the last of each; others' padding may lie between."""
+    past: Any
+    tokens: Any
+    """Read next (B, T)."""
+    draws: Any
+    """Of the tokens to come (B, N)."""
 
-    def next_logits(self, model: Any, tokens: torch.Tensor) -> torch.Tensor:
-        """Logits (B, vocabulary) of what comes next; the past grows by the tokens (B, T)."""
-        begin, self.length = self.length, self.length + tokens.shape[1]
-        seen = self.positions[:, : self.length]
-        output = model(
-            input_ids=tokens,
-            position_ids=seen[:, begin:].clamp(min=0),
-            sight=_Sight(seen[:, begin:], seen),
-            use_cache=True,
-            logits_to_keep=1,
-            **_past_argument(model, self.cache),
-        )
-        logits: torch.Tensor = output.logits[:, -1]
-        return logits
+    @classmethod
+    def begin(
+        cls, model: Any, rows: list[int], prompts: Sequence[Sequence[int]], sampling: Sampling
+    ) -> "_Going":
+        """Rows of which nothing is written yet."""
+        # Drawn before the first token, so that no sample depends on when other rows leave.
+        draws = draw_ahead(prompts, sampling, model.device)
+        past, tokens = read_prompts(model, prompts, sampling.max_new_tokens)
+        return cls(rows, [past.length] * len(rows), past, tokens, draws)
 
-    def keep(self, rows: torch.Tensor) -> None:
+    def step(self, model: Any, sampling: Sampling) -> list[int]:
+        """The next token of each row, read from the device."""
+        logits = self.past.next_logits(model, self.tokens)
+        self.spans = [span + self.tokens.shape[1] for span in self.spans]
+        chosen = choose(logits, sampling, self.draws[:, 0])
+        self.tokens, self.draws = chosen.unsqueeze(1), self.draws[:, 1:]
+        tokens: list[int] = chosen.tolist()
+        return tokens
+
+    def keep(self, at: list[int]) -> None:
         """Forget all other rows."""
-        self.cache.batch_select_indices(rows)
-        self.positions = self.positions[rows]
+        self.rows, self.spans = [self.rows[row] for row in at], [self.spans[row] for row in at]
+        if self.rows:
+            index = torch.tensor(at, device=self.tokens.device)
+            self.past.keep(index)
+            self.tokens, self.draws = self.tokens[index], self.draws[index]
+
+    def join(self, others: "_Going") -> "_Going":
+        """All rows as one batch."""
+        self.past.join(others.past, max(self.spans))
+        width = max(self.draws.shape[1], others.draws.shape[1])
+        both = [F.pad(draws, (0, width - draws.shape[1])) for draws in (self.draws, others.draws)]
+        tokens = torch.cat([self.tokens, others.tokens])
+        rows, spans = self.rows + others.rows, self.spans + others.spans
+        return _Going(rows, spans, self.past, tokens, torch.cat(both))
 
 
-@dataclass
-class _Sight:
-    """Which keys queries see: none of later tokens, of padding, or beyond a layer's window."""
-
-    queries: torch.Tensor
-    """Positions (B, T)."""
-    keys: torch.Tensor
-    """Positions (B, slots)."""
-    known: dict[int | None, torch.Tensor] = field(default_factory=dict)
-    """By window: layers of one window share it."""
-
-    def mask(self, window: int | None) -> torch.Tensor:
-        """Slots that queries see (B, 1, T, slots), as booleans."""
-        if window not in self.known:
-            back = self.queries[:, :, None] - self.keys[:, None, :]
-            seen = (back >= 0) & (self.keys >= 0)[:, None, :]
-            seen = seen if window is None else seen & (back < window)
-            padding = (self.queries < 0)[:, :, None]  # sees all, for a share to be a number
-            self.known[window] = (seen | padding)[:, None]
-        return self.known[window]
-
-
-def _attend(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    sight: _Sight,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    s_aux: torch.Tensor | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Mix values (B, heads, T, D) as transformers' attention functions do: (B, T, heads, D)."""
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    seen = sight.mask(window_of(module, sliding_window))
-    if softcap is None and s_aux is None:
-        return fused_attention(query, key, value, scale, seen).transpose(1, 2), None
-    mask = torch.zeros_like(seen, dtype=query.dtype).masked_fill_(~seen, -torch.inf)
-    mixed = product_attention(query, key, value, scale, mask, softcap=softcap, sinks=s_aux)
-    return mixed.transpose(1, 2), None
-
-
-AttentionInterface.register(NAME, _attend)
-
-
-def _read_prompts(
-    model: Any, prompts: Sequence[Sequence[int]], new: int
-) -> tuple[_Past, torch.Tensor]:
-    """The past after what all prompts begin with, and what each has behind it, padded left."""
-    prefix, width = common_prefix(prompts), max(map(len, prompts))
-    rest, positions = [], []
-    for prompt in prompts:
-        padding = width - len(prompt)
-        rest.append([0] * padding + list(prompt[prefix:]))
-        behind = range(prefix, len(prompt) + new)
-        positions.append([*range(prefix), *[PADDING] * padding, *behind])
-    past = _Past(roomy_cache(), torch.tensor(positions, device=model.device))
-    if prefix:
-        # Read once as a batch of one row, then copied for the others.
-        alone = _Past(past.cache, past.positions[:1])
-        ids = torch.tensor([list(prompts[0][:prefix])], device=model.device)
-        alone.next_logits(model, ids)
-        past.cache.batch_repeat_interleave(len(prompts))
-        past.length = prefix
-    return past, torch.tensor(rest, device=model.device)
-
-
-def _past_argument(model: Any, past: DynamicCache) -> dict[str, DynamicCache]:
-    """A past under the name this model takes it by: transformers 5.24 renamed it."""
-    names = inspect.signature(model.forward).parameters
-    return {"cache" if "cache" in names else "past_key_values": past}
+@contextmanager
+def _prepared(model: Any, fused: bool) -> Iterator[None]:
+    """Let a model attend to its past by `_attend`."""
+    with attending_by(model, NAME), fused_kernels(model) if fused else nullcontext():
+        yield
 
 
 def _padded_left(
@@ -270,34 +256,3 @@ def _alone(model: Any, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
     with torch.inference_mode():
         rows = [torch.tensor([list(prompt)], device=model.device) for prompt in prompts]
         return torch.cat([model(input_ids=row, use_cache=False).logits[:, -1] for row in rows])
-
-
-def _draw_ahead(
-    prompts: Sequence[Sequence[int]], sampling: Sampling, device: torch.device
-) -> torch.Tensor:
-    """Numbers from 0 to 1 (B, new tokens) that decide the samples, of each prompt's own seed."""
-    count = sampling.max_new_tokens
-    if not sampling.temperature:
-        return torch.zeros(len(prompts), count, device=device)
-    dice = [_die(prompt, sampling.seed or 0) for prompt in prompts]
-    return torch.tensor([[die.random() for _ in range(count)] for die in dice], device=device)
-
-
-def _choose(logits: torch.Tensor, sampling: Sampling, drawn: torch.Tensor) -> torch.Tensor:
-    """The next token of each row (B,): the likeliest, or the one drawn from the nucleus."""
-    if not sampling.temperature:
-        return logits.argmax(dim=-1)
-    shares = torch.softmax(logits.float() / sampling.temperature, dim=-1)
-    shares, order = shares.sort(dim=-1, descending=True)
-    before = shares.cumsum(dim=-1) - shares
-    nucleus = 1.0 if sampling.top_p is None else sampling.top_p
-    # Kept if the likelier ones hold less than the nucleus: the likeliest always is.
-    upto = (shares * (before < nucleus)).cumsum(dim=-1)
-    # The draw is scaled to the kept shares' sum, which saves dividing each of them.
-    ranks = torch.searchsorted(upto, drawn[:, None] * upto[:, -1:], right=True)
-    ranks = ranks.clamp(max=logits.shape[-1] - 1)  # a draw of 1, by rounding
-    return order.gather(1, ranks).squeeze(1)
-
-
-def _die(prompt: Sequence[int], seed: int) -> random.Random:
-    return random.Random(sha256(f"{seed} {list(prompt)}".encode()).digest())

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,21 @@ def test_kernels_of_our_own_have_the_gradients_of_the_models_own_modules() -> No
         _by(Forward(model, EndToEnd(fused=False), head), _rows()),
     )
     assert "forward" not in vars(model.base_model.norm)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_kernels_of_our_own_do_not_keep_the_product_of_a_gated_layer(fused: bool) -> None:
+    model, products = _make("Llama", SHAPE), []
+    forward = Forward(model, EndToEnd(fused), OwnHead())
+    for layer in model.base_model.layers:
+        layer.mlp.down_proj.register_forward_pre_hook(
+            lambda _, inputs: products.append(weakref.ref(inputs[0]))
+        )
+    with forward.applied():
+        computed = forward.loss(forward.lay(_rows()))
+
+    assert [product() is None for product in products] == [fused, fused]
+    computed.backward()
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from decompose_distill.models.generation import common_prefix
+from decompose_distill.models.past import common_prefix
 from decompose_distill.training.data.examples import TokenizedExample
 
 POOL_BATCHES = 16

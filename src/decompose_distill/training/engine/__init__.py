@@ -1,7 +1,7 @@
 """Batches to optimizer steps.
 
 - `loop`: `train`, which yields a step at a time
-- `forward`: the cheapest way through a model, proven equal; `attention`, `kernels`: its means
+- `forward`: the cheapest way through a model, proven equal; `attention`: its means
 - `loss`: cross-entropy of the target tokens; `validation`: of rows that are held out
 - `memory`: how many tokens a pass takes
 - `optimizer`, `lora`: what is updated, and how

@@ -11,11 +11,11 @@ import torch
 
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.attention import attempt, attending_by, logits_match, probe_ids, reach
-from decompose_distill.models.generation import SHORTEST_SHARED
+from decompose_distill.models.kernels import fused_kernels
+from decompose_distill.models.past import SHORTEST_SHARED
 from decompose_distill.training.data.batching import Batch, lay_end_to_end, pad_rows
 from decompose_distill.training.data.examples import TokenizedExample
 from decompose_distill.training.engine import attention
-from decompose_distill.training.engine.kernels import fused_kernels
 from decompose_distill.training.engine.loss import LinearHead, OwnHead
 from decompose_distill.training.engine.sharding import TRAINED_BYTES, local, within
 

@@ -95,7 +95,8 @@ class _ChunkedLoss(torch.autograd.Function):
         loss = torch.zeros((), dtype=torch.float32, device=states.device)
         for start in range(0, len(labels), chunk):
             part, label = states[start : start + chunk], labels[start : start + chunk, None]
-            shares = F.linear(part, weight, bias).float().log_softmax(-1)
+            # A card reads 16-bit logits in the same kernel, without a copy of them in float32.
+            shares = F.linear(part, weight, bias).log_softmax(-1, dtype=torch.float32)
             loss -= shares.gather(1, label).sum()
             if not learning:
                 continue

@@ -1,13 +1,13 @@
 """Norms, rotary positions and gated activations in few passes over memory.
 
-They compute what a model's own modules compute, and `choose_forward` proves it on each model.
-Their gradients are tested against autograd's.
+They compute what a model's own modules compute, and `choose_forward` and `fastest_decode` prove it
+on each model. Their gradients are tested against autograd's.
 """
 
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ def _fused_forward(part: Any) -> Callable[[torch.Tensor], torch.Tensor] | None:
         return lambda x: rms_norm(x, part.weight, part.variance_epsilon)
     gate = type(getattr(part, "act_fn", None)).__name__
     if "SiLU" in gate and all(hasattr(part, layer) for layer in _GATED):
-        return lambda x: part.down_proj(gated(part.gate_proj(x), part.up_proj(x)))
+        return lambda x: _forgetting(part.down_proj, gated(part.gate_proj(x), part.up_proj(x)))
     return None
 
 
@@ -134,11 +134,47 @@ class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(gate, up)
+        ctx.opened = None
         return F.silu(gate).mul_(up)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> Any:
         (grad,) = grads
-        gate, up = ctx.saved_tensors
+        (gate, up, active), ctx.opened = _opened(ctx), None
         of_gate = torch.ops.aten.silu_backward(grad * up, gate)
-        return of_gate, F.silu(gate).mul_(grad)
+        return of_gate, active.mul_(grad)
+
+
+def _opened(node: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gate, up and silu(gate) of a `_Gated`.
+
+    Opened once, because activations that are computed twice can be read only once.
+    """
+    if node.opened is None:
+        gate, up = node.saved_tensors
+        node.opened = gate, up, F.silu(gate)
+    opened: tuple[torch.Tensor, torch.Tensor, torch.Tensor] = node.opened
+    return opened
+
+
+def _forgetting(layer: torch.nn.Module, product: torch.Tensor) -> torch.Tensor:
+    """Apply a layer to a result of `gated`, which it does not keep for its own gradients.
+
+    That product is about a quarter of all that a transformer's layer keeps.
+    """
+    node: Any = product.grad_fn
+    storage, numbers = product.untyped_storage()._cdata, product.numel()
+
+    def keep(tensor: torch.Tensor) -> Any:
+        known = tensor.untyped_storage()._cdata == storage and tensor.numel() == numbers
+        return tensor.shape if known else tensor
+
+    def restore(kept: Any) -> torch.Tensor:
+        if isinstance(kept, torch.Tensor):
+            return kept
+        _, up, active = _opened(node)
+        return (active * up).view(kept)
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, restore) if node else nullcontext():
+        mixed: torch.Tensor = layer(product)
+    return mixed
