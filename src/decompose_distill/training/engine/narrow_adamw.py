@@ -131,7 +131,8 @@ class NarrowAdamW(torch.optim.Optimizer):
 
     def _scale(self, part: Part, kind: str) -> torch.Tensor:
         weight, begin, end = part
-        return self.state[weight][f"{kind}_scale"][begin // BLOCK : -(-end // BLOCK)]
+        scales: torch.Tensor = self.state[weight][f"{kind}_scale"]
+        return scales[begin // BLOCK : -(-end // BLOCK)]
 
     def _code(self, kind: str, device: torch.device) -> torch.Tensor:
         """The 256 numbers that 8 bits stand for; those of the second moment have no sign."""
