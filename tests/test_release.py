@@ -22,7 +22,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two builds of the same files, with sdist and wheel in each."""
-    pytest.importorskip("hatchling", reason="pip install hatchling")
+    for needed in ("hatchling", "hatch_fancy_pypi_readme"):
+        pytest.importorskip(needed, reason="pip install hatchling hatch-fancy-pypi-readme")
     folders = (tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second"))
     for folder in folders:
         done = subprocess.run(
@@ -75,6 +76,19 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[Path, Path]) 
 
     assert {name for name in names if ".dist-info/" not in name} == sources
     assert "decompose_distill/py.typed" in names
+
+
+def test_the_page_of_the_package_index_leads_nowhere_that_only_the_repository_has(
+    built: tuple[Path, Path],
+) -> None:
+    [path] = built[0].glob("*.whl")
+    with zipfile.ZipFile(path) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        page = archive.read(name).decode()
+
+    assert re.findall(r"\]\((?!https?:|#)", page) == []
+    assert "<!--" not in page
+    assert "pip install decompose-distill" in page
 
 
 def test_the_metadata_name_the_pythons_that_are_tested() -> None:

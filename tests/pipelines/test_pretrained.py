@@ -59,17 +59,36 @@ def test_a_hub_id_is_fetched_at_its_revision_and_loaded(
         asked.append((name, revision))
         return str(student / "decompose_distill.json")
 
-    def snapshot(name: str, *, revision: str | None = None) -> str:
+    def snapshot(name: str, **_: object) -> str:
         return str(student)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(fetching, "hf_hub_download", download)
     monkeypatch.setattr(fetching, "snapshot_download", snapshot)
+    monkeypatch.setattr(fetching, "model_info", lambda name, **_: None)
 
     loaded = dd.Decomposer.from_pretrained("me/student", revision="v1", dtype="float32")
 
     assert loaded.prompt == PROMPT
     assert asked == [("me/student", "v1")]
+
+
+def test_a_hub_out_of_reach_is_noticed_at_once_and_what_came_from_it_before_is_loaded(
+    student: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(name: str, **_: object) -> None:
+        raise ConnectionError
+
+    def cached(name: str, *_: object, local_files_only: bool = False, **__: object) -> str:
+        assert local_files_only
+        return str(student)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fetching, "model_info", unreachable)
+    monkeypatch.setattr(fetching, "hf_hub_download", cached)
+    monkeypatch.setattr(fetching, "snapshot_download", cached)
+
+    assert dd.Decomposer.from_pretrained("me/student", dtype="float32").prompt == PROMPT
 
 
 def test_what_is_neither_a_folder_nor_on_the_hub_is_told_as_such(
@@ -81,5 +100,8 @@ def test_what_is_neither_a_folder_nor_on_the_hub_is_told_as_such(
         dd.Decomposer.from_pretrained("me/none")
     with pytest.raises(CheckpointError, match=r"none: no such folder of a student$"):
         dd.Decomposer.from_pretrained("none")
+    Path("runs").mkdir()
+    with pytest.raises(CheckpointError, match=r"runs/none: no such folder of a student$"):
+        dd.Decomposer.from_pretrained("runs/none")
     with pytest.raises(ConfigError, match="revision goes with a hub id"):
         dd.Decomposer.from_pretrained(tmp_path, revision="v1")

@@ -3,8 +3,10 @@
 import doctest
 import re
 import tomllib
+from importlib import import_module
 from pathlib import Path
 from shlex import split
+from unittest.mock import create_autospec
 
 import pytest
 from typer.main import get_command
@@ -51,6 +53,40 @@ def test_the_python_of_a_page_runs_in_order_and_prints_what_it_says(
             )
 
             assert same, f"{_name(page)}:{block.line} printed:\n{printed}"
+
+
+@pytest.fixture
+def no_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what takes hours, a hub or an engine be called, with arguments that it takes."""
+    calls = ("demo.run.run_demo", "backends.vllm.VLLMBackend", "paper")
+    calls += tuple(f"training.checkpoints.publishing.{name}" for name in ("check_push", "push"))
+    for call in calls:
+        module, _, name = f"decompose_distill.{call}".rpartition(".")
+        real = getattr(import_module(module), name)
+        monkeypatch.setattr(f"{module}.{name}", create_autospec(real))
+    load = dd.load_questions
+    monkeypatch.setattr(
+        dd, "load_questions", lambda name, **_: load(str(name).replace("gsm8k", "questions.jsonl"))
+    )
+
+
+@pytest.mark.usefixtures("stand_ins", "no_hours")
+def test_the_longer_examples_of_docstrings_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_questions(tmp_path)
+    Path("train.jsonl").rename("questions.jsonl")
+    source = ROOT / "src" / "decompose_distill"
+    first = [
+        source / "__init__.py",
+        source / "training" / "recipe.py",
+    ]  # they write traces, student
+    for path in (*first, *sorted({*source.rglob("*.py")} - {*first})):
+        for block in blocks(path):
+            name = ".".join(path.relative_to(source.parent).with_suffix("").parts)
+            names = vars(import_module(name.removesuffix(".__init__"))) | {"dd": dd}
+            exec(compile("\n" * (block.line - 1) + block.body, str(path), "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

@@ -1,7 +1,6 @@
 """`kill -9` at random points of a collection: nothing kept is paid again, the file is the same."""
 
 import json
-import multiprocessing
 import os
 import random
 import threading
@@ -15,6 +14,7 @@ import pytest
 
 from tests.support import killed
 from tests.support.fake_server import Call, FakeServer, Reply, chat
+from tests.support.processes import FORKS
 
 KILLS = 50
 REQUESTS = len(killed.QUESTIONS) * killed.SAMPLES * (1 + killed.SOLVES)
@@ -38,16 +38,6 @@ def _latency(name: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def processes() -> Any:
-    """Processes that start in milliseconds, as what they import is imported once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["decompose_distill.collection.collector", "decompose_distill.backends.openai", "filelock"]
-    )
-    return context
-
-
-@pytest.fixture(scope="module")
 def server() -> Iterator[FakeServer]:
     """One for all, as its address is part of the keys."""
     with FakeServer(_teacher) as server:
@@ -55,24 +45,22 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
-    processes: Any, server: FakeServer, tmp_path_factory: pytest.TempPathFactory
-) -> bytes:
+def undisturbed(server: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("undisturbed") / "traces.jsonl"
-    _run(processes, server, path)
+    _run(server, path)
 
     assert len(server.calls) == REQUESTS
     return path.read_bytes()
 
 
-def _start(processes: Any, server: FakeServer, path: Path) -> Any:
-    process = processes.Process(target=killed.run, args=(server.url, str(path)))
+def _start(server: FakeServer, path: Path) -> Any:
+    process = FORKS.Process(target=killed.run, args=(server.url, str(path)))
     process.start()
     return process
 
 
-def _run(processes: Any, server: FakeServer, path: Path) -> None:
-    process = _start(processes, server, path)
+def _run(server: FakeServer, path: Path) -> None:
+    process = _start(server, path)
     process.join()
 
     assert process.exitcode == 0
@@ -86,13 +74,13 @@ def _kept(path: Path) -> Iterator[str]:
 
 
 def test_after_50_kills_nothing_kept_was_paid_again_and_the_file_is_the_same(
-    processes: Any, server: FakeServer, undisturbed: bytes, tmp_path: Path
+    server: FakeServer, undisturbed: bytes, tmp_path: Path
 ) -> None:
     path, chance = tmp_path / "traces.jsonl", random.Random(0)
     journal, first = Path(f"{path}.requests"), len(server.calls)
     for _ in range(KILLS):
         before, kept, threads = len(server.calls), set(_kept(journal)), threading.active_count()
-        process = _start(processes, server, path)
+        process = _start(server, path)
         _wait_for_calls(server, before + chance.randrange(16), process)
         time.sleep(chance.random() / 50)
         process.kill()
@@ -103,7 +91,7 @@ def test_after_50_kills_nothing_kept_was_paid_again_and_the_file_is_the_same(
         assert kept.isdisjoint(paid)
         assert len(paid) - len(set(_kept(journal)) - kept) <= 2 * killed.IN_FLIGHT  # two roles
     before, kept = len(server.calls), set(_kept(journal))
-    _run(processes, server, path)
+    _run(server, path)
     paid = [_name(call) for call in server.calls]
 
     assert kept.isdisjoint(paid[before:])
@@ -122,11 +110,11 @@ def _wait_for_threads(most: int) -> None:
 
 
 def test_a_finished_collection_asks_for_nothing(
-    processes: Any, server: FakeServer, undisturbed: bytes, tmp_path: Path
+    server: FakeServer, undisturbed: bytes, tmp_path: Path
 ) -> None:
     path, before = tmp_path / "traces.jsonl", len(server.calls)
     path.write_bytes(undisturbed)
-    _run(processes, server, path)
+    _run(server, path)
 
     assert len(server.calls) == before
     assert path.read_bytes() == undisturbed

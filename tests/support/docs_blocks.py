@@ -47,10 +47,10 @@ def blocks(page: Path) -> Iterator[Block]:
 
 def speak(text: str) -> str:
     """Stands in for a model behind a server: decomposes and solves ages."""
-    if "Subquestions:" in text:
-        return "Ada is 40 and Bob is 2, so 42.\nThe answer is: 42"
     asked = re.search(r"How old are Ada and (\w+) together", text)
     other = asked[1] if asked else "Bob"
+    if "Subquestions:" in text:
+        return f"Ada is 40 and {other} is 2, so 42.\nThe answer is: 42"
     return f"1. How old is Ada?\n2. How old is {other}?\n3. What is #1 plus #2?"
 
 

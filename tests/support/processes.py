@@ -1,4 +1,4 @@
-"""Several processes of one job, as torchrun starts them, without its five seconds of imports."""
+"""Processes of a test that start in an instant, alone or several of one job as torchrun's are."""
 
 import multiprocessing
 import os
@@ -9,11 +9,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-# Its children start in an instant: it has imported everything, and runs no threads.
+# What children are forked from: it has imported everything, and runs no threads. Python has one
+# for all tests of a process, and the first that starts it says what it imports: so it stands here.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
+        "tests.support.killed",
+        "tests.training.checkpoints.test_resume",
+        "decompose_distill.backends.openai",
+        "decompose_distill.collection.collector",
         "decompose_distill.training.recipe",
+        "filelock",
         "torch.distributed.fsdp",
         "torch.distributed.checkpoint",
         "torch.distributed.checkpoint.hf_storage",

@@ -35,7 +35,7 @@ def make_tiny_student(
 
     Example:
         ```python
-        base = make_tiny_student((question.text for question in world.train), "runs/tiny")
+        base = make_tiny_student(["How old is Ada?", "How old is Bob?"], "runs/tiny")
         ```
     """
     tokenizer = _tokenizer(texts, vocab_size, context_window)

@@ -106,8 +106,10 @@ class Solver:
 
         Example:
             ```python
-            server = dd.load_backend("openai:student", base_url="http://localhost:8000/v1")
-            student = dd.Solver.from_pretrained("runs/student", backend=server)
+            traces, base = dd.read_traces("traces.jsonl"), "HuggingFaceTB/SmolLM2-135M-Instruct"
+            dd.distill(traces, role="solver", student=base, output_dir="runs/solver")
+            server = dd.load_backend("openai:solver", base_url="http://localhost:8000/v1")
+            student = dd.Solver.from_pretrained("runs/solver", backend=server)
             ```
         """
         backend, asking = load_pretrained(

@@ -1,7 +1,6 @@
 """A run that is stopped, however rudely, goes on to the very same weights."""
 
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -35,16 +34,11 @@ from decompose_distill.training.checkpoints.resume import (
     load_progress,
 )
 from decompose_distill.training.engine.loop import TrainStep
+from tests.support.processes import FORKS
 from tests.support.samples import PROMPT, make_trace
 
 CONFIG = DistillConfig(epochs=2, batch_size=2, learning_rate=5e-3, save_steps=1)
 KILLS = 20
-
-# Its children start in an instant: it has imported everything, and runs no threads.
-FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(
-    ["decompose_distill.training.recipe", "transformers.models.llama.modeling_llama"]
-)
 
 
 def _traces() -> list[Trace]:

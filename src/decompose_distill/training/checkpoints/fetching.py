@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, snapshot_download
+from huggingface_hub import hf_hub_download, model_info, snapshot_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    HfHubHTTPError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -39,12 +40,29 @@ def find_checkpoint(name: str | Path, *, revision: str | None = None, weights: b
             raise ConfigError(f"revision goes with a hub id, not with the folder {name}")
         return Path(name)
     try:
-        manifest = hf_hub_download(str(name), MANIFEST, revision=revision, etag_timeout=HUB_SECONDS)
-        return Path(
-            snapshot_download(str(name), revision=revision) if weights else Path(manifest).parent
-        )
+        return _fetch(str(name), revision, weights)
     except Exception as error:  # the hub's client raises all kinds
         raise CheckpointError(f"{name}: no such folder of a student, and {_why(error)}") from error
+
+
+def _fetch(name: str, revision: str | None, weights: bool) -> Path:
+    """The copy on this machine, which is asked for alone where the hub is out of reach."""
+    local = _is_out_of_reach(name, revision)
+    manifest = hf_hub_download(name, MANIFEST, revision=revision, local_files_only=local)
+    if not weights:
+        return Path(manifest).parent
+    return Path(snapshot_download(name, revision=revision, local_files_only=local))
+
+
+def _is_out_of_reach(name: str, revision: str | None) -> bool:
+    """Whether the hub does not answer: seconds, where a download tries for half a minute."""
+    try:
+        model_info(name, revision=revision, timeout=HUB_SECONDS)
+    except HfHubHTTPError:
+        raise
+    except Exception:  # no connection, or none is wanted
+        return True
+    return False
 
 
 def _why(error: Exception) -> str:
@@ -61,9 +79,9 @@ def _why(error: Exception) -> str:
 
 
 def _is_hub_id(name: str) -> bool:
-    """Whether it may be `owner/name`; a path on this machine reads otherwise or is there."""
+    """Whether it may be `owner/name`; a path reads otherwise, or its parent folder is here."""
     try:
         validate_repo_id(name)
     except HFValidationError:
         return False
-    return name.count("/") == 1
+    return name.count("/") == 1 and not Path(name).parent.is_dir()
