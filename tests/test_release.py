@@ -101,7 +101,7 @@ def test_the_metadata_name_the_pythons_that_are_tested() -> None:
 
 def test_what_is_imported_is_declared() -> None:
     declared = {re.split(r"[><=\[]", each)[0].replace("-", "_") for each in PROJECT["dependencies"]}
-    optional = {"gguf", "peft", "datasets", "pyarrow", "yaml", "ray"}
+    optional = {"gguf", "peft", "bitsandbytes", "datasets", "pyarrow", "yaml", "ray"}
     optional |= {"wandb", "trackio", "tensorboard"}
     for file in (ROOT / "src").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

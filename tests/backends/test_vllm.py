@@ -208,6 +208,16 @@ def test_a_student_is_asked_with_its_own_prompt_over_any_backend(
     assert here.model.dtype == torch.bfloat16
 
 
+def test_an_adapter_on_a_base_in_4_bits_is_refused(
+    adapter_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch)
+    (adapter_dir / "quantization_config.json").write_text('{"bnb_4bit_quant_type": "nf4"}')
+
+    with pytest.raises(BackendError, match="on a base in 4 bits, which vLLM would run in other"):
+        VLLMBackend(adapter_dir)
+
+
 def test_an_adapter_on_an_adapter_is_refused(
     adapter_dir: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,7 +13,12 @@ from typing import Any, Literal
 from decompose_distill.backends.local_chat import LocalChat, turn_ends
 from decompose_distill.cost.pricing import FREE
 from decompose_distill.errors import BackendError, ConfigError, MissingExtraError
-from decompose_distill.models.adapters import adapter_base, adapter_rank, is_adapter
+from decompose_distill.models.adapters import (
+    adapter_base,
+    adapter_quantization,
+    adapter_rank,
+    is_adapter,
+)
 from decompose_distill.models.content_hash import content_hash
 from decompose_distill.models.loading import LONGEST, load_generation_config, load_tokenizer
 from decompose_distill.types import Completion, Request, Sampling, Usage
@@ -201,6 +206,11 @@ def _start(vllm: ModuleType, name: str | Path, settings: dict[str, object]) -> A
             raise BackendError(
                 f"{name} is an adapter on the adapter {base}, which vLLM does not run: name it "
                 f"hf:{name}, or train it with merge_lora=True"
+            )
+        if adapter_quantization(name):
+            raise BackendError(
+                f"{name} is an adapter on a base in 4 bits, which vLLM would run in other ones: "
+                f"name it hf:{name}, or train it with merge_lora=True"
             )
         room = next((size for size in RANKS if size >= rank), rank)
         options |= {"model": base, "enable_lora": True, "max_lora_rank": room}

@@ -9,7 +9,7 @@ from decompose_distill.cli.call import Call
 
 PACKAGES = (
     *("decompose-distill", "torch", "transformers", "tokenizers", "typer", "httpx2"),
-    *("peft", "gguf", "accelerate", "datasets", "tensorboard", "vllm"),
+    *("peft", "bitsandbytes", "gguf", "accelerate", "datasets", "tensorboard", "vllm"),
 )
 KEYS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HF_TOKEN", "HF_HUB_OFFLINE")
 """Environment variables that this library or the hub's client reads."""

@@ -28,7 +28,7 @@ from decompose_distill.pipelines.dry_run import (
 from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import HasModes, Solving, backends_of, check_identity
 from decompose_distill.reporting.study import Place
-from decompose_distill.training.engine.lora import check_peft
+from decompose_distill.training.engine.student import check_packages
 from decompose_distill.types import Decomposition, Question
 
 
@@ -132,8 +132,7 @@ def _check_golds(argument: str, questions: Sequence[Question]) -> None:
 
 
 def _check_student(student: Student) -> None:
-    if student.config.lora_rank:
-        check_peft()
+    check_packages(student.config)
     load_tokenizer(student.model)
     window, limit = context_window(load_config(student.model)), student.sampling.max_new_tokens
     if limit >= window:

@@ -7,6 +7,8 @@ from typing import Any
 from decompose_distill.errors import BackendError
 
 SETTINGS = "adapter_config.json"
+QUANTIZATION = "quantization_config.json"
+"""File beside an adapter that says how the weights under it were held."""
 
 
 def is_adapter(name: str | Path) -> bool:
@@ -33,12 +35,27 @@ def adapter_rank(name: str | Path) -> int:
     return int(max(_setting(name, "r"), *ranks.values(), 0))
 
 
-def _setting(name: str | Path, field: str, default: Any = None) -> Any:
-    file = Path(name) / SETTINGS
+def adapter_quantization(name: str | Path) -> str | None:
+    """How the weights under an adapter were held when it was trained; `None` for plain numbers.
+
+    Raises:
+        BackendError: In a form that this version does not know.
+    """
+    file = Path(name) / QUANTIZATION
+    if not file.is_file():
+        return None
+    kind = _setting(name, "bnb_4bit_quant_type", file=QUANTIZATION)
+    if kind != "nf4":
+        raise BackendError(f"cannot load {file}: {kind!r} is unknown: update decompose-distill")
+    return "nf4"
+
+
+def _setting(name: str | Path, field: str, default: Any = None, file: str = SETTINGS) -> Any:
+    path = Path(name) / file
     try:
-        value = json.loads(file.read_text(encoding="utf-8")).get(field, default)
+        value = json.loads(path.read_text(encoding="utf-8")).get(field, default)
     except (OSError, ValueError, AttributeError) as error:
-        raise BackendError(f"cannot load {file}: {error}: copy the adapter again") from error
+        raise BackendError(f"cannot load {path}: {error}: copy the adapter again") from error
     if value is None:
-        raise BackendError(f"cannot load {file}: {field} is missing: copy the adapter again")
+        raise BackendError(f"cannot load {path}: {field} is missing: copy the adapter again")
     return value

@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import copyfile
@@ -21,7 +21,6 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.quantizers import AutoQuantizationConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils import logging as transformers_logging
 
@@ -30,9 +29,22 @@ from decompose_distill.errors import (
     DecomposeDistillError,
     MissingExtraError,
 )
-from decompose_distill.models.adapters import adapter_base, is_adapter
+from decompose_distill.models.adapters import (
+    QUANTIZATION,
+    adapter_base,
+    adapter_quantization,
+    is_adapter,
+)
 from decompose_distill.models.chat_template import prepare_tokenizer
 from decompose_distill.models.devices import best_device, best_dtype, named_device
+from decompose_distill.models.quantization import (
+    check_trainable,
+    copy_dequantized,
+    forget_quantizer,
+    is_quantized,
+    keep_layout,
+    nf4,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -64,53 +76,50 @@ def load_model(
         MissingExtraError: A `.gguf` file or an adapter without the packages that read it.
     """
     if is_adapter(name):
-        return _load_adapter(Path(name), load_model, dtype, device).get_base_model()
+        return _load_adapter(Path(name), dtype, device).get_base_model()
     return _load_whole(name, load_config(name), dtype, device)
 
 
 def load_student(
-    name: str | Path, *, dtype: torch.dtype | None = None, device: str | None = None
+    name: str | Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | None = None,
+    quantization: str | None = None,
 ) -> Any:
     """Load a model to train: an adapter is added to its base, and weights are plain numbers.
 
+    Args:
+        quantization: `nf4` holds linear layers in 4 bits, for adapters to be trained beside.
+
     Raises:
         BackendError: As for `load_model`; or the weights are quantised and stay so.
-        MissingExtraError: As for `load_model`.
+        MissingExtraError: As for `load_model`; or 4 bits without bitsandbytes.
     """
+    if quantization:
+        return _load_whole(name, load_config(name), dtype, device, in_bits=True)
     if is_adapter(name):
-        merged = _load_adapter(Path(name), load_student, dtype, device).merge_and_unload()
+        merged = _load_adapter(Path(name), dtype, device, plain=True).merge_and_unload()
         return merged.requires_grad_(True)
     config = load_config(name)
-    check_trainable(name, config)
+    check_trainable(name, config, None)
     if quantization := getattr(config, "quantization_config", None):
         quantization["dequantize"] = True
     return _load_whole(name, config, dtype, device)
 
 
-def check_trainable(name: str | Path, config: Any) -> None:
-    """Make sure that a model's weights can be trained, before anything else is done.
-
-    Raises:
-        BackendError: They are quantised in a form that transformers cannot undo.
-    """
-    quantization = getattr(config, "quantization_config", None)
-    if quantization is None:
-        return
-    with _loading(name):
-        known = AutoQuantizationConfig.from_dict(dict(quantization))
-    if not hasattr(known, "dequantize"):
-        raise BackendError(
-            f"{name} is quantised ({quantization.get('quant_method')}), and such weights cannot be "
-            "trained: name the model it was made from, and set lora_rank if memory is short"
-        )
-
-
 def _load_whole(
-    name: str | Path, config: Any, dtype: torch.dtype | None, device: str | None
+    name: str | Path,
+    config: Any,
+    dtype: torch.dtype | None,
+    device: str | None,
+    *,
+    in_bits: bool = False,
 ) -> Any:
     at = best_device() if device is None else named_device(device)
     source, options = _locate(name)
     dtype = dtype or best_dtype(at)
+    bits = nf4(dtype, at, f"{name} in 4 bits") if in_bits else {}
     with _loading(name):
         model, told = AutoModelForCausalLM.from_pretrained(
             source,
@@ -120,6 +129,7 @@ def _load_whole(
             output_loading_info=True,
             trust_remote_code=False,
             **options,
+            **bits,
         )
     if missing := sorted(told["missing_keys"]):
         raise BackendError(
@@ -128,9 +138,11 @@ def _load_whole(
         )
     quantizer = getattr(model, "hf_quantizer", None)
     if options or getattr(getattr(quantizer, "quantization_config", None), "dequantize", False):
-        _forget_quantizer(model)
+        forget_quantizer(model)
     if options:
         _cast(model, dtype)
+    if in_bits:
+        keep_layout(model)
     return model.to(at).eval()
 
 
@@ -209,6 +221,8 @@ def save_model(model: Any, tokenizer: Any, directory: Path) -> None:
         else:  # peft's wrapper: the adapter alone
             model.save_pretrained(directory, save_embedding_layers=False)
             model.generation_config.save_pretrained(directory)
+            if is_quantized(model):
+                model.config.quantization_config.to_json_file(directory / QUANTIZATION)
         tokenizer.save_pretrained(directory)
 
 
@@ -242,17 +256,26 @@ def end_tokens(config: Any) -> tuple[int, ...]:
 
 
 def _load_adapter(
-    directory: Path, load: Callable[..., Any], dtype: torch.dtype | None, device: str | None
+    directory: Path, dtype: torch.dtype | None, device: str | None, *, plain: bool = False
 ) -> Any:
-    """A LoRA adapter in peft's wrapper, on its base model, which may have been one itself."""
+    """A LoRA adapter in peft's wrapper, on its base model, which may have been one itself.
+
+    Args:
+        plain: Hold the base in plain numbers also where it was trained on in 4 bits.
+    """
     if not importlib.util.find_spec("peft"):
         raise MissingExtraError(
             f"{directory} is a LoRA adapter: pip install 'decompose-distill[peft]'"
         )
     from peft import PeftModel
 
-    base = adapter_base(directory)
-    model = (load_student if is_adapter(base) else load)(base, dtype=dtype, device=device)
+    base, in_bits = adapter_base(directory), adapter_quantization(directory) is not None
+    load = load_student if in_bits or plain or is_adapter(base) else load_model
+    bits = {"quantization": "nf4"} if in_bits else {}
+    model = load(base, dtype=dtype, device=device, **bits)
+    if in_bits and plain:
+        quantized, model = model, load(base, dtype=dtype, device=device)
+        copy_dequantized(quantized, model)
     with _loading(directory), quiet_peft(), warnings.catch_warnings():
         warnings.filterwarnings("error", "Found missing adapter keys")  # else they stay at random
         wrapper = PeftModel.from_pretrained(model, directory).eval()
@@ -322,15 +345,3 @@ def _without_bars() -> Iterator[None]:
     finally:
         if shown:
             transformers_logging.enable_progress_bar()
-
-
-def _forget_quantizer(model: Any) -> None:
-    """A GGUF model is plain floats once loaded, but refuses to be saved while marked."""
-    if getattr(model, "hf_quantizer", None) is None:
-        return
-    model.hf_quantizer = None
-    for mark in ("is_quantized", "quantization_method", "is_loaded_in_8bit", "is_loaded_in_4bit"):
-        if mark in model.__dict__:
-            delattr(model, mark)
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config

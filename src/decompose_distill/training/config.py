@@ -9,6 +9,8 @@ from decompose_distill.errors import ConfigError
 
 DType = Literal["auto", "bfloat16", "float32"]
 Schedule = Literal["cosine", "linear"]
+Quantization = Literal["nf4"]
+OptimizerName = Literal["adamw", "adamw_8bit"]
 
 OPTIONAL_COUNTS = ("micro_batch_size", "tokens_per_pass", "lora_rank", "save_steps", "patience")
 
@@ -48,8 +50,7 @@ class DistillConfig:
     """Of the weights; `auto` is bfloat16 if the hardware multiplies it natively."""
     master_weights: bool = True
     """Keep a float32 copy of bfloat16 weights for the updates, for 12 more bytes per weight.
-    Without it, SmolLM2-135M ended at a validation loss of 0.50 in place of 0.44
-    (`benchmarks/sweep.py`)."""
+    Without it, weights and moments are rounded at random, right on average."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, about a third slower. It is
     also done where one example alone exceeds the memory."""
@@ -77,6 +78,11 @@ class DistillConfig:
     fsdp: bool | None = None
     """With several processes, split weights, gradients and moments over them (FSDP2) instead of
     giving each a copy; by default if a copy would not fit on a card."""
+    quantization: Quantization | None = None
+    """Hold the weights under adapters in 4 bits (`nf4`, QLoRA), a quarter of bfloat16; with
+    `lora_rank`, and needs `[bitsandbytes]`."""
+    optimizer: OptimizerName = "adamw"
+    """`adamw_8bit` keeps each moment in one byte in place of four; needs `[bitsandbytes]`."""
 
     KEY_FIELDS: ClassVar[tuple[str, ...]] = (
         *("epochs", "batch_size", "micro_batch_size", "learning_rate", "schedule", "warmup_ratio"),
@@ -101,10 +107,33 @@ class DistillConfig:
             raise ConfigError(f"warmup_ratio must be from 0 to below 1, not {self.warmup_ratio}")
         if not 0 <= self.max_duplicates <= 1:
             raise ConfigError(f"max_duplicates must be from 0 to 1, not {self.max_duplicates}")
-        for name, choices in (("dtype", DType), ("schedule", Schedule)):
-            if getattr(self, name) not in get_args(choices):
-                known = ", ".join(get_args(choices))
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                known = ", ".join(map(str, choices))
                 raise ConfigError(f"{name} must be one of {known}, not {getattr(self, name)!r}")
+        if self.quantization and not self.lora_rank:
+            raise ConfigError(
+                f"quantization={self.quantization!r} leaves the weights as they are: give "
+                "lora_rank too, such as 16, to train adapters beside them"
+            )
+        if self.fsdp and self.is_in_fewer_bits:
+            raise ConfigError(
+                "fsdp=True splits neither weights of 4 bits nor moments of 8: give fsdp=False, or "
+                "quantization=None and optimizer='adamw'"
+            )
+
+    @property
+    def is_in_fewer_bits(self) -> bool:
+        """Whether weights or moments are held in blocks, which are not split over processes."""
+        return self.quantization is not None or self.optimizer == "adamw_8bit"
+
+
+_CHOICES = {
+    "dtype": get_args(DType),
+    "schedule": get_args(Schedule),
+    "quantization": (None, *get_args(Quantization)),
+    "optimizer": get_args(OptimizerName),
+}
 
 
 def warn_of_absurd(config: DistillConfig) -> None:

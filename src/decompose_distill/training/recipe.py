@@ -50,12 +50,12 @@ from decompose_distill.training.data.preparation import Prepared, Task, make_tas
 from decompose_distill.training.data.token_dataset import TokenDataset
 from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import train, validation_loss
-from decompose_distill.training.engine.lora import check_peft
 from decompose_distill.training.engine.optimizer import Optimizer
 from decompose_distill.training.engine.ranks import Ranks, joined
 from decompose_distill.training.engine.student import (
     add_adapters,
     align_tokens,
+    check_packages,
     load,
     whole_student,
 )
@@ -120,7 +120,8 @@ def distill(
         ConfigError: An argument is wrong, `output_dir` has other content, or its unfinished run
             had other settings.
         BackendError: The student cannot be loaded, or the hub refused it.
-        MissingExtraError: LoRA without peft, or a package of `report_to` is missing.
+        MissingExtraError: A package is missing: peft for `lora_rank`, bitsandbytes for 4 or 8
+            bits, or that of `report_to`.
         TrainingError: No trace was kept, the audit found a fault, or the loss is not finite.
         CheckpointError: A state or the student could not be written, or reads back otherwise.
 
@@ -185,8 +186,7 @@ def _check_extras(config: DistillConfig, report_to: ReportTo | None, repo_id: st
     check_report_to(report_to)
     if config.device is not None:
         named_device(config.device)
-    if config.lora_rank:
-        check_peft()
+    check_packages(config)
     if repo_id:
         check_push(repo_id)
 

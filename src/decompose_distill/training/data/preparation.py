@@ -18,11 +18,11 @@ from decompose_distill.errors import ConfigError, TrainingError
 from decompose_distill.keys import fingerprint_line
 from decompose_distill.models.frozen_template import FrozenTemplate, freeze_template
 from decompose_distill.models.loading import (
-    check_trainable,
     context_window,
     load_config,
     load_tokenizer,
 )
+from decompose_distill.models.quantization import check_trainable
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.audit import SHOWN, audit_row, audit_rows
 from decompose_distill.training.data.examples import (
@@ -124,7 +124,7 @@ def prepare(
     if (first := next(kept, None)) is None:  # told before the student is loaded
         raise TrainingError(f"nothing to train on: {filters.counts(0, dropped)}")
     tokenizer, config = load_tokenizer(task.student), load_config(task.student)
-    check_trainable(task.student, config)
+    check_trainable(task.student, config, task.config.quantization)
     template = freeze_template(tokenizer, day)
     examples = _examples(task, chain([first], kept), sift, validation)
     bar = progress_bar("auditing", None, "trace", show=progress)

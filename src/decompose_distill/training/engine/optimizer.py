@@ -1,4 +1,4 @@
-"""AdamW over the trainable weights, with a float32 copy of them if that is asked for."""
+"""AdamW over the trainable weights, with a float32 copy of them or in fewer bits."""
 
 import math
 from collections.abc import Iterable
@@ -7,21 +7,24 @@ from typing import Any
 import torch
 
 from decompose_distill.training.config import DistillConfig, Schedule
+from decompose_distill.training.engine.narrow_adamw import MOMENTS, NarrowAdamW
 from decompose_distill.training.engine.ranks import ALONE, Ranks
 from decompose_distill.training.engine.sharding import like, local
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_KINDS = (*MOMENTS, *(f"{kind}_scale" for kind in MOMENTS))
+"""What is kept beside a weight; moments of 8 bits have scales."""
 
 
 class Optimizer:
     """Updates a model in place; its whole state is a mapping of names to tensors.
 
     A bfloat16 weight has three digits, so that an update below a four hundredth of it is lost.
-    `master_weights` collects updates in float32 and copies the result back.
+    `master_weights` collects updates in float32 and copies the result back; without, what is
+    stored is rounded at random, right on average.
 
     Args:
         model: Its parameters that require gradients are trained.
-        config: `weight_decay`, `max_grad_norm`, `master_weights`.
+        config: `weight_decay`, `max_grad_norm`, `master_weights`, `optimizer`, `seed`.
         ranks: The processes that train it; of weights that are split, each updates its part.
     """
 
@@ -44,7 +47,11 @@ class Optimizer:
             for weights, decay in ((matrices, config.weight_decay), (others, 0.0))
             if weights
         ]
-        self._adamw = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        eight_bit = config.optimizer == "adamw_8bit"
+        if eight_bit or any(weight.dtype == torch.bfloat16 for weight in self.updated.values()):
+            self._adamw: Any = NarrowAdamW(groups, eight_bit=eight_bit, seed=config.seed)
+        else:
+            self._adamw = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
         self._max_grad_norm = config.max_grad_norm
 
     @torch.no_grad()
@@ -75,8 +82,8 @@ class Optimizer:
         # The same factor as that of torch's `clip_grad_norm_`.
         clipped = (self._max_grad_norm / (norm + 1e-6)).clamp(max=1.0)
         # The fused kernel divides by `grad_scale`, and leaves all as it is if `found_inf` is set.
-        self._adamw.grad_scale = clipped.reciprocal()  # type: ignore[attr-defined]
-        self._adamw.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
+        self._adamw.grad_scale = clipped.reciprocal()
+        self._adamw.found_inf = (~norm.isfinite()).float()
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
         self._update(self._grads())
@@ -101,7 +108,7 @@ class Optimizer:
             if weight is not self.weights[name]:
                 tensors[f"master.{name}"] = like(weight, whole)
             moments = self._adamw.state.get(weight, {})
-            known = {kind: moments[kind] for kind in _MOMENTS if kind in moments}
+            known = {kind: moments[kind] for kind in _KINDS if kind in moments}
             tensors |= {f"{kind}.{name}": like(moment, whole) for kind, moment in known.items()}
         return tensors
 
@@ -125,15 +132,23 @@ class Optimizer:
                 whole = state.get(f"master.{name}")  # adapters were in float32 once
                 weight.copy_(state[f"weight.{name}"] if whole is None else whole)
             self._adamw.state.pop(weight, None)
-            if f"{_MOMENTS[0]}.{name}" in state:  # else it never had a gradient
-                moments = {kind: state[f"{kind}.{name}"].to(weight.device) for kind in _MOMENTS}
+            kept = {kind: state.get(f"{kind}.{name}") for kind in _KINDS}
+            moments = {kind: of.to(weight.device) for kind, of in kept.items() if of is not None}
+            if moments:  # else it never had a gradient
                 count = torch.tensor(float(steps), device=weight.device)
                 self._adamw.state[weight] = {"step": count, **moments}
+        if isinstance(self._adamw, NarrowAdamW):
+            self._adamw.steps = steps
 
     def _update(self, grads: dict[str, torch.Tensor]) -> None:
         """Update weights that have gradients; copies in float32 take and give in two calls."""
         copied = [name for name in grads if self.updated[name] is not self.weights[name]]
         copies = [self.updated[name] for name in copied]
+        if isinstance(self._adamw, NarrowAdamW):
+            self._adamw.step({self.updated[name]: grad for name, grad in grads.items()})
+            if copies:
+                torch._foreach_copy_([self.weights[name] for name in copied], copies)
+            return
         for name in grads.keys() - set(copied):
             self.weights[name].grad = grads[name]
         if copies:

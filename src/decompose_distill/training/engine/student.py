@@ -6,8 +6,10 @@ import torch
 
 from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.loading import end_tokens, load_student, recompute_activations
+from decompose_distill.models.quantization import check_bitsandbytes, copy_dequantized
+from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.preparation import Task
-from decompose_distill.training.engine.lora import attach
+from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.ranks import Ranks
 from decompose_distill.training.engine.sharding import (
     gather_trained,
@@ -17,15 +19,31 @@ from decompose_distill.training.engine.sharding import (
 )
 
 
+def check_packages(config: DistillConfig) -> None:
+    """Make sure that the packages are there that a training needs beside torch.
+
+    Raises:
+        MissingExtraError: One is not installed.
+    """
+    if config.lora_rank:
+        check_peft()
+    if config.quantization:
+        check_bitsandbytes(f"quantization={config.quantization!r}")
+    if config.optimizer == "adamw_8bit":
+        check_bitsandbytes(f"optimizer={config.optimizer!r}")
+
+
 def load(task: Task, ranks: Ranks) -> Any:
     """Load a student to train: a copy on each process, or split over them."""
     student, config = task.student, task.config
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
     adapters, split = config.lora_rank is not None, config.fsdp and ranks.size > 1
-    if split or (config.fsdp is None and must_split(ranks, student, adapters=adapters)):
+    may_split = config.fsdp is None and not config.is_in_fewer_bits
+    if split or (may_split and must_split(ranks, student, adapters=adapters)):
         model = load_split(ranks, student, dtype, config.device, frozen=adapters)
     else:
-        model = load_student(student, dtype=dtype, device=config.device)
+        bits = config.quantization
+        model = load_student(student, dtype=dtype, device=config.device, quantization=bits)
     if config.gradient_checkpointing:
         recompute_activations(model)
     return model
@@ -40,7 +58,16 @@ def add_adapters(model: Any, task: Task) -> Any:
 
 
 def whole_student(model: Any, task: Task, ranks: Ranks) -> Any:
-    """The trained model with all its weights: if they were split, on the first process only."""
+    """The trained model with all its weights: if they were split, on the first process only.
+
+    An adapter on 4 bits that is to be added to the weights gets them in plain numbers.
+    """
+    if task.config.quantization and task.config.merge_lora and ranks.first:
+        plain = load_student(task.student, dtype=model.dtype, device=str(model.device))
+        copy_dequantized(model.get_base_model(), plain)
+        wrapper = add_adapters(plain, task)
+        gather_trained(model, wrapper)
+        return wrapper
     if not is_split(model):
         return model
     base = wrapper = None

@@ -1,5 +1,6 @@
 """How near a training step comes to what a card can multiply."""
 
+import math
 import re
 from typing import Any
 
@@ -49,7 +50,13 @@ def flops_per_token(model: Any) -> int | None:
     if (head := model.get_output_embeddings()) is not None:
         tables.add(id(head.weight))
     weights = [weight for weight in model.parameters() if id(weight) not in tables]
-    return int(sum((6 if weight.requires_grad else 4) * weight.numel() for weight in weights))
+    return int(sum((6 if weight.requires_grad else 4) * _numbers(weight) for weight in weights))
+
+
+def _numbers(weight: Any) -> int:
+    """How many a weight stands for; in 4 bits it is a column of bytes."""
+    held_as = getattr(weight, "quant_state", None)
+    return math.prod(held_as.shape) if held_as else weight.numel()
 
 
 class ProductShare:
