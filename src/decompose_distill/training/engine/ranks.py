@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from heapq import heapreplace
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import Any, Never, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,10 +19,6 @@ import torch.distributed as dist
 from decompose_distill.console import exit_code
 from decompose_distill.errors import ConfigError, TrainingError
 from decompose_distill.models.devices import best_device
-from decompose_distill.training.data.batching import Share
-
-if TYPE_CHECKING:
-    from decompose_distill.training.data.token_dataset import TokenDataset
 
 T = TypeVar("T")
 
@@ -77,29 +72,6 @@ class Ranks:
             dist.broadcast_object_list(box, src=0, group=self.control)
         result: T = box[0]
         return result
-
-    def split(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Indices of the rows that each process takes, alike in tokens.
-
-        Example:
-            >>> Ranks(0, 2).split([5, 1, 2, 3])
-            [[0, 1], [2, 3]]
-        """
-        loads = [(0, rank) for rank in range(self.size)]
-        parts: list[list[int]] = [[] for _ in loads]
-        for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-            load, rank = loads[0]
-            parts[rank].append(index)
-            heapreplace(loads, (load + lengths[index], rank))
-        return [sorted(part) for part in parts]
-
-    def share(self, rows: "TokenDataset", indices: Sequence[int]) -> Share:
-        """Read this process's rows of a step, and of the others' only how long they are."""
-        lengths, targets = rows.sizes(indices)
-        parts = self.split(lengths)
-        mine = [rows[indices[at]] for at in parts[self.rank]]
-        of_all = [[lengths[at] for at in part] for part in parts]
-        return Share(mine, sum(targets), of_all, mine[0] if mine else rows[indices[0]])
 
     def turns(self, parts: Iterator[T]) -> Iterator[tuple[T, bool]]:
         """This process's part of every `size`, and whether it counts: all get equally many."""

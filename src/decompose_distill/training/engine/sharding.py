@@ -14,13 +14,10 @@ import torch.distributed as dist
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.devices import best_device, best_dtype, named_device
 from decompose_distill.models.loading import load_outline, load_student
-from decompose_distill.models.speed import count_weights
 from decompose_distill.training.engine.ranks import Ranks
 
 T = TypeVar("T")
 
-SHARE = 0.6
-"""Of a card's memory that weights, gradients and moments may take; activations need the rest."""
 OLDEST_TORCH = "2.8"
 """Which writes the parts of a split model as safetensors."""
 TRAINED_BYTES = 16
@@ -61,15 +58,6 @@ def within(model: Any, compute: Callable[[], T]) -> T:
         return result
     finally:
         del model.forward
-
-
-def must_split(ranks: Ranks, name: str, *, adapters: bool) -> bool:
-    """Whether a card is too small for a copy of a student with its gradients and moments."""
-    at = best_device()
-    if ranks.size == 1 or at.type != "cuda":
-        return False
-    needed = count_weights(name) * (2 if adapters else 2 + TRAINED_BYTES)
-    return any(ranks.gather(needed > SHARE * torch.cuda.mem_get_info(at)[1]))
 
 
 def load_split(
