@@ -59,12 +59,13 @@ def whole_student(model: Any, task: Task, ranks: Ranks) -> Any:
     """The trained model with all its weights: if they were split, on the first process only."""
     if not is_split(model):
         return model
-    base = wrapper = None
-    if ranks.first:
-        base = load_student(task.student, dtype=model.dtype, device="cpu")
-        wrapper = add_adapters(base, task)
-    gather_trained(model, wrapper or base)
-    return wrapper or base
+    trained = gather_trained(model)
+    if not ranks.first:
+        return None
+    base = load_student(task.student, dtype=model.dtype, device="cpu")
+    whole = add_adapters(base, task) or base
+    whole.load_state_dict(trained, strict=False)
+    return whole
 
 
 def align_tokens(model: Any, tokenizer: Any) -> None:
