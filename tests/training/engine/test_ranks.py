@@ -61,7 +61,6 @@ def _traces() -> list[Trace]:
 
 def _train(student: Path, folder: Path, names: Sequence[str], **options: Any) -> None:
     """Train the named cases one after the other, and note the norms of their steps."""
-    warnings.simplefilter("error")
     figures = TrainStep.figures
 
     def noted(step: Any) -> dict[str, float]:
@@ -120,6 +119,7 @@ def _run(size: int, student: Path, folder: Path, names: Sequence[str], **options
 
 
 def _train_here(student: Path, folder: Path, names: Sequence[str], options: dict[str, Any]) -> None:
+    warnings.simplefilter("error")
     _train(student, folder, names, **options)
 
 
@@ -171,6 +171,32 @@ def _untied(tiny_dir: Path, place: Path) -> Path:
     return place
 
 
+@pytest.mark.ray
+@pytest.mark.filterwarnings("default")
+def test_it_does_so_as_workers_of_ray_train(alone: Path, tiny_dir: Path, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="pip install 'decompose-distill[ray]' 'ray[train]'")
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    names, many = ["copied", "split"], tmp_path / "many"
+    many.mkdir()
+    _train(tiny_dir, alone, [name for name in names if not (alone / name).exists()])
+
+    def train() -> None:
+        torch.set_num_threads(1)
+        _train(tiny_dir, many, names)
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        run = RunConfig(storage_path=str(tmp_path / "ray"))
+        TorchTrainer(train, scaling_config=ScalingConfig(num_workers=2), run_config=run).fit()
+    finally:
+        ray.shutdown()
+
+    for name in names:
+        _assert_alike(alone / name, many / name)
+
+
 @pytest.mark.ranks
 @pytest.mark.parametrize(
     ("name", "sizes"),
@@ -202,7 +228,7 @@ def _stop_after(student: Path, folder: Path, name: str, step: int | None) -> Non
         return figures.fget(trained)
 
     TrainStep.figures = property(stop)
-    _train(student, folder, [name])
+    _train_here(student, folder, [name], {})
 
 
 @pytest.mark.ranks
