@@ -24,7 +24,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from decompose_distill import DistillConfig
 from decompose_distill.models import load_model
-from decompose_distill.training.data import TokenizedExample, write_rows
+from decompose_distill.training.data import Share, TokenizedExample, write_rows
 from decompose_distill.training.engine import Optimizer, Ranks, choose_forward, load_split, train
 
 SHAPES = {  # the first is SmolLM2-135M's
@@ -79,7 +79,7 @@ def _measure(student: Path, size: int, split: bool, folder: Path) -> dict[str, A
         seconds, calls = [], Calls()
         for number in range(STEPS):
             began = time.perf_counter()
-            share = ranks.share(rows, range(len(rows)))
+            share = Share.dealt(rows, range(len(rows)), 0, size)
             steps = train(forward, optimizer, [share], STEPS, config, done=number, ranks=ranks)
             if number == STEPS - 1:
                 with calls:

@@ -3,9 +3,11 @@
 import ast
 import doctest
 import importlib
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -134,6 +136,34 @@ def test_the_house_stays_small() -> None:
     assert len(rooms) <= 26
     assert len(arrows) <= 150
     assert len([file for file in SOURCE.glob("*.py") if "__" not in file.stem]) <= 8
+
+
+BLANK = {"ENCODING", "COMMENT", "NL", "NEWLINE", "INDENT", "DEDENT", "ENDMARKER"}
+
+
+def _code_lines(module: str) -> int:
+    """Lines that hold code: no blank ones, no comments, no docstrings."""
+    text = FILES[module].read_text(encoding="utf-8")
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    kept = [token for token in tokens if tokenize.tok_name[token.type] not in BLANK]
+    lines = {line for token in kept for line in range(token.start[0], token.end[0] + 1)}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            lines -= set(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(lines)
+
+
+@pytest.mark.parametrize(
+    ("modules", "most"),
+    [
+        (("training.engine.ranks", "training.engine.sharding"), 200),
+        (("collection.ray_engine",), 150),
+    ],
+)
+def test_what_spreads_work_over_machines_is_small_enough_to_read(
+    modules: tuple[str, ...], most: int
+) -> None:
+    assert sum(_code_lines(f"decompose_distill.{module}") for module in modules) <= most
 
 
 def test_every_public_name_is_there_and_documented() -> None:

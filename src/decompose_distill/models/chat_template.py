@@ -1,6 +1,7 @@
 """Chats as token ids: the one place, so that training and sampling cannot drift apart."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -101,6 +102,21 @@ def control_tokens(tokenizer: Any) -> frozenset[str]:
     for, whatever they are marked as: DeepSeek's `<｜User｜>` is not special.
     """
     return _facts(tokenizer).control_tokens
+
+
+def controls_among(tokenizer: Any, ids: Sequence[int]) -> Counter[int]:
+    """How often each control token is among token ids, by its id."""
+    known = _facts(tokenizer).control_ids
+    return Counter(token for token in ids if token in known)
+
+
+def frame_controls(tokenizer: Any, roles: Sequence[str]) -> Counter[int]:
+    """The control tokens that the chat template itself writes around turns of these roles."""
+    frames = _facts(tokenizer).frames
+    if (roles := tuple(roles)) not in frames:
+        chat = [Message(role, "x") for role in roles]  # type: ignore[arg-type]
+        frames[roles] = controls_among(tokenizer, prompt_ids(tokenizer, chat))
+    return frames[roles]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +222,9 @@ class _Facts:
     control_tokens: frozenset[str]
     pattern: re.Pattern[str]
     """The first letter of a control token."""
+    control_ids: frozenset[int] = frozenset()
     forms: dict[tuple[str, ...], Form] = field(default_factory=dict)
+    frames: dict[tuple[str, ...], Counter[int]] = field(default_factory=dict)
     cache: dict[str, str] = field(default_factory=dict)
 
 
@@ -220,7 +238,8 @@ def _facts(tokenizer: Any) -> _Facts:
         tokens = frozenset(_read_control_tokens(tokenizer, template))
         begins = "|".join(map(re.escape, sorted(tokens))) or "(?!)"
         pattern = re.compile(f"(?={begins}).", re.DOTALL)
-        facts = _KNOWN[tokenizer] = _Facts(template, eos, tokens, pattern)
+        ids = frozenset(tokenizer.convert_tokens_to_ids(sorted(tokens)))
+        facts = _KNOWN[tokenizer] = _Facts(template, eos, tokens, pattern, ids)
     return facts
 
 

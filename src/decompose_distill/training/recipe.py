@@ -280,7 +280,7 @@ def _batches(
         lengths, config.batch_size, config.epochs, config.seed, group=not config.packing
     )
     if ranks.size > 1:
-        return (ranks.share(rows, indices) for indices in plan)
+        return (Share.dealt(rows, indices, ranks.rank, ranks.size) for indices in plan)
     return ([rows[index] for index in indices] for indices in plan)
 
 

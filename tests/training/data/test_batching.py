@@ -1,11 +1,15 @@
 """Every row is seen once an epoch, and lies on a line whole."""
 
+from itertools import chain
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from decompose_distill.training.data.batching import (
     Batch,
+    cut,
+    deal,
     lay_end_to_end,
     pad_rows,
     plan_batches,
@@ -111,3 +115,23 @@ def test_the_shared_prefix_is_common_and_leaves_what_predicts_a_target(
     assert length >= 20
     assert len({row.ids[:length] for row in rows}) == 1
     assert all(length < row.start for row in rows)
+
+
+@given(st.lists(st.integers(1, 90), min_size=1), st.integers(1, 200))
+def test_passes_cut_a_step_in_order_and_leave_nothing_out(lengths: list[int], tokens: int) -> None:
+    parts = cut(lengths, tokens)
+
+    assert list(chain.from_iterable(parts)) == list(range(len(lengths)))
+    assert all(parts)
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=60), st.integers(1, 9))
+def test_every_row_is_taken_once_and_no_process_has_a_row_too_many(
+    lengths: list[int], processes: int
+) -> None:
+    parts = deal(lengths, processes)
+    loads = [sum(lengths[row] for row in part) for part in parts]
+
+    assert sorted(chain.from_iterable(parts)) == list(range(len(lengths)))
+    assert max(loads) - min(loads) <= max(lengths)
+    assert all(part == sorted(part) for part in parts)

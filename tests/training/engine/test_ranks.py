@@ -25,7 +25,6 @@ from transformers import AutoModelForCausalLM
 from decompose_distill import ConfigError, DistillConfig, Question, Trace, distill, write_traces
 from decompose_distill.models.loading import load_model, load_tokenizer, save_model
 from decompose_distill.training.checkpoints.resume import load_progress
-from decompose_distill.training.data.batching import cut
 from decompose_distill.training.engine.loop import TrainStep
 from decompose_distill.training.engine.ranks import Ranks
 from decompose_distill.training.engine.sharding import load_split
@@ -62,7 +61,6 @@ def _traces() -> list[Trace]:
 
 def _train(student: Path, folder: Path, names: Sequence[str], **options: Any) -> None:
     """Train the named cases one after the other, and note the norms of their steps."""
-    warnings.simplefilter("error")
     figures = TrainStep.figures
 
     def noted(step: Any) -> dict[str, float]:
@@ -121,6 +119,7 @@ def _run(size: int, student: Path, folder: Path, names: Sequence[str], **options
 
 
 def _train_here(student: Path, folder: Path, names: Sequence[str], options: dict[str, Any]) -> None:
+    warnings.simplefilter("error")
     _train(student, folder, names, **options)
 
 
@@ -172,6 +171,32 @@ def _untied(tiny_dir: Path, place: Path) -> Path:
     return place
 
 
+@pytest.mark.ray
+@pytest.mark.filterwarnings("default")
+def test_it_does_so_as_workers_of_ray_train(alone: Path, tiny_dir: Path, tmp_path: Path) -> None:
+    ray = pytest.importorskip("ray", reason="pip install 'decompose-distill[ray]' 'ray[train]'")
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    names, many = ["copied", "split"], tmp_path / "many"
+    many.mkdir()
+    _train(tiny_dir, alone, [name for name in names if not (alone / name).exists()])
+
+    def train() -> None:
+        torch.set_num_threads(1)
+        _train(tiny_dir, many, names)
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        run = RunConfig(storage_path=str(tmp_path / "ray"))
+        TorchTrainer(train, scaling_config=ScalingConfig(num_workers=2), run_config=run).fit()
+    finally:
+        ray.shutdown()
+
+    for name in names:
+        _assert_alike(alone / name, many / name)
+
+
 @pytest.mark.ranks
 @pytest.mark.parametrize(
     ("name", "sizes"),
@@ -203,7 +228,7 @@ def _stop_after(student: Path, folder: Path, name: str, step: int | None) -> Non
         return figures.fget(trained)
 
     TrainStep.figures = property(stop)
-    _train(student, folder, [name])
+    _train_here(student, folder, [name], {})
 
 
 @pytest.mark.ranks
@@ -258,18 +283,6 @@ def test_torchrun_starts_it_and_tells_everything_once(tiny_dir: Path, tmp_path: 
     assert again.stderr.count("exists with other content") == 1
 
 
-@given(st.lists(st.integers(1, 500), min_size=1, max_size=60), st.integers(1, 9))
-def test_every_row_is_taken_once_and_no_process_has_a_row_too_many(
-    lengths: list[int], size: int
-) -> None:
-    parts = Ranks(0, size).split(lengths)
-    loads = [sum(lengths[place] for place in part) for part in parts]
-
-    assert sorted(chain.from_iterable(parts)) == list(range(len(lengths)))
-    assert max(loads) - min(loads) <= max(lengths)
-    assert all(part == sorted(part) for part in parts)
-
-
 @given(st.integers(0, 20), st.integers(1, 5))
 def test_processes_take_equally_many_turns_and_each_part_counts_once(count: int, size: int) -> None:
     turns = [list(Ranks(rank, size).turns(iter(range(count)))) for rank in range(size)]
@@ -277,14 +290,6 @@ def test_processes_take_equally_many_turns_and_each_part_counts_once(count: int,
     assert len({len(of_one) for of_one in turns}) == 1
     counted = [part for of_one in turns for part, counts in of_one if counts]
     assert sorted(counted) == list(range(count))
-
-
-@given(st.lists(st.integers(1, 90), min_size=1), st.integers(1, 200))
-def test_passes_cut_a_step_in_order_and_leave_nothing_out(lengths: list[int], tokens: int) -> None:
-    parts = cut(lengths, tokens)
-
-    assert list(chain.from_iterable(parts)) == list(range(len(lengths)))
-    assert all(parts)
 
 
 def test_a_torch_too_old_to_split_a_model_is_told_before_anything_is_loaded(

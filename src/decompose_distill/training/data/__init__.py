@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from decompose_distill.faces import lazy
 
 if TYPE_CHECKING:
+    from decompose_distill.training.data.batching import Share as Share
     from decompose_distill.training.data.batching import lay_end_to_end as lay_end_to_end
     from decompose_distill.training.data.batching import plan_batches as plan_batches
     from decompose_distill.training.data.examples import Example as Example
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "batching": ("lay_end_to_end", "plan_batches"),
+        "batching": ("Share", "lay_end_to_end", "plan_batches"),
         "examples": ("Example", "TokenizedExample", "make_examples", "tokenize"),
         "preparation": ("make_task", "prepare"),
         "token_dataset": ("write_rows",),

@@ -6,7 +6,6 @@ Each check gives the reason why a row, or the whole set, must not be trained on,
 import re
 import tempfile
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -17,8 +16,9 @@ from transformers import AutoTokenizer
 from decompose_distill.data import after_marker
 from decompose_distill.errors import TrainingError
 from decompose_distill.models.chat_template import (
-    control_tokens,
+    controls_among,
     end_of_turn,
+    frame_controls,
     neutralize,
     prompt_ids,
 )
@@ -30,7 +30,7 @@ from decompose_distill.types import Message
 SHOWN = 3
 LEAST_LEAKED = 20
 """Characters of a completion below which finding it in the prompt may be chance."""
-_ANSWER = r"(?:the (?:final )?answer is:?|####)\s*{gold}(?!\w)"
+_MARKER = r"(?:the (?:final )?answer is:?|####)"
 
 
 def audit_row(tokenizer: Any, example: Example, row: TokenizedExample) -> None:
@@ -80,18 +80,11 @@ def _end_missing(tokenizer: Any, row: TokenizedExample) -> str | None:
 
 
 def _control_inside(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
-    blank = [Message(message.role, "x") for message in example.messages]
-    wanted = _controls(tokenizer, prompt_ids(tokenizer, blank))
-    controls = _controls(tokenizer, row.ids[:-1])
-    if extra := controls - wanted:
-        return f"its text holds the control token {next(iter(extra))!r}, which is no text"
+    wanted = frame_controls(tokenizer, [message.role for message in example.messages])
+    if extra := controls_among(tokenizer, row.ids[:-1]) - wanted:
+        token = tokenizer.convert_ids_to_tokens(next(iter(extra)))
+        return f"its text holds the control token {token!r}, which is no text"
     return None
-
-
-def _controls(tokenizer: Any, ids: Sequence[int]) -> Counter[str]:
-    control = control_tokens(tokenizer)
-    tokens = tokenizer.convert_ids_to_tokens(list(ids))
-    return Counter(token for token in tokens if token in control)
 
 
 def _text_lost(tokenizer: Any, example: Example, row: TokenizedExample) -> str | None:
@@ -111,9 +104,9 @@ def _letters(text: str) -> str:
 
 def _leak(example: Example) -> str | None:
     prompt = "\n".join(turn.content for turn in example.messages if turn.role == "user")
-    for gold in example.golds:
-        answer = after_marker(gold)
-        pattern = _ANSWER.format(gold=re.escape(answer))
+    marked = re.search(_MARKER, prompt, re.IGNORECASE)  # else no pattern need be compiled for a row
+    for answer in map(after_marker, example.golds if marked else ()):
+        pattern = rf"{_MARKER}\s*{re.escape(answer)}(?!\w)"
         if answer and re.search(pattern, prompt, re.IGNORECASE):
             return f"its prompt gives the answer {answer!r} away"
     if len(example.completion) >= LEAST_LEAKED and example.completion in prompt:

@@ -3,12 +3,14 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heapreplace
 
 import numpy as np
 import torch
 
 from decompose_distill.models.past import common_prefix
 from decompose_distill.training.data.examples import TokenizedExample
+from decompose_distill.training.data.token_dataset import TokenDataset
 
 POOL_BATCHES = 16
 """Batches drawn at once and sorted by length: passes of like length, and the order stays random."""
@@ -75,6 +77,17 @@ class Share:
         lengths = [len(row.ids) for row in rows]
         return cls(rows, sum(row.targets for row in rows), [lengths], rows[0])
 
+    @classmethod
+    def dealt(
+        cls, rows: TokenDataset, indices: Sequence[int], process: int, processes: int
+    ) -> "Share":
+        """Read one process's rows of a step, and of the others' only how long they are."""
+        lengths, targets = rows.sizes(indices)
+        parts = deal(lengths, processes)
+        mine = [rows[indices[at]] for at in parts[process]]
+        of_all = [[lengths[at] for at in part] for part in parts]
+        return cls(mine, sum(targets), of_all, mine[0] if mine else rows[indices[0]])
+
     @property
     def examples(self) -> int:
         """Of the whole step."""
@@ -138,6 +151,22 @@ def cut(lengths: Sequence[int], tokens: int, most: int | None = None) -> list[Se
         passes[middle * len(passes) // total].append(index)
         before += length
     return [part for part in passes if part]
+
+
+def deal(lengths: Sequence[int], processes: int) -> list[list[int]]:
+    """Indices of the rows that each process takes of a step, alike in tokens.
+
+    Example:
+        >>> deal([5, 1, 2, 3], 2)
+        [[0, 1], [2, 3]]
+    """
+    loads = [(0, process) for process in range(processes)]
+    parts: list[list[int]] = [[] for _ in loads]
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        load, process = loads[0]
+        parts[process].append(index)
+        heapreplace(loads, (load + lengths[index], process))
+    return [sorted(part) for part in parts]
 
 
 def lay_end_to_end(rows: Sequence[TokenizedExample], device: torch.device) -> Batch:

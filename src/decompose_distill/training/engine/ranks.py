@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from heapq import heapreplace
-from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from itertools import accumulate, groupby, islice
+from typing import Any, Never, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,20 +19,15 @@ import torch.distributed as dist
 from decompose_distill.console import exit_code
 from decompose_distill.errors import ConfigError, TrainingError
 from decompose_distill.models.devices import best_device
-from decompose_distill.training.data.batching import Share
-
-if TYPE_CHECKING:
-    from decompose_distill.training.data.token_dataset import TokenDataset
 
 T = TypeVar("T")
 
 BUCKET = 1 << 24
-"""Gradients that are added up in one call: 64 MB of float32."""
+"""Numbers that are added up in one call, about: 64 MB of float32."""
 PATIENCE = timedelta(days=30)
 """How long processes wait while one works alone, as on the audit; a dead one is noticed at once."""
 LINGER = 1.0
 """Seconds that the first process stays after an error: it may keep the store that others ask."""
-_runs = count()
 
 
 @dataclass(frozen=True)
@@ -78,73 +72,38 @@ class Ranks:
         result: T = box[0]
         return result
 
-    def split(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Indices of the rows that each process takes, alike in tokens.
-
-        Example:
-            >>> Ranks(0, 2).split([5, 1, 2, 3])
-            [[0, 1], [2, 3]]
-        """
-        loads = [(0, rank) for rank in range(self.size)]
-        parts: list[list[int]] = [[] for _ in loads]
-        for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-            load, rank = loads[0]
-            parts[rank].append(index)
-            heapreplace(loads, (load + lengths[index], rank))
-        return [sorted(part) for part in parts]
-
-    def share(self, rows: "TokenDataset", indices: Sequence[int]) -> Share:
-        """Read this process's rows of a step, and of the others' only how long they are."""
-        lengths, targets = rows.sizes(indices)
-        parts = self.split(lengths)
-        mine = [rows[indices[at]] for at in parts[self.rank]]
-        of_all = [[lengths[at] for at in part] for part in parts]
-        return Share(mine, sum(targets), of_all, mine[0] if mine else rows[indices[0]])
-
     def turns(self, parts: Iterator[T]) -> Iterator[tuple[T, bool]]:
         """This process's part of every `size`, and whether it counts: all get equally many."""
         while turn := list(islice(parts, self.size)):
             yield turn[min(self.rank, len(turn) - 1)], self.rank < len(turn)
 
-    @torch.no_grad()
     def add_up(self, tensors: Sequence[torch.Tensor]) -> None:
         """Sum tensors over all processes, in place, by way of float32."""
-        for bucket in _buckets(tensors) if self.size > 1 else ():
+        ends = accumulate(tensor.numel() for tensor in tensors)
+        buckets = groupby(zip(ends, tensors, strict=True), lambda pair: pair[0] // BUCKET)
+        for _, pairs in buckets if self.size > 1 else ():
+            bucket = [tensor for _, tensor in pairs]
             flat = torch.cat([tensor.flatten().float() for tensor in bucket])
             dist.all_reduce(flat)
-            parts = torch.split(flat, [tensor.numel() for tensor in bucket])
-            for tensor, part in zip(bucket, parts, strict=True):
-                tensor.copy_(part.view_as(tensor))
+            sums = flat.split([tensor.numel() for tensor in bucket])
+            for tensor, total in zip(bucket, sums, strict=True):
+                tensor.copy_(total.view_as(tensor))
 
     def total(
         self, loss: torch.Tensor, norm: torch.Tensor, stop: bool, *, split: bool
     ) -> torch.Tensor:
-        """Loss and gradient norm of the whole step, and with others whether any is to stop.
+        """Loss and gradient norm of the whole step, and whether any process is to stop.
 
         Args:
             split: Whether the norm is of this process's part of the weights only.
         """
-        if self.size == 1:
-            return torch.stack([loss, norm])
         figures = torch.stack([loss, norm.square(), loss.new_full((), float(stop))])
-        dist.all_reduce(figures)
+        self.add_up([figures])
         figures[1] = figures[1].sqrt() if split else norm
         return figures
 
 
 ALONE = Ranks()
-
-
-def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
-    bucket, size = list[torch.Tensor](), 0
-    for tensor in tensors:
-        if bucket and size + tensor.numel() > BUCKET:
-            yield bucket
-            bucket, size = [], 0
-        bucket.append(tensor)
-        size += tensor.numel()
-    if bucket:
-        yield bucket
 
 
 @contextmanager
@@ -160,13 +119,13 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
         ConfigError: There are more processes on a machine than cards.
         TrainingError: Another process is gone, without a word of its own.
     """
-    ranks, run = _join(device), f"decompose_distill/{next(_runs)}"
+    ranks = _join(device)
     try:
         yield ranks
         ranks.gather(None)
     except BaseException as error:
         if ranks.size > 1:
-            _end(ranks, run, error)
+            _end(ranks, error)
         raise
 
 
@@ -196,18 +155,17 @@ def _bind_card(device: str | None) -> str:
     return f"cpu:gloo,{kind}:{dist.get_default_backend_for_device(kind)}"
 
 
-def _end(ranks: Ranks, run: str, error: BaseException) -> Never:
+def _end(ranks: Ranks, error: BaseException) -> Never:
     """Raise what this process has to say, if it is the first to fail, and leave else."""
     try:
         store, mine = dist.distributed_c10d._get_default_store(), str(ranks.rank)
-        speaks = store.compare_set(run, "", mine).decode() == mine
+        speaks = store.compare_set(ranks.control.group_name, "", mine).decode() == mine
     except RuntimeError:  # the store went with the process that kept it
         speaks = ranks.rank == 1
     if ranks.first:
         time.sleep(LINGER)
     if not speaks:
-        status = exit_code(error) if isinstance(error, KeyboardInterrupt) else 1
-        raise SystemExit(status) from error
+        raise SystemExit(exit_code(error) if isinstance(error, KeyboardInterrupt) else 1) from error
     if _came_of_another(error):
         raise TrainingError(
             f"one of {ranks.size} processes is gone without a word: killed, out of memory, or its "
@@ -219,7 +177,5 @@ def _end(ranks: Ranks, run: str, error: BaseException) -> Never:
 
 def _came_of_another(error: BaseException | None) -> bool:
     """Whether a connection to another process closed, somewhere below an error."""
-    if error is None:
-        return False
     lost = isinstance(error, dist.DistError) or "gloo/" in str(error)
-    return lost or _came_of_another(error.__cause__)
+    return lost or (error is not None and _came_of_another(error.__cause__))

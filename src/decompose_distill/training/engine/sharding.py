@@ -14,13 +14,10 @@ import torch.distributed as dist
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.devices import best_device, best_dtype, named_device
 from decompose_distill.models.loading import load_outline, load_student
-from decompose_distill.models.speed import count_weights
 from decompose_distill.training.engine.ranks import Ranks
 
 T = TypeVar("T")
 
-SHARE = 0.6
-"""Of a card's memory that weights, gradients and moments may take; activations need the rest."""
 OLDEST_TORCH = "2.8"
 """Which writes the parts of a split model as safetensors."""
 TRAINED_BYTES = 16
@@ -40,36 +37,16 @@ def local(tensor: Any) -> torch.Tensor:
 
 def like(part: torch.Tensor, weight: Any) -> torch.Tensor:
     """A process's part as the whole that it is part of, if the weight is split."""
-    if not hasattr(weight, "to_local"):
-        return part
-    from torch.distributed.tensor import DTensor
-
-    shape: dict[str, Any] = {"shape": weight.shape, "stride": weight.stride()}
-    return DTensor.from_local(part, weight.device_mesh, weight.placements, **shape)
+    if hasattr(weight, "to_local"):
+        layout = weight.device_mesh, weight.placements
+        part = weight.from_local(part, *layout, shape=weight.shape, stride=weight.stride())
+    return part
 
 
 def within(model: Any, compute: Callable[[], T]) -> T:
-    """Compute as in the model's own forward pass, where also weights outside of layers are whole.
-
-    FSDP2 gathers those when the model is called, and this calls the computation in its place.
-    """
-    if not is_split(model):
-        return compute()
-    model.forward = lambda _: compute()
-    try:
-        result: T = model(None)
-        return result
-    finally:
-        del model.forward
-
-
-def must_split(ranks: Ranks, name: str, *, adapters: bool) -> bool:
-    """Whether a card is too small for a copy of a student with its gradients and moments."""
-    at = best_device()
-    if ranks.size == 1 or at.type != "cuda":
-        return False
-    needed = count_weights(name) * (2 if adapters else 2 + TRAINED_BYTES)
-    return any(ranks.gather(needed > SHARE * torch.cuda.mem_get_info(at)[1]))
+    """Compute as in the model's own forward pass, where weights outside of layers are whole too."""
+    result: T = model.within(compute) if is_split(model) else compute()
+    return result
 
 
 def load_split(
@@ -88,22 +65,23 @@ def load_split(
             f"fsdp=True needs torch {OLDEST_TORCH} or newer, not {torch.__version__}: "
             "fsdp=False keeps a copy of the student in each process"
         )
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+    from torch.distributed import fsdp
 
     at = best_device() if device is None else named_device(device)
     dtype = dtype or best_dtype(at)
     whole = load_student(name, dtype=dtype, device="cpu") if ranks.first else None
     ranks.gather(None)  # a failure is told here at once
     model = load_outline(name, dtype).requires_grad_(not frozen)
-    mesh = init_device_mesh(at.type, (ranks.size,))
-    policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
+    mesh = dist.init_device_mesh(at.type, (ranks.size,))
+    policy = fsdp.MixedPrecisionPolicy(reduce_dtype=torch.float32)
     kinds = model._no_split_modules or ()
     layers = [part for part in model.modules() if type(part).__name__ in kinds]
     for part in [*layers, model]:
-        fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
+        fsdp.fully_shard(part, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
         part.set_gradient_divide_factor(1.0)  # gradients are sums here, not means
         part.set_force_sum_reduction_for_comms(True)
+    model.within = lambda compute: compute()
+    fsdp.register_fsdp_forward_method(model, "within")
     model.to_empty(device=at)
     model.tie_weights()
     _fill(ranks, model, whole)
@@ -112,29 +90,21 @@ def load_split(
 
 @torch.no_grad()
 def _fill(ranks: Ranks, model: Any, whole: Any) -> None:
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        part = local(tensor)
-        full = torch.empty(tensor.shape, dtype=part.dtype, device=part.device)
-        if whole is not None:
-            owner, _, last = name.rpartition(".")
-            full.copy_(getattr(whole.get_submodule(owner), last))
-        dist.broadcast(full, 0)
-        begin = 0 if part is tensor else ranks.rank * -(-len(full) // ranks.size)
-        part.copy_(full[begin : begin + len(part)] if part is not tensor else full)
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+
+    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+    set_model_state_dict(model, whole.state_dict() if ranks.first else {}, options=options)
+    buffers = ranks.once(lambda: dict(whole.named_buffers()))  # not all are in a state
+    for name, buffer in model.named_buffers():
+        buffer.copy_(buffers[name])
 
 
-@torch.no_grad()
-def gather_trained(model: Any, whole: Any) -> None:
-    """Copy what was trained, from all processes, to a model that has all its weights.
+def gather_trained(model: Any) -> dict[str, Any]:
+    """What was trained, from all processes, whole; nothing on any process but the first."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
-    Args:
-        whole: `None` on all processes but the first.
-    """
-    for name, weight in model.named_parameters():
-        if weight.requires_grad:
-            full = weight.full_tensor() if hasattr(weight, "to_local") else weight
-            if whole is not None:
-                whole.get_parameter(name).copy_(full)
+    whole = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+    return get_model_state_dict(model, options=whole)
 
 
 def write_parts(state: dict[str, torch.Tensor], directory: Path) -> None:
@@ -143,14 +113,12 @@ def write_parts(state: dict[str, torch.Tensor], directory: Path) -> None:
     Raises:
         OSError: A process could not write its part.
     """
-    from torch.distributed.checkpoint.api import CheckpointException
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
-    from torch.distributed.checkpoint.state_dict_saver import save
+    from torch.distributed import checkpoint
 
-    writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
+    writer = checkpoint.HuggingFaceStorageWriter(str(directory), save_distributed=True)
     try:
-        save(state, storage_writer=writer)
-    except CheckpointException as error:  # no Exception, but what is above them
+        checkpoint.save(state, storage_writer=writer)
+    except checkpoint.CheckpointException as error:  # no Exception, but what is above them
         raise OSError(str(error)) from error
 
 
@@ -165,16 +133,14 @@ def read_parts(
     Raises:
         OSError: A process could not read its part.
     """
-    from torch.distributed.checkpoint.api import CheckpointException
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
-    from torch.distributed.checkpoint.state_dict_loader import load
+    from torch.distributed import checkpoint
 
-    reader = HuggingFaceStorageReader(str(directory))
+    reader = checkpoint.HuggingFaceStorageReader(str(directory))
     state = blank(reader.read_metadata().state_dict_metadata)
     try:
-        with warnings.catch_warnings():  # one process is told that it is alone
-            warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
-            load(state, storage_reader=reader, no_dist=not dist.is_initialized())
-    except CheckpointException as error:
+        # One process is told that it is alone.
+        with warnings.catch_warnings(action="ignore", category=UserWarning):
+            checkpoint.load(state, storage_reader=reader)
+    except checkpoint.CheckpointException as error:
         raise OSError(str(error)) from error
     return state

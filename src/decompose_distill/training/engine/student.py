@@ -5,18 +5,23 @@ from typing import Any
 import torch
 
 from decompose_distill.models.chat_template import end_of_turn
+from decompose_distill.models.devices import best_device
 from decompose_distill.models.loading import end_tokens, load_student, recompute_activations
 from decompose_distill.models.quantization import check_bitsandbytes, copy_dequantized
+from decompose_distill.models.speed import count_weights
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.preparation import Task
 from decompose_distill.training.engine.lora import attach, check_peft
 from decompose_distill.training.engine.ranks import Ranks
 from decompose_distill.training.engine.sharding import (
+    TRAINED_BYTES,
     gather_trained,
     is_split,
     load_split,
-    must_split,
 )
+
+SHARE = 0.6
+"""Of a card's memory that weights, gradients and moments may take; activations need the rest."""
 
 
 def check_packages(config: DistillConfig) -> None:
@@ -37,9 +42,10 @@ def load(task: Task, ranks: Ranks) -> Any:
     """Load a student to train: a copy on each process, or split over them."""
     student, config = task.student, task.config
     dtype = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    adapters, split = config.lora_rank is not None, config.fsdp and ranks.size > 1
-    may_split = config.fsdp is None and not config.is_in_fewer_bits
-    if split or (may_split and must_split(ranks, student, adapters=adapters)):
+    adapters, split = config.lora_rank is not None, config.fsdp
+    if split is None and ranks.size > 1 and not config.is_in_fewer_bits:
+        split = any(ranks.gather(_exceeds_card(student, adapters=adapters)))
+    if split and ranks.size > 1:
         model = load_split(ranks, student, dtype, config.device, frozen=adapters)
     else:
         bits = config.quantization
@@ -47,6 +53,15 @@ def load(task: Task, ranks: Ranks) -> Any:
     if config.gradient_checkpointing:
         recompute_activations(model)
     return model
+
+
+def _exceeds_card(name: str, *, adapters: bool) -> bool:
+    """Whether a card is too small for a copy of a student with its gradients and moments."""
+    device = best_device()
+    if device.type != "cuda":
+        return False
+    needed = count_weights(name) * (2 if adapters else 2 + TRAINED_BYTES)
+    return needed > SHARE * torch.cuda.mem_get_info(device)[1]
 
 
 def add_adapters(model: Any, task: Task) -> Any:
@@ -70,12 +85,13 @@ def whole_student(model: Any, task: Task, ranks: Ranks) -> Any:
         return wrapper
     if not is_split(model):
         return model
-    base = wrapper = None
-    if ranks.first:
-        base = load_student(task.student, dtype=model.dtype, device="cpu")
-        wrapper = add_adapters(base, task)
-    gather_trained(model, wrapper or base)
-    return wrapper or base
+    trained = gather_trained(model)
+    if not ranks.first:
+        return None
+    base = load_student(task.student, dtype=model.dtype, device="cpu")
+    whole = add_adapters(base, task) or base
+    whole.load_state_dict(trained, strict=False)
+    return whole
 
 
 def align_tokens(model: Any, tokenizer: Any) -> None:
