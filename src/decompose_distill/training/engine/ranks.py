@@ -85,7 +85,7 @@ class Ranks:
             bucket = [tensor for _, tensor in pairs]
             flat = torch.cat([tensor.flatten().float() for tensor in bucket])
             dist.all_reduce(flat)
-            sums = flat.split([tensor.numel() for tensor in bucket])
+            sums = torch.split(flat, [tensor.numel() for tensor in bucket])
             for tensor, total in zip(bucket, sums, strict=True):
                 tensor.copy_(total.view_as(tensor))
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import torch.distributed as dist
 
 from decompose_distill.errors import ConfigError
 from decompose_distill.models.devices import best_device, best_dtype, named_device
@@ -66,13 +65,14 @@ def load_split(
             "fsdp=False keeps a copy of the student in each process"
         )
     from torch.distributed import fsdp
+    from torch.distributed.device_mesh import init_device_mesh
 
     at = best_device() if device is None else named_device(device)
     dtype = dtype or best_dtype(at)
     whole = load_student(name, dtype=dtype, device="cpu") if ranks.first else None
     ranks.gather(None)  # a failure is told here at once
     model = load_outline(name, dtype).requires_grad_(not frozen)
-    mesh = dist.init_device_mesh(at.type, (ranks.size,))
+    mesh = init_device_mesh(at.type, (ranks.size,))
     policy = fsdp.MixedPrecisionPolicy(reduce_dtype=torch.float32)
     kinds = model._no_split_modules or ()
     layers = [part for part in model.modules() if type(part).__name__ in kinds]
@@ -113,12 +113,14 @@ def write_parts(state: dict[str, torch.Tensor], directory: Path) -> None:
     Raises:
         OSError: A process could not write its part.
     """
-    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
-    writer = checkpoint.HuggingFaceStorageWriter(str(directory), save_distributed=True)
+    writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
     try:
-        checkpoint.save(state, storage_writer=writer)
-    except checkpoint.CheckpointException as error:  # no Exception, but what is above them
+        save(state, storage_writer=writer)
+    except CheckpointException as error:  # no Exception, but what is above them
         raise OSError(str(error)) from error
 
 
@@ -133,14 +135,16 @@ def read_parts(
     Raises:
         OSError: A process could not read its part.
     """
-    from torch.distributed import checkpoint
+    from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
-    reader = checkpoint.HuggingFaceStorageReader(str(directory))
+    reader = HuggingFaceStorageReader(str(directory))
     state = blank(reader.read_metadata().state_dict_metadata)
     try:
         # One process is told that it is alone.
         with warnings.catch_warnings(action="ignore", category=UserWarning):
-            checkpoint.load(state, storage_reader=reader)
-    except checkpoint.CheckpointException as error:
+            load(state, storage_reader=reader)
+    except CheckpointException as error:
         raise OSError(str(error)) from error
     return state

@@ -81,7 +81,8 @@ def whole_student(model: Any, task: Task, ranks: Ranks) -> Any:
         plain = load_student(task.student, dtype=model.dtype, device=str(model.device))
         copy_dequantized(model.get_base_model(), plain)
         wrapper = add_adapters(plain, task)
-        gather_trained(model, wrapper)
+        trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        wrapper.load_state_dict(trained, strict=False)
         return wrapper
     if not is_split(model):
         return model
