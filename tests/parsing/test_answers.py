@@ -172,7 +172,7 @@ ANSWERS = {
     "\\boxed{71} or \\boxed{72}": "72",
     "\\boxed{\\{1, 2\\}}": "{1, 2}",
     "\\boxed{72": "\\boxed{72",
-    "So we get 72.\nLet me know if you need more!": "So we get 72",
+    "So we get 72.\nLet me know if you need more!": "72",
     "The total is 72": "72",
     "So the result is: 72": "72",
     "## Oslo": "Oslo",

@@ -214,8 +214,8 @@ def test_a_text_holds_these_subquestions_and_nothing_else(texts: dict[str, list[
         ),
         (
             "In 1. FC Koln, who won? 2. Who lost?",
-            ["FC Koln, who won?", "Who lost?"],
-            "In",
+            ["In 1. FC Koln, who won?", "Who lost?"],
+            "",
         ),
         (
             f'Ferries run daily.\n["{A}"]\nShips sail.',

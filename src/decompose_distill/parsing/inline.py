@@ -107,7 +107,8 @@ def _begins_item(line: str, mark: re.Match[str], row: Sequence[re.Match[str]]) -
     kind = _style(mark)[3]
     if not after.strip() or not (mark["close"] or mark["label"] or kind == "sign"):
         return False
-    if _LEADS_ON.search(before):
+    lead = _LEADS_ON.search(before)
+    if lead and not before[: lead.start()].rstrip().endswith(tuple(QUESTION_END)):
         return False
     if before.endswith(_PAUSES):
         return bool(mark["close"]) or kind == "sign" or not after.lstrip()[:1].islower()

@@ -113,14 +113,12 @@ def write_parts(state: dict[str, torch.Tensor], directory: Path) -> None:
     Raises:
         OSError: A process could not write its part.
     """
-    from torch.distributed.checkpoint.api import CheckpointException
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
-    from torch.distributed.checkpoint.state_dict_saver import save
+    from torch.distributed.checkpoint import api, hf_storage, state_dict_saver
 
-    writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
+    writer = hf_storage.HuggingFaceStorageWriter(str(directory), save_distributed=True)
     try:
-        save(state, storage_writer=writer)
-    except CheckpointException as error:  # no Exception, but what is above them
+        state_dict_saver.save(state, storage_writer=writer)
+    except api.CheckpointException as error:  # no Exception, but what is above them
         raise OSError(str(error)) from error
 
 
@@ -135,16 +133,14 @@ def read_parts(
     Raises:
         OSError: A process could not read its part.
     """
-    from torch.distributed.checkpoint.api import CheckpointException
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
-    from torch.distributed.checkpoint.state_dict_loader import load
+    from torch.distributed.checkpoint import api, hf_storage, state_dict_loader
 
-    reader = HuggingFaceStorageReader(str(directory))
+    reader = hf_storage.HuggingFaceStorageReader(str(directory))
     state = blank(reader.read_metadata().state_dict_metadata)
     try:
         # One process is told that it is alone.
         with warnings.catch_warnings(action="ignore", category=UserWarning):
-            load(state, storage_reader=reader)
-    except CheckpointException as error:
+            state_dict_loader.load(state, storage_reader=reader)
+    except api.CheckpointException as error:
         raise OSError(str(error)) from error
     return state
