@@ -64,15 +64,14 @@ def load_split(
             f"fsdp=True needs torch {OLDEST_TORCH} or newer, not {torch.__version__}: "
             "fsdp=False keeps a copy of the student in each process"
         )
-    from torch.distributed import fsdp
-    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed import device_mesh, fsdp
 
     at = best_device() if device is None else named_device(device)
     dtype = dtype or best_dtype(at)
     whole = load_student(name, dtype=dtype, device="cpu") if ranks.first else None
     ranks.gather(None)  # a failure is told here at once
     model = load_outline(name, dtype).requires_grad_(not frozen)
-    mesh = init_device_mesh(at.type, (ranks.size,))
+    mesh = device_mesh.init_device_mesh(at.type, (ranks.size,))
     policy = fsdp.MixedPrecisionPolicy(reduce_dtype=torch.float32)
     kinds = model._no_split_modules or ()
     layers = [part for part in model.modules() if type(part).__name__ in kinds]
@@ -113,14 +112,12 @@ def write_parts(state: dict[str, torch.Tensor], directory: Path) -> None:
     Raises:
         OSError: A process could not write its part.
     """
-    from torch.distributed.checkpoint.api import CheckpointException
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
-    from torch.distributed.checkpoint.state_dict_saver import save
+    from torch.distributed.checkpoint import api, hf_storage, state_dict_saver
 
-    writer = HuggingFaceStorageWriter(str(directory), save_distributed=True)
+    writer = hf_storage.HuggingFaceStorageWriter(str(directory), save_distributed=True)
     try:
-        save(state, storage_writer=writer)
-    except CheckpointException as error:  # no Exception, but what is above them
+        state_dict_saver.save(state, storage_writer=writer)
+    except api.CheckpointException as error:  # no Exception, but what is above them
         raise OSError(str(error)) from error
 
 
@@ -135,16 +132,14 @@ def read_parts(
     Raises:
         OSError: A process could not read its part.
     """
-    from torch.distributed.checkpoint.api import CheckpointException
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
-    from torch.distributed.checkpoint.state_dict_loader import load
+    from torch.distributed.checkpoint import api, hf_storage, state_dict_loader
 
-    reader = HuggingFaceStorageReader(str(directory))
+    reader = hf_storage.HuggingFaceStorageReader(str(directory))
     state = blank(reader.read_metadata().state_dict_metadata)
     try:
         # One process is told that it is alone.
         with warnings.catch_warnings(action="ignore", category=UserWarning):
-            load(state, storage_reader=reader)
-    except CheckpointException as error:
+            state_dict_loader.load(state, storage_reader=reader)
+    except api.CheckpointException as error:
         raise OSError(str(error)) from error
     return state
