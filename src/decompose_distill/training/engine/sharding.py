@@ -64,15 +64,14 @@ def load_split(
             f"fsdp=True needs torch {OLDEST_TORCH} or newer, not {torch.__version__}: "
             "fsdp=False keeps a copy of the student in each process"
         )
-    from torch.distributed import fsdp
-    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed import device_mesh, fsdp
 
     at = best_device() if device is None else named_device(device)
     dtype = dtype or best_dtype(at)
     whole = load_student(name, dtype=dtype, device="cpu") if ranks.first else None
     ranks.gather(None)  # a failure is told here at once
     model = load_outline(name, dtype).requires_grad_(not frozen)
-    mesh = init_device_mesh(at.type, (ranks.size,))
+    mesh = device_mesh.init_device_mesh(at.type, (ranks.size,))
     policy = fsdp.MixedPrecisionPolicy(reduce_dtype=torch.float32)
     kinds = model._no_split_modules or ()
     layers = [part for part in model.modules() if type(part).__name__ in kinds]
