@@ -194,6 +194,15 @@ def test_a_model_runs_where_and_in_what_numbers_it_is_told(tiny_dir: Path) -> No
 
 
 @pytest.mark.smollm2
+def test_loading_shows_no_bars_of_others(
+    smollm2_gguf: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load_model(smollm2_gguf)
+
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.smollm2
 def test_smollm2_is_loaded_from_gguf_trained_saved_and_sampled(
     smollm2_dir: Path, tmp_path: Path
 ) -> None:

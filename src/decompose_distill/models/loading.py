@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from shutil import copyfile
 from textwrap import shorten
@@ -20,6 +21,7 @@ from transformers import (
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
+    modeling_gguf_pytorch_utils,
 )
 from transformers.utils import GENERATION_CONFIG_NAME
 from transformers.utils import logging as transformers_logging
@@ -48,13 +50,11 @@ from decompose_distill.models.quantization import (
 
 logger = logging.getLogger(__name__)
 
-
 PROCESSOR_FILES = (
     "preprocessor_config.json",
     "processor_config.json",
     "video_preprocessor_config.json",
 )
-
 
 LONGEST = 400
 """Characters of another library's words in an error: transformers lists every model it knows."""
@@ -338,10 +338,13 @@ def quiet_peft() -> Iterator[None]:
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """Silence transformers' own progress bars, which say nothing a user waits for."""
-    shown = transformers_logging.is_progress_bar_enabled()
+    shown, bar = transformers_logging.is_progress_bar_enabled(), modeling_gguf_pytorch_utils.tqdm
     transformers_logging.disable_progress_bar()
+    # This one does not ask whether bars are wanted.
+    modeling_gguf_pytorch_utils.tqdm = partial(bar, disable=True)
     try:
         yield
     finally:
+        modeling_gguf_pytorch_utils.tqdm = bar
         if shown:
             transformers_logging.enable_progress_bar()
