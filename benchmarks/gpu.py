@@ -264,7 +264,7 @@ def _generate(who: str, model: Any, tokenizer: Any) -> dict[str, Any]:
     """Tokens a second of the second run; the first one warms up."""
     import torch
 
-    from decompose_distill.models.generation import fastest_decode
+    from decompose_distill.models import fastest_decode
     from decompose_distill.types import Sampling
 
     prompts = [list(row.ids[: row.start]) for row in _token_rows(tokenizer, 256)]

@@ -14,6 +14,7 @@ from decompose_distill.faces import lazy
 
 if TYPE_CHECKING:
     from decompose_distill.models.generation import decode as decode
+    from decompose_distill.models.generation import fastest_decode as fastest_decode
     from decompose_distill.models.loading import load_model as load_model
     from decompose_distill.models.loading import load_tokenizer as load_tokenizer
     from decompose_distill.models.loading import save_model as save_model
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "generation": ("decode",),
+        "generation": ("decode", "fastest_decode"),
         "loading": ("load_model", "load_tokenizer", "save_model"),
     },
 )
