@@ -181,7 +181,7 @@ def test_weight_decay_spares_norms_and_biases(model: Any) -> None:
         assert torch.allclose(weight, wanted), name
 
 
-def test_master_weights_keep_what_bfloat16_would_lose(
+def test_small_updates_reach_bfloat16_weights_with_master_weights_and_without(
     tiny_dir: Path, rows: list[TokenizedExample]
 ) -> None:
     moved = {}
@@ -197,4 +197,4 @@ def test_master_weights_keep_what_bfloat16_would_lose(
         ]
         moved[master] = float(sum(changed) / len(changed))
 
-    assert moved[True] > moved[False] > 0
+    assert moved[False] == pytest.approx(moved[True], rel=0.1)  # rounded at random, none is lost
