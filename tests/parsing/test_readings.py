@@ -212,6 +212,18 @@ def test_a_text_holds_these_subquestions_and_nothing_else(texts: dict[str, list[
             ["Find Ada's age", "Find Bob's age"],
             "The ferry runs daily",
         ),
+        (f"{A} - {B} – Who is older?", [A, B, "Who is older?"], ""),
+        (
+            f'{{"question": "Who?", "subquestions": [{{"question": "{A}", "steps": ["{B}"]}}]}}',
+            [A, B],
+            "",
+        ),
+        (
+            f'[{{"question": "{A}", "subquestions": ["Why?"]}}, {{"question": "{B}"}}]',
+            [A, "Why?", B],
+            "",
+        ),
+        (f'[{{"question": "Who is older?", "subquestions": ["{A}", "{B}"]}}]', [A, B], ""),
         (
             "In 1. FC Koln, who won? 2. Who lost?",
             ["In 1. FC Koln, who won?", "Who lost?"],

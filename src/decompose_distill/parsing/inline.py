@@ -36,11 +36,16 @@ def split_inline(line: str) -> list[str]:
         ['These:', '1. How old is Ada?', '2. Is #1 > 9?']
         >>> split_inline("1. Is question 1 or question 2 harder?")
         ['1. Is question 1 or question 2 harder?']
+        >>> split_inline("How old is Ada? - How old is Bob?")
+        ['- How old is Ada?', '- How old is Bob?']
     """
     marks = _counted(line)
     if len(marks) > 1:
         return list(_pieces(line, [mark.start() for mark in marks]))
-    return list(_pieces(line, [mark.end() for mark in _BULLET.finditer(line)]))
+    pieces = list(_pieces(line, [mark.end() for mark in _BULLET.finditer(line)]))
+    if not read_markers(line) and all(piece.endswith(tuple(QUESTION_END)) for piece in pieces):
+        return [f"- {pieces[0]}", *pieces[1:]] if len(pieces) > 1 else pieces  # "Who? - Why?"
+    return pieces
 
 
 def split_first(line: str, following: str) -> list[str]:

@@ -102,25 +102,28 @@ def _decoded(text: str, start: int) -> tuple[list[Any], int]:
     return values, start
 
 
-def _texts(value: Any, depth: int = 0) -> list[str]:
-    """The subquestions in a JSON value."""
+def _texts(value: Any, depth: int = 0, *, item: bool = False) -> list[str]:
+    """The subquestions in a JSON value; of an item those of its own list too, behind its text."""
     if isinstance(value, str):
         return [value] if value.strip() else []
     if depth > _MAX_DEPTH or not isinstance(value, list | dict):
         return []
     if isinstance(value, list):
-        return [text for element in value for text in _texts(element, depth + 1)]
+        item = item or len(value) > 1
+        return [text for element in value for text in _texts(element, depth + 1, item=item)]
     fields = [(_name(key), key, element) for key, element in value.items()]
     if counted := [element for name, key, element in fields if _counts(name, key)]:
-        return _texts(counted, depth + 1)
+        return _texts(counted, depth + 1, item=True)
+    own = [element for name, _, element in fields if name in _TEXTS and _is_words(element)]
+    above = own[:1] if item else []  # at the root it is the question itself
     for names in (_LISTS, _OTHER_LISTS):
         for name, key, element in fields:
-            if name in names and (_is_many(element) or (key[-1:] in "sS" and _is_words(element))):
-                return _texts(element, depth + 1)
-    own = [element for name, _, element in fields if name in _TEXTS and _is_words(element)]
-    below = [element for _, _, element in fields if _are_items(element)]
-    if own and below:  # a tree, of which the root is the question itself
-        return (own[:1] if depth > 1 else []) + _texts(below, depth + 1)
+            if name in names and _is_many(element):
+                return above + _texts(element, depth + 1, item=True)
+            if name in names and key[-1:] in "sS" and _is_words(element):
+                return [element]
+    if own and (below := [element for _, _, element in fields if _are_items(element)]):
+        return above + _texts(below, depth + 1, item=True)
     for wanted in (*_TEXTS, *_MORE_TEXTS):
         for name, _, element in fields:
             if name == wanted and isinstance(element, str) and element.strip():
@@ -130,9 +133,8 @@ def _texts(value: Any, depth: int = 0) -> list[str]:
     asking = [element for _, _, element in fields if _is_words(element) and is_question(element)]
     if len(asking) > 1 and len(asking) == len(fields):
         return asking
-    return [
-        text for _, _, element in fields if _is_many(element) for text in _texts(element, depth + 1)
-    ]
+    many = [element for _, _, element in fields if _is_many(element)]
+    return [text for element in many for text in _texts(element, depth + 1, item=item)]
 
 
 def _name(key: str) -> str:
