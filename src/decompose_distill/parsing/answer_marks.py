@@ -93,6 +93,8 @@ _ABOUT = re.compile(
     r"|an? (?:integer|whole number|positive|exact)|exact\b|supported|derived|independent)",
     re.IGNORECASE,
 )
+LONGEST_ANSWER = 20_000
+"""Characters that are read behind a mark: of many marks on one line each would read all of it."""
 _REFERS = re.compile(r"\W*(?:see|as|given|stated|shown)?\s*(?:above|below)\W*", re.IGNORECASE)
 
 
@@ -126,9 +128,11 @@ def answer_marks(text: str) -> list[Mark]:
 
 
 def _phrases(text: str) -> Iterator[Mark]:
-    last = len(_without_closing(text))
+    last, line_end = len(_without_closing(text)), -1
     for match in _PHRASE.finditer(text):
-        content, end = _line(text, match.end())
+        if line_end < match.end():  # else it is on the line of the mark before
+            line_end = _line_end(text, match.end())
+        content, end = _line(text, match.end(), line_end)
         if match["field"]:
             value = _JSON_VALUE.match(text, match.end())
             content = (value["text"] or value["quoted"] or value["bare"] or "") if value else ""
@@ -136,7 +140,7 @@ def _phrases(text: str) -> Iterator[Mark]:
             continue
         about = match["bare"] is not None and bool(_ABOUT.match(content))
         if about and content.rstrip().endswith((":", "：")):  # "is as follows:"
-            content, end = _line(text, end)
+            content, end = _line(text, end, _line_end(text, end))
         about = about or bool(_REFERS.fullmatch(content))
         yield Mark(match.start(), content, end, weak=about)
 
@@ -153,17 +157,16 @@ def _is_final(content: str, is_last: bool) -> bool:
     return not _STEP.match(content) and (is_last or bool(_SIGNED.match(content)))
 
 
-def _line(text: str, start: int) -> tuple[str, int]:
-    """The rest of a line, or if that says nothing the next line that does."""
-    end = _line_end(text, start)
-    if text[start:end].strip(_BLANK):
-        return text[start:end], end
+def _line(text: str, start: int, end: int) -> tuple[str, int]:
+    """The rest of a line up to its end, or if that says nothing the next line that does."""
+    if (content := text[start : min(end, start + LONGEST_ANSWER)]).strip(_BLANK):
+        return content, end
     below = re.compile(r"(?:[\s*_`#:：.]|[-=~]{3,}(?=\n))*").match(text, end)
     start = below.end() if below else end
     end = _line_end(text, start)
     if bullet := _BULLET.match(text, start, end):
         start = bullet.end()
-    return text[start:end], end
+    return text[start : min(end, start + LONGEST_ANSWER)], end
 
 
 def _line_end(text: str, start: int) -> int:
@@ -195,7 +198,8 @@ def _boxes(text: str) -> Iterator[Mark]:
     for box in _BOX.finditer(text):
         end = closing.get(box.end() - 1)
         if end is not None:
-            yield Mark(box.start(), text[box.end() : end], end + 1)
+            content = text[box.end() : min(end, box.end() + LONGEST_ANSWER)]
+            yield Mark(box.start(), content, end + 1)
 
 
 def start_of_row(marks: Sequence[Mark], mark: Mark) -> int:
