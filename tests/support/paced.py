@@ -5,6 +5,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -57,8 +58,9 @@ class PacedTeacher:
         for count in self.deadly:
             mark = self.log.with_name(f"killed-{count}")
             if not mark.exists() and len(logged(self.log, "answered")) >= count:
-                mark.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
+                with suppress(FileExistsError):  # another worker is dying for this count
+                    mark.touch(exist_ok=False)
+                    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def logged(log: Path, what: str) -> Counter[str]:
