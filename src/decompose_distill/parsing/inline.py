@@ -43,8 +43,9 @@ def split_inline(line: str) -> list[str]:
     if len(marks) > 1:
         return list(_pieces(line, [mark.start() for mark in marks]))
     pieces = list(_pieces(line, [mark.end() for mark in _BULLET.finditer(line)]))
-    if not read_markers(line) and all(piece.endswith(tuple(QUESTION_END)) for piece in pieces):
-        return [f"- {pieces[0]}", *pieces[1:]] if len(pieces) > 1 else pieces  # "Who? - Why?"
+    are_questions = all(piece.endswith(tuple(QUESTION_END)) for piece in pieces)
+    if len(pieces) > 1 and are_questions and not read_markers(line):  # "Who? - Why?"
+        return [f"- {pieces[0]}", *pieces[1:]]
     return pieces
 
 

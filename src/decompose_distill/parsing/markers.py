@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from decompose_distill.parsing.numerals import (
     ANY_LETTER,
@@ -127,6 +128,7 @@ class Marker:
     strong: bool = True
 
 
+@lru_cache(maxsize=256)  # the lines of a text, which several readers look at
 def read_markers(line: str) -> tuple[Marker, ...]:
     """The marks that a line may begin with, the likeliest first; none if it begins with text.
 
