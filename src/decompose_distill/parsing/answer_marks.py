@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from decompose_distill.parsing.remarks import is_to_reader
 
@@ -93,8 +94,8 @@ _ABOUT = re.compile(
     r"|an? (?:integer|whole number|positive|exact)|exact\b|supported|derived|independent)",
     re.IGNORECASE,
 )
-LONGEST_ANSWER = 20_000
-"""Characters that are read behind a mark: of many marks on one line each would read all of it."""
+_BEFORE_OTHERS = 1000
+"""Characters read behind a mark that others follow on its line: each would read all of it."""
 _REFERS = re.compile(r"\W*(?:see|as|given|stated|shown)?\s*(?:above|below)\W*", re.IGNORECASE)
 
 
@@ -129,10 +130,12 @@ def answer_marks(text: str) -> list[Mark]:
 
 def _phrases(text: str) -> Iterator[Mark]:
     last, line_end = len(_without_closing(text)), -1
-    for match in _PHRASE.finditer(text):
+    matches = list(_PHRASE.finditer(text))
+    for match, after in zip_longest(matches, matches[1:]):
         if line_end < match.end():  # else it is on the line of the mark before
             line_end = _line_end(text, match.end())
-        content, end = _line(text, match.end(), line_end)
+        most = _BEFORE_OTHERS if after and after.start() < line_end else len(text)
+        content, end = _line(text, match.end(), line_end, most)
         if match["field"]:
             value = _JSON_VALUE.match(text, match.end())
             content = (value["text"] or value["quoted"] or value["bare"] or "") if value else ""
@@ -140,7 +143,7 @@ def _phrases(text: str) -> Iterator[Mark]:
             continue
         about = match["bare"] is not None and bool(_ABOUT.match(content))
         if about and content.rstrip().endswith((":", "：")):  # "is as follows:"
-            content, end = _line(text, end, _line_end(text, end))
+            content, end = _line(text, end, _line_end(text, end), most)
         about = about or bool(_REFERS.fullmatch(content))
         yield Mark(match.start(), content, end, weak=about)
 
@@ -157,16 +160,16 @@ def _is_final(content: str, is_last: bool) -> bool:
     return not _STEP.match(content) and (is_last or bool(_SIGNED.match(content)))
 
 
-def _line(text: str, start: int, end: int) -> tuple[str, int]:
+def _line(text: str, start: int, end: int, most: int) -> tuple[str, int]:
     """The rest of a line up to its end, or if that says nothing the next line that does."""
-    if (content := text[start : min(end, start + LONGEST_ANSWER)]).strip(_BLANK):
+    if (content := text[start : min(end, start + most)]).strip(_BLANK):
         return content, end
     below = re.compile(r"(?:[\s*_`#:：.]|[-=~]{3,}(?=\n))*").match(text, end)
     start = below.end() if below else end
     end = _line_end(text, start)
     if bullet := _BULLET.match(text, start, end):
         start = bullet.end()
-    return text[start : min(end, start + LONGEST_ANSWER)], end
+    return text[start : min(end, start + most)], end
 
 
 def _line_end(text: str, start: int) -> int:
@@ -198,8 +201,7 @@ def _boxes(text: str) -> Iterator[Mark]:
     for box in _BOX.finditer(text):
         end = closing.get(box.end() - 1)
         if end is not None:
-            content = text[box.end() : min(end, box.end() + LONGEST_ANSWER)]
-            yield Mark(box.start(), content, end + 1)
+            yield Mark(box.start(), text[box.end() : end], end + 1)
 
 
 def start_of_row(marks: Sequence[Mark], mark: Mark) -> int:
