@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from decompose_distill import ParseError, parsing, scores
 
@@ -137,11 +137,10 @@ def readers() -> dict[str, Reader]:
         "replace_answer": lambda text: parsing.replace_answer(text, "72"),
         "split_thinking": parsing.split_thinking,
     }
-    for name in scores.__all__:
-        if name not in ("Score", "versioned"):
-            score = getattr(scores, name)
-            named[f"{name}: answer"] = lambda text, score=score: score(text, ["72 km"])
-            named[f"{name}: gold"] = lambda text, score=score: score("72 km", [text])
+    for name in get_args(scores.ScoreName):
+        score = scores.as_score(name)
+        named[f"{name}: answer"] = lambda text, score=score: score(text, ["72 km"])
+        named[f"{name}: gold"] = lambda text, score=score: score("72 km", [text])
     return named
 
 
