@@ -24,7 +24,7 @@ _RENDERED = {
     "question": r"(?P<question>.+?)",
     "subquestions": rf"(?:{_SUBQUESTIONS}(?P<subquestions>.+))?",
 }
-"""How each placeholder reads in a rendered prompt."""
+"""How a rendered prompt reads where a template names one of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ All questions are invented; the layouts are those of the data sets that the name
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from decompose_distill import load_questions
+from decompose_distill import DataError, load_questions
 
 Wanted = tuple[list[str], list[str]]
 """Texts that stand in question or context, and the golds."""
@@ -542,3 +543,31 @@ def test_the_order_of_options_without_one_tells_nothing(tmp_path: Path) -> None:
     [question] = load_questions(_write(tmp_path, "a.jsonl", row))
 
     assert question.text == f"{ROCK}\nOptions:\n- moss\n- slate"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label": "x"}, "field 'label' must count the options from 0, not be 'x'"),
+        ({"label": 1.5}, "field 'label' must count the options from 0, not be '1.5'"),
+        ({"label": True}, "field 'label' must count the options from 0, not be 'yes'"),
+        ({"label": [1]}, "field 'label' must hold text or numbers, not list"),
+        ({"label": 7}, "field 'label': '7' is none of the options"),
+        ({"goal": None}, "field 'goal' must be str, not NoneType"),
+        ({"goal": ["Open it."]}, "field 'goal' must be str, not list"),
+    ],
+)
+def test_a_row_of_choices_that_says_no_option_is_refused(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    row = {"goal": "Open it.", "sol1": WAYS[0], "sol2": WAYS[1], "label": 1} | changes
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    with pytest.raises(DataError, match=re.escape(words)):
+        list(load_questions(tmp_path / "a.jsonl"))
+
+
+def test_no_option_is_counted_below_the_first(tmp_path: Path) -> None:
+    row = {"sentence": "The lid came off as _ was old.", "option1": "it", "option2": "he"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row | {"answer": "0"}))
+    with pytest.raises(DataError, match="must count the options from 1, not be '0'"):
+        list(load_questions(tmp_path / "a.jsonl"))

@@ -14,6 +14,7 @@ from decompose_distill.data.gold_answers import (
     texts_of,
     with_golds,
 )
+from decompose_distill.errors import DataError
 
 _KEYS = ("answerKey", "correct", "answer_idx", "answer_index", "correct_option", "label", "cop")
 """Fields that name an option by its label or number."""
@@ -224,18 +225,27 @@ CHOICE_SETS = (
 def read_choice_set(kind: ChoiceSet, row: Row) -> Row:
     """HellaSwag, PIQA, WinoGrande, COPA, Social IQa, Cosmos QA: the key counts the options.
 
+    Raises:
+        DataError: A field of the question is no text, or the key no number of an option.
+
     Example:
         >>> row = {"goal": "Open it.", "sol1": "Push.", "sol2": "Pull.", "label": 1}
         >>> read_choice_set(CHOICE_SETS[1], row)
         {'question': 'Open it.', 'options': ['Push.', 'Pull.'], 'key': ('label', 1)}
     """
     options = row[kind.options[0]] if len(kind.options) == 1 else [row[n] for n in kind.options]
-    question: Row = {"question": kind.question.format_map(row), "options": options}
+    texts = {name: of_kind(row[name], str, name) for name in {*kind.fields} - {*kind.options}}
+    question: Row = {"question": kind.question.format_map(texts), "options": options}
     question |= {name: row[name] for name in ("id", "context") if row.get(name) is not None}
     key = row.get(kind.key)
     if key in (None, "", -1, "-1"):
         return question  # the test files are published without
-    return question | {"key": (kind.key, int(key) - kind.first)}
+    text = answer_text(key, kind.key)
+    if not text.isdecimal() or int(text) < kind.first:
+        raise DataError(
+            f"field {kind.key!r} must count the options from {kind.first}, not be {text!r}"
+        )
+    return question | {"key": (kind.key, int(text) - kind.first)}
 
 
 def has_stem(row: Row) -> bool:
