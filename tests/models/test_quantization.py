@@ -27,6 +27,7 @@ from decompose_distill.training.engine.throughput import flops_per_token
 from tests.support.chats import make_tokenizer
 from tests.support.families import make_family
 from tests.support.samples import PROMPT, QUESTIONS
+from tests.support.training import stopped_at
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 OPTIONS: dict[str, Any] = {
@@ -165,23 +166,11 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     learned: tuple[Trace, ...],
     tiny_dir: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from decompose_distill.training import recipe
-
     options = {"epochs": 2, "save_steps": 1, "merge_lora": False, "optimizer": "adamw_8bit"}
     whole = _distill(learned, tiny_dir, tmp_path / "whole", **options)
-    save = recipe.save_state
-
-    def stop(folder: Path, optimizer: Any, state: Any, *rest: Any) -> None:
-        save(folder, optimizer, state, *rest)
-        if state.step == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(recipe, "save_state", stop)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_at(2):
         _distill(learned, tiny_dir, tmp_path / "half", **options)
-    monkeypatch.setattr(recipe, "save_state", save)
     half = _distill(learned, tiny_dir, tmp_path / "half", **options)
 
     assert load_losses(half) == load_losses(whole)
