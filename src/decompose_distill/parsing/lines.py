@@ -1,7 +1,10 @@
 """Lines of a model's text without what is around them: fences, rules, emphasis, tags."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from decompose_distill.parsing.remarks import SENTENCE_END, asks_bare
 
 # Not the power in "2**10" or "2 ** 10", nor a blank that is to be filled in.
 _EMPHASIS = re.compile(r"(?<![\w)])\*\*(?=\S)|(?<=\S)\*\*(?![\d(])|(?<!_)__(?!_)|`")
@@ -106,6 +109,23 @@ def plain_lines(text: str) -> list[str]:
     return [plain for line in lines if (plain := without_emphasis(line).strip())]
 
 
+def joined_lines(lines: Sequence[Line]) -> Iterator[str]:
+    """Lines without marks, with those that go on with the sentence before them.
+
+    Example:
+        >>> list(joined_lines(read_lines("Is Ada\\nolder?\\nWho is Bob?")))
+        ['Is Ada older?', 'Who is Bob?']
+    """
+    whole: list[str] = []
+    for line in lines:
+        if whole and (line.after_blank or _ended(whole[-1], line.text)):
+            yield " ".join(whole)
+            whole = []
+        whole.append(line.text)
+    if whole:
+        yield " ".join(whole)
+
+
 def _is_title(line: str) -> bool:
     return line.startswith("#") or bool(_TITLE.fullmatch(line))
 
@@ -113,3 +133,10 @@ def _is_title(line: str) -> bool:
 def _indent(line: str) -> int:
     expanded = line.expandtabs(4)
     return len(expanded) - len(expanded.lstrip())
+
+
+def _ended(line: str, following: str) -> bool:
+    """Whether a line without a mark is a sentence of its own."""
+    if not following[:1].islower() or line.endswith((*SENTENCE_END, ":", "：", ";", ",")):
+        return True
+    return asks_bare(line) and asks_bare(following) and not line.endswith((" and", " or"))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from decompose_distill.parsing.inline import split_first, split_inline
-from decompose_distill.parsing.lines import Line
+from decompose_distill.parsing.lines import Line, joined_lines
 from decompose_distill.parsing.markers import (
     Marker,
     accept_markers,
@@ -16,6 +16,7 @@ from decompose_distill.parsing.markers import (
 from decompose_distill.parsing.remarks import (
     QUESTION_END,
     SENTENCE_END,
+    asks_bare,
     is_closing,
     is_opening,
     is_question,
@@ -61,10 +62,6 @@ _LABEL = re.compile(
 )
 _QUESTION_END = re.compile(
     rf"[{QUESTION_END}](?P<quotes>(?:[\"'”’“»」』)）\]*_]|\s»)*)[{QUESTION_END}]*"
-)
-_ASKING = re.compile(
-    r"(?:how|wh(?:at|om?|ose|ich|en|ere|y)|is|are|was|were|do|does|did|can|could|ha[sd]|have)\s",
-    re.IGNORECASE,
 )
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "„": "“", "「": "」", "『": "』", "'": "'"}
 
@@ -285,17 +282,14 @@ def _unmarked(lines: Sequence[Line]) -> Reading:
     items: list[str] = []
     before: list[str] = []
     after: list[str] = []
-    sentences = list(_joined(lines))
+    sentences = list(joined_lines(lines))
     bare = len(sentences) > 1 and all(
-        _asks_bare(sentence)
-        or is_question(sentence)
-        or is_opening(sentence)
-        or is_closing(sentence)
+        asks_bare(sentence) or is_question(sentence) or is_opening(sentence) or is_closing(sentence)
         for sentence in sentences
     )
     for sentence in sentences:
         questions, rest = _questions(sentence)
-        if bare and _asks_bare(sentence) and not is_question(sentence):
+        if bare and asks_bare(sentence) and not is_question(sentence):
             questions, rest = [clean_item(sentence)], ""
         items += questions
         if rest:
@@ -322,29 +316,5 @@ def _questions(line: str) -> tuple[list[str], str]:
     return [item for item in items if len(item) > 1 and not _is_said(item)], line[start:].strip()
 
 
-def _asks_bare(line: str) -> bool:
-    """Whether a line is a question whose mark is missing."""
-    return bool(_ASKING.match(line)) and not any(end in line for end in (". ", ": ", "? "))
-
-
 def _is_said(item: str) -> bool:
     return bool(_MAIN_QUESTION.match(item)) or is_to_reader(item)
-
-
-def _joined(lines: Sequence[Line]) -> Iterator[str]:
-    """Lines with those that go on with the sentence before them."""
-    whole: list[str] = []
-    for line in lines:
-        if whole and (line.after_blank or _ended(whole[-1], line.text)):
-            yield " ".join(whole)
-            whole = []
-        whole.append(line.text)
-    if whole:
-        yield " ".join(whole)
-
-
-def _ended(line: str, following: str) -> bool:
-    """Whether a line without a mark is a sentence of its own."""
-    if not following[:1].islower() or line.endswith((*SENTENCE_END, ":", "：", ";", ",")):
-        return True
-    return _asks_bare(line) and _asks_bare(following) and not line.endswith((" and", " or"))

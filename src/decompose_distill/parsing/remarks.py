@@ -176,6 +176,12 @@ _CONTRAST = re.compile(
 _SENTENCE = re.compile(rf"[^{SENTENCE_END}\n]*(?:[{SENTENCE_END}]+[{_QUOTES}*]*|\n|$)")
 
 
+_ASKING = re.compile(
+    r"(?:how|wh(?:at|om?|ose|ich|en|ere|y)|is|are|was|were|do|does|did|can|could|ha[sd]|have)\s",
+    re.IGNORECASE,
+)
+
+
 def is_question(text: str) -> bool:
     """Whether a text ends as a question does.
 
@@ -185,6 +191,16 @@ def is_question(text: str) -> bool:
     """
     end = text.rstrip(f" {_QUOTES}*_.。")
     return end[-1:] in tuple(QUESTION_END) or end.endswith(("か", "呢")) or _is_greek(end)
+
+
+def asks_bare(line: str) -> bool:
+    """Whether a line is a question whose mark is missing.
+
+    Example:
+        >>> asks_bare("how old is Ada"), asks_bare("It is how old she is")
+        (True, False)
+    """
+    return bool(_ASKING.match(line)) and not any(end in line for end in (". ", ": ", "? "))
 
 
 def is_opening(line: str) -> bool:
