@@ -185,6 +185,17 @@ ANSWERS = {
     "The answer is *Oslo*": "Oslo",
     "The answer is _Oslo_.": "Oslo",
     "The answer is 3.5.": "3.5",
+    "Answer 1: 71\nAnswer 2: 72": "72",
+    "Answer #1: 71\nAnswer #2: Oslo": "Oslo",
+    "Answer 10:30": "10:30",
+    "| Step | Value |\n|---|---|\n| 1 | 71 |\n| **Total** | **72** |": "72",
+    "| Final answer | 72 |\n\nLet me know if you need more!": "72",
+    "| Answer: 72 |": "72",
+    "|x|": "|x|",
+    "70 + 2\n> 72": "72",
+    "x > 72": "x > 72",
+    "【答案】72": "72",
+    "【答案】B【解析】70 + 2": "B",
 }
 
 

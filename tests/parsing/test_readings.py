@@ -57,6 +57,13 @@ MARKS = {
     "十一、Who?\n十二、Why?\n二十、When?\n二十一、Where?": ["Who?", "Why?", "When?", "Where?"],
     "1st, who is Ada?\n2nd, who is Bob?": ["who is Ada?", "who is Bob?"],
     f"🎈 {A}\n🎈 {B}": [A, B],
+    "1° Quel âge a Ada ?\n2° Quel âge a Bob ?": ["Quel âge a Ada ?", "Quel âge a Bob ?"],
+    "20° is how much in F?\nIs it warm?": ["20° is how much in F?", "Is it warm?"],
+    "الف) چند؟\nب) کی؟\nپ) کجا؟\nت) چرا؟": ["چند؟", "کی؟", "کجا؟", "چرا؟"],
+    "أ) من؟\nب) متى؟\nت) أين؟\nث) لماذا؟": ["من؟", "متى؟", "أين؟", "لماذا؟"],
+    "أ) من؟\nب) متى؟\nج) أين؟\nد) لماذا؟": ["من؟", "متى؟", "أين؟", "لماذا؟"],
+    "Запитання 1: Хто?\nЗапитання 2: Чому?": ["Хто?", "Чому?"],
+    "Klausimas 1: Kas?\nKlausimas 2: Kodėl?": ["Kas?", "Kodėl?"],
     "- [ ] 1. Who?\n- [x] 2. Why?": ["Who?", "Why?"],
     "# 1. Who?\n# 2. Why?": ["Who?", "Why?"],
     "12. Who?\n13. Why?": ["Who?", "Why?"],
@@ -106,6 +113,25 @@ LINES = {
     "1. Who is\nthe captain\nof it?\n2. Why?": ["Who is the captain of it?", "Why?"],
     "1. Find x\nthen add it\n2. Find y": ["Find x then add it", "Find y"],
     "1. Find x.\n   Is it more?\n2. Find y.": ["Find x. Is it more?", "Find y."],
+    "1. Of a pear, 2. plums and figs, which is red?\n2. Which is blue?": [
+        *("Of a pear, 2. plums and figs, which is red?", "Which is blue?")
+    ],
+    "1. Which is it?\n(A) sand (B) clay (C) chalk\n2. Why?": [
+        *("Which is it? (A) sand (B) clay (C) chalk", "Why?")
+    ],
+    "1. Which is it?\n   a) sand\n   b) clay\n2. Why?": ["Which is it? a) sand b) clay", "Why?"],
+    f"1. {A}\n2. {B}\n\nQuestion: Who won?\nSubquestions:\n1. Who played?\n2. Who lost?": [A, B],
+    f"1. {A}\n2. {B}\nExample 2:\nWho won the game?\n1. Who played?": [A, B],
+    f"Question: Who is older?\n1. {A}\n2. {B}\nQuestion: Who won?\n1. Who played?": [A, B],
+    f'q1 = "{A}"\nq2 = "{B}"': [A, B],
+    f'ask("{A}")\nask("{B}")': [A, B],
+    f"a1 = self.ask('{A}')\na2 = self.ask('{B}', [a1])": [A, B],
+    f'1. ask(question="{A}")\n2. ask(question=f"{B}")': [A, B],
+    '1. What does print("a b") do?\n2. Why?': ['What does print("a b") do?', "Why?"],
+    f'To answer the question "Who is older?", we need to know: "{A}", "{B}"': [A, B],
+    f'To solve "Who is older?", we first ask: "{A}", "{B}"': [A, B],
+    f"==Step 1== {A}\n==Step 2== {B}": [A, B],
+    "1. Is a == b and b == c?\n2. Why?": ["Is a == b and b == c?", "Why?"],
 }
 QUOTED = {
     f'1. "{A}",\n2. "{B}"': [A, B],
@@ -128,6 +154,8 @@ DECLINED = {
     "No decomposition: but here they are:\n1. Who?\n2. Why?": ["Who?", "Why?"],
     "No decomposition is needed, however:\n1. Who?\n2. Why?": ["Who?", "Why?"],
     "Who?\nNo further decomposition is needed.": ["Who?"],
+    "This question doesn't require decomposition.": [],
+    "I don't think that a decomposition is needed.": [],
 }
 JSON = {
     f'Sure: ["{A}", "{B}"]': [A, B],
@@ -167,6 +195,12 @@ JSON = {
     f'[" ", "{A}"]': [A],
     f"[“{A}”, “{B}”]": [A, B],
     '{"subquestions": [["Who?"], ["Why?"]]}': ["Who?", "Why?"],
+    f'`["{A}", "{B}"]`': [A, B],
+    f"const subquestions = [`{A}`, `{B}`];": [A, B],
+    f'return ["{A}", "{B}"]': [A, B],
+    f'print(["{A}", "{B}"])': [A, B],
+    'What does max(["a", "b"]) give?': ['What does max(["a", "b"]) give?'],
+    f'1. {{"subquestion": "{A}"}}\n2. {{"subquestion": "{B}"}}': [A, B],
 }
 TAGS = {
     "<q>Who?\n<q>Why?": ["Who?", "Why?"],
@@ -183,6 +217,8 @@ TAGS = {
     "<task><description>Who?</description></task>": ["Who?"],
     "<S1>Who?</S1>": ["Who?"],
     "<sub-question>Who?</sub-question>": ["Who?"],
+    "<sub>Who is it?</sub>\n<sub id='2'>Is it so?</sub>": ["Who is it?", "Is it so?"],
+    "1. What is H<sub>2</sub>O?\n2. Why?": ["What is H<sub>2</sub>O?", "Why?"],
 }
 TABLES = {
     "| Question | Note |\n|---|---|\n| Who? | a |\n| Find it | b |": ["Who?", "Find it"],
@@ -193,6 +229,9 @@ TABLES = {
     "| Q |\n|---|\n| Is a \\| b? |": ["Is a | b?"],
     "| # | Question |\n|---|---|\n| 1 |\n| 2 | Why? |": ["Why?"],
     "# | Question\n--|--\n1 | Who?\n2 | Why?": ["Who?", "Why?"],
+    'id,subquestion\n1,"Who, then?"\n2,Find it': ["Who, then?", "Find it"],
+    "```csv\nstep;question;note\n1;Who?;x\n2;Why?;y\n```": ["Who?", "Why?"],
+    "step\tquestion\n1\tWho?\n2\tWhy?": ["Who?", "Why?"],
 }
 
 
@@ -259,6 +298,20 @@ def test_what_is_neither_subquestion_nor_remark_is_left_over(
 
     assert [step.text for step in read.subquestions] == items
     assert read.leftover == leftover
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'["{A}", "How old is B',
+        f'{{"subquestions": ["{A}", "How',
+        f'[{{"question": "{A}"}}, {{"question": "How old is B',
+        f"['{A}', 'How old is B",
+    ],
+)
+def test_a_list_cut_off_within_an_item_is_no_shorter_list(text: str) -> None:
+    with pytest.raises(ParseError, match="the list was cut off"):
+        read_decomposition(text)
 
 
 @pytest.mark.parametrize(

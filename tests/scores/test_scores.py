@@ -1,5 +1,6 @@
 """Scores meet their semantics; without a gold answer there is no score."""
 
+import time
 from itertools import permutations
 from pathlib import Path
 from typing import get_args
@@ -109,6 +110,22 @@ def test_f1_counts_words_as_often_as_they_occur() -> None:
     assert scores.f1("red red ball", ["red ball ball"]) == pytest.approx(2 / 3)
     assert scores.f1("red", ["red big ball"]) == pytest.approx(0.5)
     assert scores.f1("blue", ["red"]) == 0
+
+
+def test_letters_of_scripts_without_blanks_are_words() -> None:
+    assert scores.contains("加尔达湖在意大利", ["加尔达湖"]) == 1
+    assert scores.contains("他生于1987年。", ["1987年"]) == 1
+    assert scores.contains("他生于11987年", ["1987年"]) == 0
+    assert scores.contains("เมืองหลวงคือกรุงเทพ", ["กรุงเทพ"]) == 1
+    assert scores.f1("大阪市", ["大阪"]) == pytest.approx(0.8)
+    assert scores.f1("東京", ["大阪"]) == 0
+
+
+def test_signs_without_end_are_compared_in_linear_time() -> None:
+    start = time.process_time()
+    scores.exact("| " * 50_000, ["> " * 50_000])
+
+    assert time.process_time() - start < 5  # 100 s where it is quadratic
 
 
 def test_a_score_without_a_name_or_a_version_is_told_too() -> None:

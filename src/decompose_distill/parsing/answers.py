@@ -39,13 +39,16 @@ _EXPLAINS = re.compile(
     re.IGNORECASE,
 )
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\((?:https?://|www\.|/|#)[^()\s]*\)")
-_HASHES = re.compile(r"\A#{2,6}\s+")
+_SIGNS_BEFORE = re.compile(r"\A(?:#{2,6}|>{1,3})\s+")
+_ROW = re.compile(r"\|\s.*\s\|\Z")
+_CELL_EDGES = re.compile(r"\A\|\s+|\s+\|\Z")
 _OPENING = re.compile(r"(?:\\[\[(]|\${1,2}|<\w{1,20}>|\[ANSWER\])\Z")
 _REASON = re.compile(
     r"(?<=\S)(?:[,;]\s*(?:because|since|given that|which|where|so|but|not|assuming|as (?!well\b"
     r"|of\b|in\b|for\b))\b"
     r"|;\s*(?:that|this|it|which)\b|(?:\\n){2,}|\\n\Z"
-    r"|\s(?:because)\b|(?<=\d)\sas\s(?=[\d$])|\s[-–—]\s+(?:because|since|as)\b|，?因为|، لأن)",
+    r"|\s(?:because)\b|(?<=\d)\sas\s(?=[\d$])|\s[-–—]\s+(?:because|since|as)\b|，?因为|، لأن"
+    r"|【(?:解析|分析|详解|点评)】)",
     re.IGNORECASE,
 )
 _NEXT_SENTENCE = re.compile(
@@ -134,15 +137,18 @@ def _last_line(lines: Sequence[str]) -> str:
     telling = [line for line in reversed(lines) if not _TAG_LINE.fullmatch(line)]
     said = [line for line in telling if not _EXPLAINS.match(line)] or telling
     line = next((line for line in said if not is_to_reader(line)), lines[-1])
+    if _ROW.match(line):  # what a table comes to stands at its end
+        line = _CELL_EDGES.sub("", line).rpartition("|")[2].strip()
     if value := _SAID.match(line):
         return value["value"]
     result = _RESULT.match(line)
-    return _HASHES.sub("", line[result.end() :] if result else line)
+    return _SIGNS_BEFORE.sub("", line[result.end() :] if result else line)
 
 
 def _cut(content: str) -> str:
     """An answer without what a model adds behind it: a reason, a remark, another sentence."""
     content = _LINK.sub(r"\1", _CLOSING_TAG.split(content, maxsplit=1)[0].strip())
+    content = _CELL_EDGES.sub("", content)
     if whole := _WHOLE.match(content):
         content = content[: whole.end()].strip()
     if sentence := _NEXT_SENTENCE.search(content):

@@ -6,11 +6,12 @@ epilogues. Total: any text gives a value or a `ParseError`, nothing else.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from decompose_distill.errors import ParseError
 from decompose_distill.parsing.lines import Line, read_lines
 from decompose_distill.parsing.lists import Reading, read_list
+from decompose_distill.parsing.markers import read_markers
 from decompose_distill.parsing.remarks import SENTENCE_END, declines, is_contrast, is_simple
 from decompose_distill.parsing.structured import read_structured
 from decompose_distill.parsing.thinking import split_thinking
@@ -28,6 +29,10 @@ _AGREED = re.compile(
     re.IGNORECASE,
 )
 """The agreed words, whatever else is said behind them."""
+_NEXT_EXAMPLE = re.compile(
+    r"\W*(?:(?:new |next |another )?(?:question|problem|input)|example(?: \d{1,3})?)\W{0,3}[:：]",
+    re.IGNORECASE,
+)
 _OPENING_DECLINE = re.compile(r"\W*no[\s_-]+(?:further\s+)?decomposition\b", re.IGNORECASE)
 
 
@@ -71,7 +76,7 @@ reasoning='Her age?', leftover='')
         raise ParseError("empty completion")
     if reading and len(reading.items) == 1 and "\n" in reading.items[0]:  # a list in one field
         lines, reading = read_lines(reading.items[0]), None
-    if _declined(reading := reading or read_list(lines), lines):
+    if _declined(reading := reading or _unpacked(read_list(_first_example(lines))), lines):
         return ParsedDecomposition((), reasoning)
     if not reading.items:
         raise ParseError("no subquestions found")
@@ -129,6 +134,26 @@ def format_subquestions(subquestions: Sequence[Subquestion]) -> str:
     if not subquestions:
         return NO_DECOMPOSITION
     return "\n".join(f"{number}. {step.text}" for number, step in enumerate(subquestions, start=1))
+
+
+def _first_example(lines: Sequence[Line]) -> Sequence[Line]:
+    """Lines up to where a model goes on with an example of its own, as small ones do."""
+    counts = [
+        {marker.value for marker in read_markers(line.text) if marker.strong} for line in lines
+    ]
+    begun = next((i for i, values in enumerate(counts) if max(values, default=0) > 1), len(lines))
+    again = max((i for i, values in enumerate(counts) if 1 in values), default=0)
+    ends = (i for i in range(begun, again) if _NEXT_EXAMPLE.match(lines[i].text))
+    return lines[: next(ends, len(lines))]
+
+
+def _unpacked(reading: Reading) -> Reading:
+    """A list whose items are objects of JSON, with their texts instead."""
+    if not all(item.startswith("{") for item in reading.items):
+        return reading
+    inner = [read_structured(item) for item in reading.items]
+    texts = tuple(text for each in inner if each for text in each.items)
+    return replace(reading, items=texts) if len(texts) == len(inner) else reading
 
 
 def _declined(reading: Reading, lines: Sequence[Line]) -> bool:

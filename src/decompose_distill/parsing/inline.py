@@ -77,6 +77,23 @@ def split_first(line: str, following: str) -> list[str]:
     return [line]
 
 
+def counts_below(pieces: Sequence[str], following: str) -> bool:
+    """Whether the next line counts on from the first piece, so that marks behind it are none.
+
+    Example:
+        >>> counts_below(["1. Of pear,", "2. plum and fig, which?"], "2. Is it red?")
+        True
+        >>> counts_below(["1. How old is Ada?", "2. Is #1 > 9?"], "3. Who is Bob?")
+        False
+    """
+    firsts, inner, below = (
+        {(marker.family, marker.parent, marker.value) for marker in read_markers(text)}
+        for text in (pieces[0], pieces[1], following)
+    )
+    nexts = {(family, parent, value + 1) for family, parent, value in firsts if value}
+    return bool(nexts & inner & below)
+
+
 def _pieces(line: str, starts: Sequence[int]) -> Iterator[str]:
     for start, end in zip([0, *starts], [*starts, len(line)], strict=True):
         if piece := line[start:end].strip():

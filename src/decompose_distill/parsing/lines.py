@@ -11,7 +11,8 @@ _EMPHASIS = re.compile(r"(?<![\w)])\*\*(?=\S)|(?<=\S)\*\*(?![\d(])|(?<!_)__(?!_)
 # Of HTML and LaTeX: pairs on one line, so that a text may speak of a tag.
 _MARKUP = re.compile(
     r"<(b|strong|u|i|em|p|div|span|mark|small|h[1-6])(?:\s[^<>]{0,80})?>([^<>]*)</\1>"
-    r"|\\(?:textbf|emph|textit|underline)\{([^{}]*)\}",
+    r"|\\(?:textbf|emph|textit|underline)\{([^{}]*)\}"
+    r"|(?<![=!<>\w])==(?=[^\s=])([^=\n]{1,300})(?<=\S)==(?!=)",
     re.IGNORECASE,
 )
 _ITALIC = re.compile(r"(?:^|(?<=\s))([*_])(?=[^\s*_])([^*_]*)\1$")
@@ -27,6 +28,11 @@ _WRAPPERS = (
     r"|results|steps|list|final|plan|solution|reply"
 )
 _WRAPPER = re.compile(rf"</?(?:{_WRAPPERS})>|\[/?list\]", re.IGNORECASE)
+# Of code: 'q1 = ask("How old is Ada?")' says what it asks, behind a mark or not.
+_CALL = re.compile(
+    r"\A(\W{0,3}\w{0,3}[.):]\s+)?(?:\w{1,20}\s?=\s?)?(?:await\s)?[A-Za-z_][\w.]{0,40}"
+    r"\((?:\w{1,20}\s?=\s?)?f?([\"'])((?:(?!\2).)+\s(?:(?!\2).)+)\2(?:,[^\"']*)?\)[;,]?\Z"
+)
 _TITLE = re.compile(r"(?:\W{0,3}\w{1,4}[.):]\s*)?\*\*[^*]+\*\*[ :：]*")
 
 
@@ -63,6 +69,7 @@ def read_lines(text: str) -> list[Line]:
         marked = _WRAPPER.sub("", without_markup(bare)).strip().strip("`")
         clean = strip(_EMPHASIS.sub("", _ITALIC.sub(r"\2", marked)))
         clean = clean[quote.end() :] if (quote := _QUOTED.match(clean)) else clean
+        clean = _CALL.sub(r"\1\3", clean)
         if not clean or _RULE.match(bare):
             blank = True
             continue
@@ -88,9 +95,11 @@ def without_markup(text: str) -> str:
         >>> without_markup("<b>1.</b> What does <p> do?"), without_markup("\\\\textbf{1.} Who?")
         ('1. What does <p> do?', '1. Who?')
     """
-    if not any(sign in text for sign in "<\\&"):
+    if not any(sign in text for sign in ("<", "\\", "&", "==")):
         return text
-    return _MARKUP.sub(lambda match: match[2] or match[3] or "", text.replace("&nbsp;", " "))
+    return _MARKUP.sub(
+        lambda match: match[2] or match[3] or match[4] or "", text.replace("&nbsp;", " ")
+    )
 
 
 def strip(text: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from decompose_distill.parsing.inline import split_first, split_inline
+from decompose_distill.parsing.inline import counts_below, split_first, split_inline
 from decompose_distill.parsing.lines import Line, joined_lines
 from decompose_distill.parsing.markers import (
     Marker,
@@ -18,6 +18,7 @@ from decompose_distill.parsing.remarks import (
     SENTENCE_END,
     asks_bare,
     is_closing,
+    is_main_question,
     is_opening,
     is_question,
     is_to_reader,
@@ -40,7 +41,6 @@ _FIELD = re.compile(
     r"(?:id|depends_on|a(?:ns(?:wer)?)?\s?\d{0,2}|type|reason|rationale|purpose|note)\s*:",
     re.IGNORECASE,
 )
-_MAIN_QUESTION = re.compile(r"(?:the\s+)?(?:main|original)\s+question\b", re.IGNORECASE)
 _LISTING = re.compile(
     r"\W*(?:the |my |your |final )?(?:(?:list of )?sub[- ]?(?:questions?|problems?|tasks?|steps?)"
     r"|questions|steps|decomposition|breakdown|plan|output|result|子?问题|分解)\W*",
@@ -63,6 +63,7 @@ _LABEL = re.compile(
 _QUESTION_END = re.compile(
     rf"[{QUESTION_END}](?P<quotes>(?:[\"'”’“»」』)）\]*_]|\s»)*)[{QUESTION_END}]*"
 )
+_SECOND_OPTION = re.compile(r"\s\(?[bB][.):]\s")
 _QUOTES = {'"': '"', "“": "”", "‘": "’", "«": "»", "„": "“", "「": "」", "『": "』", "'": "'"}
 
 
@@ -95,16 +96,31 @@ class _Item:
     """Its text in the lines it stands on."""
     indent: int
     title: bool
+    line: str
     depth: int = 0
     open: bool = True
     """Whether the next line may go on with it."""
     kept: bool = True
     explains: bool = False
     """Whether it only says something about the item above it."""
+    options: list["_Item"] = field(default_factory=list)
+    """Items below it that may be answers to choose from."""
 
     @property
     def asks(self) -> bool:
         return bool(self.parts) and is_question(self.parts[-1])
+
+    @property
+    def text(self) -> str:
+        """Its text, with the options of a question that has several."""
+        options = [option.line for option in self.options if not option.explains]
+        return " ".join([*self.parts, *options])
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it may be one of several answers to choose from."""
+        lettered = self.marker.family in ("lower", "upper") and len(self.line) < 80
+        return lettered and not self.line.endswith(tuple(SENTENCE_END))
 
 
 @dataclass(slots=True)
@@ -195,14 +211,18 @@ def _marked(lines: Sequence[Line]) -> Reading:
 def _split(line: str, following: str) -> list[str]:
     """The items of a line, and what leads to them."""
     pieces = split_inline(line)
-    return pieces if len(pieces) > 1 else split_first(line, following)
+    if len(pieces) > 1:
+        return [line] if counts_below(pieces, following) else pieces
+    return split_first(line, following)
 
 
 def _sort(lines: _Lines, line: Line, marker: Marker | None) -> None:
     if marker:
         text = line.text[marker.end :].strip()
         text = without_marker(text, marker.value) if marker.family != "bullet" else text
-        lines.items.append(_Item(marker, [text] if text else [], line.indent, line.title))
+        lines.items.append(
+            _Item(marker, [text] if text else [], line.indent, line.title, line.text)
+        )
     elif not lines.items:
         lines.before.append(line.text)
     elif _goes_on(item := lines.items[-1], line):
@@ -234,11 +254,9 @@ def _finished(lines: _Lines) -> Reading:
     _nest(lines.items)
     _keep(lines.items)
     explanations = (" ".join(item.parts) for item in lines.items if item.explains)
-    items = (clean_item(" ".join(item.parts)) for item in lines.items if item.kept)
+    items = (clean_item(item.text) for item in lines.items if item.kept)
     questions = [
-        item
-        for item in items
-        if item and not _HEADING.match(item) and not _MAIN_QUESTION.match(item)
+        item for item in items if item and not _HEADING.match(item) and not is_main_question(item)
     ]
     return Reading(tuple(questions), tuple(lines.before), (*explanations, *lines.after))
 
@@ -264,7 +282,7 @@ def _is_sibling(before: _Item, item: _Item) -> bool:
     )
 
 
-def _keep(items: Iterable[_Item]) -> None:
+def _keep(items: Sequence[_Item]) -> None:
     """Drop items that ask nothing: what explains a question, and headings above questions."""
     above: list[_Item] = []
     for item in items:
@@ -274,7 +292,13 @@ def _keep(items: Iterable[_Item]) -> None:
         if parent:
             item.explains = not item.asks and (parent.asks or item.marker.family == "bullet")
             item.kept = not item.explains
+            if item.explains and item.is_option:
+                parent.options.append(item)
             parent.kept = parent.kept and (item.explains or parent.asks)
+    for item in items:
+        if len(item.options) > 1 or (item.options and _SECOND_OPTION.search(item.options[0].line)):
+            for option in item.options:
+                option.explains = False
 
 
 def _unmarked(lines: Sequence[Line]) -> Reading:
@@ -317,4 +341,4 @@ def _questions(line: str) -> tuple[list[str], str]:
 
 
 def _is_said(item: str) -> bool:
-    return bool(_MAIN_QUESTION.match(item)) or is_to_reader(item)
+    return is_main_question(item) or is_to_reader(item)

@@ -18,6 +18,7 @@ from decompose_distill.parsing.numerals import (
     LABEL,
     LETTERS,
     ORDINAL,
+    OTHER_PLACES,
     ROMAN,
     WORDS,
     count_value,
@@ -26,7 +27,7 @@ from decompose_distill.parsing.numerals import (
 _OPEN, _SHUT = r"[(\[{<（［【〔]", r")\]}）］】〕"
 _EMPHASIS = r"[*_]{0,2}"
 _CLOSE = rf"(?:\s?[.:{_SHUT}、．：。]){{1,3}}(?:(?<![.:])|(?!\d))|>(?!>)|[ºª]\s?[.:)]?|°\s?[.:)]"
-_DASH = r"[-–—|/](?=\s|(?-i:[^\W\da-z]))|\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)"
+_DASH = r"[-–—|/](?=\s|(?-i:[^\W\da-z]))|\s(?:[-–—|/]|->|=>|→|⇒)(?=\s)|\s?=\s?(?=[\"'“])"
 # "Question 1 How" but not "Question 1 is": without a sign behind it, a sentence must follow.
 _SENTENCE = r"(?=\s+(?:(?-i:[^\W\da-z_])|[\"“'‘¿]|how\b|wh(?:at|o|ich|en|ere|y)\b|$)|\s*$)"
 _REMARK = r"(?:\s*(?:of|/)\s*\d{1,2}|\s*\([^()\n]{1,60}\))?"
@@ -67,13 +68,13 @@ _CJK = re.compile(
 _SIGN = re.compile(rf"{_EMPHASIS}(?P<value>[{ANY_SIGN}])[.:{_SHUT}、．：]?{_EMPHASIS}")
 _KEYCAP = re.compile("(?P<value>\\d)\ufe0f?\u20e3\\s?[.:)]?")
 _WEAK = re.compile(
-    rf"{_EMPHASIS}(?P<open>{_OPEN})?(?P<value>[ivxIVX]{{1,5}}|[{ANY_LETTER}]){_EMPHASIS}"
+    rf"{_EMPHASIS}(?P<open>{_OPEN})?(?P<value>[ivxIVX]{{1,5}}|الف|[{ANY_LETTER}]){_EMPHASIS}"
     rf"(?:[.:{_SHUT}、．：]{{1,2}}|\s[-–—](?=\s)){_EMPHASIS}(?=\s|$|[^\W\da-z_])"
 )
 _NESTED = re.compile(r"(?P<value>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s+\S)")
 _GLUED = re.compile(r"(?P<value>\d{1,2})[.:](?=\d+[^\W\da-zA-Z_])")  # "2.14名" counts 2
 _BARE = re.compile(
-    r"\*?#?(?P<value>\d{1,2})\*?(?:\s?(?:\||->|=>|→|⇒)(?=\s)|\s[-–—/](?=\s)|,(?=[^\W\da-z_])"
+    r"\*?#?(?P<value>\d{1,2})\*?(?:\s?(?:\||->|=>|→|⇒)(?=\s)|\s[-–—/](?=\s)|,(?=[^\W\da-z_])|\s?°(?=\s+(?:[^\W\da-z_]|¿))"
     r"|(?=\s+(?:[^\W\da-z_]|¿|how\b|wh(?:at|o|ich|en|ere|y)\b)|$))"
 )
 _ORDINAL = re.compile(
@@ -259,8 +260,11 @@ def _named(match: re.Match[str]) -> Iterator[tuple[str, int]]:
     text = match["value"]
     if text.lower() in ROMAN and text in (text.lower(), text.upper()):
         yield "roman" if text.islower() else "ROMAN", count_value(text)
-    if len(text) == 1:
-        yield "upper" if text.isupper() else "lower", LETTERS[text]
+    case = "upper" if text.isupper() else "lower"
+    if text in LETTERS:
+        yield case, LETTERS[text]
+    for place in OTHER_PLACES.get(text, ()):
+        yield case, place
 
 
 def _weak(match: re.Match[str], family: str, value: int) -> Marker:

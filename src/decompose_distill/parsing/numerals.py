@@ -9,7 +9,7 @@ LABEL = (
     r"|ques|steps?|parts?|items?|follow[- ]?ups?|hops?|stages?|phases?|sq|q|ｑ|Ｑ"
     r"|(?:teil|unter)?(?:frage|aufgabe)|schritt|(?:sous-)?(?:question|problème)|étape"
     r"|(?:sub)?(?:pregunta|problema)|paso|(?:sotto)?(?:domanda|problema)|passaggio"
-    r"|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг|(?:під)?питання|крок|(?:под)?въпрос"
+    r"|(?:sub)?pergunta|passo|etapa|(?:под)?вопрос|шаг|(?:під)?(?:за)?питання|крок|(?:под)?въпрос"
     r"|(?:deel)?vraag|stap|(?:pod)?(?:pytanie|otázka)|krok|(?:alt )?soru|adım|(?:del)?fråga|steg"
     r"|(?:del)?spørgsmål|(?:del)?spørsmål|trin|(?:ala)?kysymys|vaihe|(?:rész)?kérdés|lépés"
     r"|(?:sub)?întrebarea?|pasul|(?:pot)?pitanje|korak|(?:пот)?питање|корак|стъпка|swali|hatua"
@@ -17,6 +17,8 @@ LABEL = (
     r"|(?:ال)?سؤال(?: الفرعي)?|(?:ال)?(?:خطوة|مرحلة)|سوال|پرسش|گام|مرحله"
     r"|(?:תת[- ])?שאלה|שלב|צעד|(?:उप-?)?प्रश्न|चरण|कदम|(?:উপ-?)?প্রশ্ন|ধাপ"
     r"|கேள்வி|படி|ప్రశ్న|దశ|คำถาม(?:ที่|ย่อยที่)?|ขั้น(?:ตอน)?(?:ที่)?|(?:하위 ?)?질문|단계"
+    r"|klausimas|jautājums|küsimus|(?:pod)?vprašanje|galdera|tanong|savol|sual|сұрақ|прашање"
+    r"|pyetja|spurning|tambaya|հարց|კითხვა|ጥያቄ|પ્રશ્ન|ਪ੍ਰਸ਼ਨ|ಪ್ರಶ್ನೆ|ചോദ്യം|မေးခွန်း|សំណួរ|ຄຳຖາມ"
     r"|子?问题|子?問題|小[问題题]题?|步[骤驟]|(?:サブ)?質問|ステップ|小問|設問|問い?)"
 )
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -69,11 +71,13 @@ _DIGIT_SIGNS = (
 )
 _SIGNS = {sign: value for signs in _DIGIT_SIGNS for value, sign in enumerate(signs, start=1)}
 LETTERS = {letter: i for letters in _ALPHABETS for i, letter in enumerate(letters, start=1)}
+OTHER_PLACES = {"الف": (1,), "ا": (1,), "پ": (3,), "ت": (3, 4), "ث": (4, 5), "ج": (5, 6)}
+"""Where letters stand in the orders of Persian and Arabic that are not that of the numerals."""
 _VALUES = {
     **{word: i for words in (WORDS, ORDINALS) for i, word in enumerate(words, start=1)},
     **{numeral: i for i, numeral in enumerate(ROMAN, start=1)},
 }
-ANY_LETTER = "".join(letter for letters in _ALPHABETS for letter in letters)
+ANY_LETTER = "".join((*LETTERS, *(each for each in OTHER_PLACES if len(each) == 1)))
 ANY_SIGN = "".join(_SIGNS)
 
 

@@ -141,12 +141,12 @@ _DECLINES = re.compile(
     rf"|\bno need (?:for|of) (?:any |a |further )?{_PARTS}"
     rf"|(?:not|n['’]t|cannot|never) (?:\w+ ){{0,5}}?be (?:\w+ )?{_SPLIT}\b|\bnot decomposable"
     rf"|\b(?:i|we|one) (?:would|will|do|should|can|need)(?: ?not|n['’]t) (?:\w+ )?{_SPLITTING}"
-    rf"|\b(?:not|n['’]t|without) (?:\w+ )?(?:need|require|have|call for)\w* (?:any |further "
+    rf"|(?:\bnot|n['’]t|\bwithout) (?:\w+ )?(?:need|require|have|call for)\w* (?:any |further "
     rf"|to be )*(?:{_PARTS}|{_SPLIT})"
     rf"|\b{_PARTS}\W+(?:(?:is|are|was|seems) )?(?:not |un)(?:really |strictly )?{_NEEDED}"
     rf"|\b{_PARTS}(?: needed| required)?\W+(?:none|no|n/a|not applicable|false|null|nothing)"
     rf"(?: {_NEEDED})?\W*$"
-    rf"|\b(?:not|n['’]t) (?:think|believe|see (?:why|that|how)) (?:\w+ ){{0,3}}?"
+    rf"|(?:\bnot|n['’]t) (?:think|believe|see (?:why|that|how)) (?:\w+ ){{0,3}}?"
     rf"(?:{_PARTS}|{_SPLITTING})"
     rf"(?: \w+){{0,2}}? {_NEEDED}"
     r"|无需(?:进一步)?(?:分解|拆分)|不(?:需要|必|用)(?:进一步)?(?:分解|拆分)|没有必要(?:分解"
@@ -176,6 +176,11 @@ _CONTRAST = re.compile(
 _SENTENCE = re.compile(rf"[^{SENTENCE_END}\n]*(?:[{SENTENCE_END}]+[{_QUOTES}*]*|\n|$)")
 
 
+_MAIN_QUESTION = re.compile(
+    r"(?:the\s+)?(?:main|original)\s+question\b"
+    r"|(?:in order )?to (?:answer|solve)\b[^\"“?]{0,40}[\"“][^\"”]*[\"”],?\s*\Z",
+    re.IGNORECASE,
+)
 _ASKING = re.compile(
     r"(?:how|wh(?:at|om?|ose|ich|en|ere|y)|is|are|was|were|do|does|did|can|could|ha[sd]|have)\s",
     re.IGNORECASE,
@@ -201,6 +206,16 @@ def asks_bare(line: str) -> bool:
         (True, False)
     """
     return bool(_ASKING.match(line)) and not any(end in line for end in (". ", ": ", "? "))
+
+
+def is_main_question(text: str) -> bool:
+    """Whether a text only repeats the question that is split.
+
+    Example:
+        >>> is_main_question("Main question: Is she?"), is_main_question('To solve "Is she?"')
+        (True, True)
+    """
+    return bool(_MAIN_QUESTION.match(text))
 
 
 def is_opening(line: str) -> bool:

@@ -1,5 +1,6 @@
 """Subquestions in JSON, in tags and in tables."""
 
+import csv
 import html
 import json
 import re
@@ -7,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from decompose_distill.errors import ParseError
 from decompose_distill.parsing.lines import without_emphasis
 from decompose_distill.parsing.lists import Reading, clean_item
 from decompose_distill.parsing.markers import read_markers, without_marker
@@ -16,9 +18,11 @@ _MAX_STARTS = 4
 """Places at which JSON is looked for: each may cost a pass over the whole text."""
 _MAX_DEPTH = 6
 _JSON_START = re.compile(
-    r"(?:^|[:：=>]|\b(?:is|are))[^\S\n]*(?P<json>[\[{(](?=\s*[\"'“{\[\]}]))", re.MULTILINE
+    r"(?:^(?:[\w.]{1,40}\()?|[:：=>]|\b(?:is|are|return))[^\S\n]*`{0,2}"
+    r"(?P<json>[\[{(](?=\s*[\"'“`{\[\]}]))",
+    re.MULTILINE,
 )
-_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.|(?<=\w)'(?=\w))*'|“[^”\n]*”"
+_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.|(?<=\w)'(?=\w))*'|“[^”\n]*”|`[^`\n]+`"
 _SPACE = r"(?:\s|//[^\n]*(?=\n))*"  # and comments
 _ELEMENT = re.compile(rf"{_SPACE}(?P<text>{_QUOTED}){_SPACE}(?P<end>,|(?=[\])])|\Z)")
 _BROKEN_LIST = re.compile(
@@ -26,6 +30,11 @@ _BROKEN_LIST = re.compile(
 )
 _BROKEN_FIELD = re.compile(
     rf"[\"'](?:sub[_ -]?)?question[\"']\s?:\s?(?P<text>{_QUOTED})", re.IGNORECASE
+)
+# A string that does not end, alone or as the next question.
+_CUT = re.compile(
+    r"[\s,{}]*(?:[\"'](?:sub[_ -]?)?question[\"']\s?:\s?)?(?:\"(?:[^\"\\\n]|\\.)*|'[^'\n]*)\\?\Z",
+    re.IGNORECASE,
 )
 _LISTS = ("subquestion", "question", "decomposition", "subproblem", "subquery", "step", "task")
 _OTHER_LISTS = ("list", "item", "result", "output", "part", "querie", "plan", "response", "answer")
@@ -45,9 +54,15 @@ _IN_ATTRIBUTE = re.compile(
     r"=\"([^\"<>]{1,999})\"\s?/>",
     re.IGNORECASE,
 )
+# That of "H<sub>2</sub>O" holds no question.
+_SUB_TAG = re.compile(r"<sub(?:\s[^<>]{0,80})?>([^<>]{4,999}[?？؟]\s*)</sub>", re.IGNORECASE)
 _CDATA = re.compile(r"<!\[CDATA\[([^\]]*)\]\]>")
 _INNER = re.compile(r"<(text|content|description|body|value)>(?P<text>[^<>]*)</\1>", re.IGNORECASE)
+_CODE = re.compile(r"\A(?:(?:const|let|var) )?\w{0,30} ?[=(]\Z|\Areturn\Z|\A[;)]+\Z")
 _PIPE = re.compile(r"(?<!\\)\|")
+_CELLS_HEADER = {
+    sign: re.compile(rf"[\"\w #-]{{1,30}}(?:{sign} ?[\"\w #-]{{1,30}})+") for sign in "\t;,"
+}
 _QUESTION_HEADER = re.compile(r"question|ask|step|query|frage|pregunta|问题", re.IGNORECASE)
 
 
@@ -60,7 +75,7 @@ def read_structured(text: str) -> Reading | None:
         >>> read_structured("<q>How old is Ada?</q>").items
         ('How old is Ada?',)
     """
-    for read in (_read_json, _read_tags, _read_table):
+    for read in (_read_json, _read_tags, _read_table, _read_cells):
         if reading := read(text):
             return reading
     return None
@@ -75,6 +90,7 @@ def _read_json(text: str) -> Reading | None:
         if not values:
             items, end = _broken(text, start.start("json"))
         if items:
+            _check_end(text, end)
             return _reading(items, text[: start.start("json")], text[end:])
         if _is_empty(values):
             return Reading((), declined=True)
@@ -182,9 +198,9 @@ def _is_empty(values: Sequence[Any]) -> bool:
 
 def _broken(text: str, start: int) -> tuple[list[str], int]:
     """The strings of what only looks like JSON: other quotes, a comma too many, no end."""
-    fields = [_unquoted(field["text"]) for field in _BROKEN_FIELD.finditer(text, start)]
-    if fields:
-        return fields, len(text)
+    if fields := list(_BROKEN_FIELD.finditer(text, start)):
+        _check_end(text, fields[-1].end())
+        return [_unquoted(field["text"]) for field in fields], len(text)
     named = _BROKEN_LIST.search(text, start)
     position = (named.end() if named else start) + 1
     items: list[str] = []
@@ -194,6 +210,12 @@ def _broken(text: str, start: int) -> tuple[list[str], int]:
         if not element["end"]:
             break
     return items, position
+
+
+def _check_end(text: str, position: int) -> None:
+    """Refuse what was cut off within a subquestion: those behind it would be missing."""
+    if _CUT.match(text, position):
+        raise ParseError("the list was cut off")
 
 
 def _unquoted(text: str) -> str:
@@ -217,7 +239,7 @@ def _quoted(text: str) -> Reading | None:
 def _read_tags(text: str) -> Reading | None:
     """The texts of the innermost tags that are named after items."""
     text = _CDATA.sub(lambda match: html.escape(match[1], quote=False), text)
-    text = _IN_ATTRIBUTE.sub(r"<\1>\2</\1>", text)
+    text = _SUB_TAG.sub(r"<q>\1</q>", _IN_ATTRIBUTE.sub(r"<\1>\2</\1>", text))
     tags = [tag for tag in _TAG.finditer(text) if _tag_name(tag) in _ITEM_TAGS]
     closed = {_tag_name(tag) for tag in tags if tag["close"]}
     opened = Counter(_tag_name(tag) for tag in tags if not tag["close"])
@@ -266,6 +288,21 @@ def _read_table(text: str) -> Reading | None:
     return _reading(items, "\n".join(lines[: rule - 1]), after) if items else None
 
 
+def _read_cells(text: str) -> Reading | None:
+    """The column of questions of a table whose cells are parted as in CSV."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("```")]
+    sign = next((sign for sign in "\t;," if lines and _CELLS_HEADER[sign].fullmatch(lines[0])), "")
+    if not sign or len(lines) < 2:
+        return None
+    header, *rows = csv.reader(lines, delimiter=sign, skipinitialspace=True)
+    if not any(map(_QUESTION_HEADER.search, header)):
+        return None
+    if any(len(row) != len(header) for row in rows):
+        return None
+    column = _question_column(header, rows)
+    return _reading([row[column] for row in rows if row[column]], "", "")
+
+
 def _is_rule(line: str) -> bool:
     return {"|", "-"} <= set(line) <= set("|-: \t")
 
@@ -294,8 +331,9 @@ def _reading(items: Sequence[str], before: str, after: str) -> Reading:
 
 
 def _remarks(text: str) -> Iterator[str]:
-    """Lines of words, without fences, brackets and tags."""
+    """Lines of words, without fences, brackets, tags and code."""
     for line in text.splitlines():
         words = _TAG.sub("", line).strip(" \t`~[]{},\"'")
+        words = _CODE.sub("", words)
         if words and words.lower() not in ("json", "xml", "html", "python", "text", "markdown"):
             yield words

@@ -39,7 +39,7 @@ _PUNCTUATION = re.compile(
 _WIDTHS = re.compile("[ﬀ-ﬆ！-～]")
 _ASSIGNED = re.compile(r"\s*\\?[\[($]*\s*[A-Za-z]\s*=\s*(?=[^\s=])")
 _OPTION = re.compile(
-    r"\A\W*(?:thus|so|hence|therefore)?\W*(?:option|choice|letter|选项)\s*(?=[(（]?[A-Ja-j]\W*\Z)",
+    r"\A\W*(?:(?:thus|so|hence|therefore)\W*)?(?:option|choice|letter|选项)\s*(?=[(（]?[A-Ja-j]\W*\Z)",
     re.IGNORECASE,
 )
 _CURRENCY = re.compile("[$€£¥₹₩₽₺]")
@@ -48,6 +48,10 @@ _POWER_OF_TEN = re.compile(
     r"(?P<digits>[-−–+]?\d{1,15}(?:\.\d{1,15})?)"
     r"(?:e|\s?[×x*·]\s?10\s?(?:\^|\*\*)\s?)\(?(?P<power>[-−–+]?\d{1,3})\)?",
     re.IGNORECASE,
+)
+# Of Chinese, Japanese, Thai, Lao, Burmese and Khmer, which leave no blanks between words.
+_UNPARTED = re.compile(
+    "[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"
 )
 _VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
@@ -76,12 +80,13 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     return float(any(_is_same(answer, gold) for gold in golds))
 
 
-@versioned("7")
+@versioned("8")
 def f1(answer: str, golds: Sequence[str]) -> float | None:
     """Overlap of words between answer and gold, as the harmonic mean of precision and recall.
 
     Words as in `exact`, also in their changes from version to version, counted as often as they
-    occur (SQuAD, arXiv 1606.05250, section 6.1); DROP has its own, `drop_f1`.
+    occur (SQuAD, arXiv 1606.05250, section 6.1); of Chinese and other scripts without blanks
+    each letter is one, which version 7 did not know. DROP has its own, `drop_f1`.
 
     Example:
         >>> f1("the red ball", ["a red big ball"])
@@ -92,12 +97,13 @@ def f1(answer: str, golds: Sequence[str]) -> float | None:
     return _best(lambda predicted, gold: _overlap(predicted.split(), gold.split()), answer, golds)
 
 
-@versioned("6")
+@versioned("7")
 def contains(answer: str, golds: Sequence[str]) -> float | None:
     """1 if the words of a gold stand in the answer, one after the other.
 
     Lenient, as published Bamboogle figures are: "not 42" holds 42. Whole words only, and words
-    as in `exact`, from version 4 on with its changes.
+    as in `exact`, from version 4 on with its changes; version 6 took Chinese, which leaves no
+    blanks, for one word.
 
     Example:
         >>> contains("It was James Madison, I think", ["james madison"]), contains("142", ["42"])
@@ -173,9 +179,15 @@ def _value(text: str) -> Decimal | None:
 
 def _best(points: Callable[[str, str], float], answer: str, golds: Sequence[str]) -> float:
     """Points against the best gold, initials read as one word (`US`) and as several (`J. K.`)."""
-    predicted = _readings(answer)
-    pairs = (pair for gold in golds for pair in zip(predicted, _readings(gold), strict=True))
+    predicted = [*map(_parted, _readings(answer))]
+    known = ([*map(_parted, _readings(gold))] for gold in golds)
+    pairs = (pair for gold in known for pair in zip(predicted, gold, strict=True))
     return max(points(*pair) for pair in pairs)
+
+
+def _parted(text: str) -> str:
+    """A text with a blank around each letter of scripts whose words have none between them."""
+    return " ".join(_UNPARTED.sub(r" \g<0> ", text).split())
 
 
 def _readings(text: str) -> tuple[str, str]:
