@@ -487,7 +487,77 @@ SPELLINGS: dict[str, tuple[str, Any, Wanted]] = {
         ([COST], ["21"]),
     ),
 }
-ALL = WORD_PROBLEMS | PASSAGES | CHOICES | WRAPPERS | TABLES | CHOICE_SETS | SPELLINGS
+NAMED_OTHERWISE: dict[str, tuple[str, Any, Wanted]] = {
+    "gaia": ("a.jsonl", {"task_id": "c", "Question": COST, "Final answer": "21"}, ([COST], ["21"])),
+    "frames": ("a.tsv", f"\tPrompt\tAnswer\n0\t{COST}\t21\n", ([COST], ["21"])),
+    "a query": ("a.jsonl", {"query": COST, "answer": "21"}, ([COST], ["21"])),
+    "small letters first": ("a.jsonl", BARE | {"Answer": "not this"}, ([COST], ["21"])),
+    "logiqa": (
+        "a.jsonl",
+        {"context": MILL, "query": ROCK, "options": ROCKS, "correct_option": 1},
+        ([MILL, ROCK, *ROCKS], ["B", "slate"]),
+    ),
+    "logiqa 2": (
+        "a.jsonl",
+        {"text": MILL, "question": ROCK, "options": ROCKS, "answer": 1},
+        ([MILL, ROCK, *ROCKS], ["B", "slate"]),
+    ),
+    "arc as a table": (
+        "a.csv",
+        "questionID,totalPossiblePoint,AnswerKey,question\nM1,1,B,Is it (A) moss (B) slate?\n",
+        (["Is it (A) moss (B) slate?"], ["B"]),
+    ),
+    "pubmedqa": (
+        "a.jsonl",
+        {"question": BURN, "context": {"contexts": [MILL, "It was late."], "labels": ["A", "B"]}}
+        | {"long_answer": "It did.", "final_decision": "yes"},
+        ([MILL, "It was late.", BURN], ["yes"]),
+    ),
+    "truthfulqa as a table": (
+        "a.csv",
+        "Type,Question,Best Answer,Correct Answers,Incorrect Answers\n"
+        "x,Is 9 odd?,It is,It is; Nine is odd,No\n",
+        (["Is 9 odd?"], ["It is", "Nine is odd"]),
+    ),
+    "truthfulqa without options": (
+        "a.jsonl",
+        {"question": "Is 9 odd?", "best_answer": "It is", "correct_answers": ["Yes", "It is"]}
+        | {"incorrect_answers": ["No"]},
+        (["Is 9 odd?"], ["It is", "Yes"]),
+    ),
+    "popqa": (
+        "a.tsv",
+        f'id\tquestion\tpossible_answers\n4\t{COST}\t"[""21"", ""21 dollars""]"\n',
+        ([COST], ["21", "21 dollars"]),
+    ),
+    "webquestions": (
+        "a.json",
+        [{"utterance": COST, "targetValue": '(list (description 21) (description "$ 21"))'}],
+        ([COST], ["21", "$ 21"]),
+    ),
+    "complexwebquestions": (
+        "a.json",
+        [{"ID": "w", "question": COST, "answers": [{"answer": "21", "aliases": ["$21"]}]}],
+        ([COST], ["21", "$21"]),
+    ),
+    "a data frame": (
+        "a.json",
+        {"question": {"0": COST}, "answer": {"0": 21}, "n": {"0": 3}},
+        ([COST], ["21"]),
+    ),
+    "a list of texts": ("a.json", [COST], ([COST], [])),
+}
+
+ALL = (
+    WORD_PROBLEMS
+    | PASSAGES
+    | CHOICES
+    | WRAPPERS
+    | TABLES
+    | CHOICE_SETS
+    | SPELLINGS
+    | NAMED_OTHERWISE
+)
 
 
 def _write(folder: Path, name: str, content: Any) -> Path:

@@ -179,7 +179,7 @@ def test_a_folder_is_no_file_of_questions(tmp_path: Path) -> None:
 NAMES = (
     "question answer answers context paragraphs options choices correct input target data qas "
     "target_scores text label title sentences Body Question passage query_id problem solution "
-    "answerKey id stem"
+    "answerKey id stem query prompt best_answer possible_answers utterance targetValue"
 )
 VALUES = st.recursive(
     st.none()

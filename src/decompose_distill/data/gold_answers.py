@@ -134,7 +134,7 @@ def read_choices(value: Any, field: str = "options") -> tuple[Choice, ...]:
         >>> [str(choice) for choice in read_choices({"text": ["red", "blue"], "label": ["1", "2"]})]
         ['1) red', '2) blue']
     """
-    value = _unpacked(value, field)
+    value = listed(value, field)
     if isinstance(value, dict) and isinstance(value.get("text"), list):
         texts, labels = value["text"], value.get("label")
         value = texts if labels is None else _paired(texts, labels, field)
@@ -260,8 +260,16 @@ def _paired(texts: Any, labels: Any, field: str) -> list[dict[str, Any]]:
     return [{"label": label, "text": text} for label, text in zip(labels, texts, strict=True)]
 
 
-def _unpacked(value: Any, field: str) -> Any:
-    """Options that a table holds in one cell: a list as JSON or Python, or labels in a text."""
+def listed(value: Any, field: str) -> Any:
+    """Options that a table holds in one cell: a list as JSON or Python, or labels in a text.
+
+    Raises:
+        DataError: It is neither; names the field.
+
+    Example:
+        >>> listed('["red", "blue"]', "options"), listed("a) red b) blue", "options")
+        (['red', 'blue'], ['a) red', 'b) blue'])
+    """
     if value is None or not isinstance(value, str):
         return value or []
     if not value.strip():

@@ -27,20 +27,23 @@ _OTHERWISE = (
     "or on the command line --fields question=...,answer=..."
 )
 _SPELLINGS = {
-    "question": ("question", "Question", "question_stem"),
+    "question": ("question", "question_stem", "query", "prompt"),
     "answer": (
-        *("answer", "Answer", "gold", "gold_answer", "gold_answers", "golden_answers"),
+        *("answer", "gold", "gold_answer", "gold_answers", "golden_answers"),
         *("ground_truth", "reference_answer", "expected_answer", "final_answer", "target"),
+        *("final_decision", "answerkey"),
     ),
-    "aliases": ("aliases", "A2"),
+    "aliases": ("aliases", "a2"),
     "context": (
         *("context", "passage", "article", "passages", "contexts", "ctxs", "documents"),
-        *("document", "story"),
+        *("document", "story", "paragraph"),
     ),
     "id": ("id",),
     "options": ("options", "choices"),
 }
-"""Our names, and how published files spell them."""
+"""Our names, and how published files spell them, in any case and with blanks for `_`."""
+_QUESTIONS = frozenset(("question", "question_stem"))
+"""Names of a question with or without its answer; "prompt" may be of something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,8 @@ def _is_trace(row: Row) -> bool:
 
 
 def _advice(row: Row) -> str:
-    if {"messages", "conversations", "instruction", "completion"} & set(row):
+    named = {"messages", "conversations", "instruction", "completion", "response", "output"}
+    if named & set(row) or {"role", "content"} <= set(row) or {"from", "value"} <= set(row):
         return "this is training data: import_traces reads it"
     return _OTHERWISE
 
@@ -152,6 +156,7 @@ def _read_own(row: Row) -> Row:
         {'A': 'yes', 'B': 'no'}
     """
     plain: Row = {}
+    row = task_layouts.lower(row) | row
     for ours, names in _SPELLINGS.items():
         if name := next((name for name in names if row.get(name) is not None), None):
             plain[ours] = row[name]
@@ -159,6 +164,8 @@ def _read_own(row: Row) -> Row:
         plain.setdefault("id", row["_id"])  # HotpotQA
     answers = row.get("answers")
     if options := plain.get("options") or columns_of_choices(row):
+        if isinstance(row.get("text"), str) and str(plain["question"]) not in row["text"]:
+            plain.setdefault("context", row["text"])  # LogiQA
         return task_layouts.with_key(plain | {"options": options}, row)
     if isinstance(answers, list) and type(row.get("label")) is int:  # ReClor
         return task_layouts.with_key(plain | {"options": answers}, row)
@@ -176,9 +183,17 @@ def _accepted(plain: Row, answers: Any) -> list[Any]:
     if isinstance(answers, dict) and isinstance(answers.get("text"), list):  # SQuAD on the hub
         answers = answers["text"]
     answers = of_kind(answers or [], list, "answers")
-    texts = [accepted["text"] if isinstance(accepted, dict) else accepted for accepted in answers]
+    texts = [text for accepted in answers for text in _texts(accepted)]
     known = answer if isinstance(answer, list) else [answer]
     return [gold for gold in (*known, *texts) if gold is not None]
+
+
+def _texts(accepted: Any) -> list[Any]:
+    """An accepted answer with its aliases, also as ComplexWebQuestions has them."""
+    if not isinstance(accepted, dict):
+        return [accepted]
+    text = accepted["answer"] if "answer" in accepted else accepted["text"]
+    return [text, *of_kind(accepted.get("aliases") or [], list, "aliases")]
 
 
 def _has(*names: str) -> Callable[[Row], bool]:
@@ -187,7 +202,11 @@ def _has(*names: str) -> Callable[[Row], bool]:
 
 
 def _is_own(row: Row) -> bool:
-    return not row.keys().isdisjoint(_SPELLINGS["question"])
+    named = task_layouts.lower(row).keys()
+    if not named.isdisjoint(_QUESTIONS):
+        return True
+    asked = not named.isdisjoint(_SPELLINGS["question"]) and "completion" not in named
+    return asked and not named.isdisjoint((*_SPELLINGS["answer"], *_SPELLINGS["options"]))
 
 
 def _is_strategy(row: Row) -> bool:
@@ -206,6 +225,9 @@ LAYOUTS = (
     Layout("MATH", task_layouts.is_mathematics, task_layouts.read_mathematics),
     Layout("GPQA", task_layouts.has_correct_answer, task_layouts.read_correct_answer),
     Layout("TruthfulQA", _has("question", "mc1_targets"), task_layouts.read_truthful),
+    Layout("TruthfulQA", task_layouts.has_best_answer, task_layouts.read_best_answer),
+    Layout("PopQA", _has("question", "possible_answers"), task_layouts.read_possible_answers),
+    Layout("WebQuestions", _has("utterance", "targetValue"), task_layouts.read_web_questions),
     Layout("ARC", task_layouts.has_stem, task_layouts.read_stem),
     Layout("StrategyQA", _is_strategy, task_layouts.read_strategy),
     *(

@@ -149,6 +149,8 @@ def _is_question(row: dict[str, Any], fields: Mapping[str, str]) -> bool:
 
 
 def _question(row: Any, fields: Mapping[str, str], where: str) -> Question:
+    if isinstance(row, str) and not fields:  # a list of texts
+        row = {"question": row}
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, found {type(row).__name__}")
     if not fields:

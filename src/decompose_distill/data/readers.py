@@ -26,6 +26,7 @@ _WRAPPERS = ("row", "questions", "qas", "qa_pairs", "examples", "rows", "data", 
 """Fields that hold rows; where an object has several, the first of these counts."""
 _INHERITED = ("context", "passage", "article", "task_prefix")
 """Fields of a wrapper that belong to each row inside."""
+_ASKED = ("question", "Question", "problem", "input")
 _MOST_WRAPPED = 6
 
 
@@ -79,8 +80,15 @@ def unwrapped(
 
 
 def _columns(row: Any) -> list[dict[str, Any]]:
-    """The rows of an object of columns, as data sets write themselves: lists of one length."""
-    if not isinstance(row, dict) or len(row) < 2 or not _are_texts(row.get("question")):
+    """The rows of an object of columns: lists of one length, or as data frames by one index."""
+    if not isinstance(row, dict) or len(row) < 2:
+        return []
+    if all(isinstance(column, dict) for column in row.values()):
+        first, *others = row.values()
+        if any(column.keys() != first.keys() for column in others):
+            return []
+        row = {name: list(column.values()) for name, column in row.items()}
+    if not any(_are_texts(row.get(name)) for name in _ASKED):
         return []
     lengths = {len(column) if isinstance(column, list) else -1 for column in row.values()}
     if len(lengths) > 1:

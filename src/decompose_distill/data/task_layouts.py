@@ -9,6 +9,7 @@ from decompose_distill.data.gold_answers import (
     Row,
     answer_text,
     boxed_answer,
+    listed,
     marked_answer,
     of_kind,
     texts_of,
@@ -16,8 +17,18 @@ from decompose_distill.data.gold_answers import (
 )
 from decompose_distill.errors import DataError
 
-_KEYS = ("answerKey", "correct", "answer_idx", "answer_index", "correct_option", "label", "cop")
+_KEYS = (
+    "answerKey",
+    "answerkey",
+    "correct",
+    "answer_idx",
+    "answer_index",
+    "correct_option",
+    "label",
+    "cop",
+)
 """Fields that name an option by its label or number."""
+_DESCRIPTION = re.compile(r"\(description (?:\"([^\"]*)\"|([^()\"]*))\)")
 _WITH_UNIT = re.compile(r"\s*(-?\d[\d,]*(?:\.\d+)?)\s*(\(.*\))?\s*")
 
 
@@ -47,7 +58,7 @@ def read_word_problem(row: Row) -> Row:
         >>> read_word_problem(row)
         {'question': 'Ada has 3 eggs. How many?', 'id': 'c-1', 'answer': ['3']}
     """
-    row = _lower(row)
+    row = lower(row)
     body, question = (of_kind(row[name], str, name).strip() for name in ("body", "question"))
     plain = {"question": f"{body} {question}".strip(), "id": row.get("id")}
     return with_golds(plain, _number_forms(row.get("answer")), "answer")
@@ -77,7 +88,7 @@ def is_mathematics(row: Row) -> bool:
     """Whether a row has a problem, and what it comes to."""
     if not {"problem", "Problem"} & row.keys():
         return False
-    return bool({"solution", "answer", "options"} & _lower(row).keys())
+    return bool({"solution", "answer", "options"} & lower(row).keys())
 
 
 def read_mathematics(row: Row) -> Row:
@@ -88,7 +99,7 @@ def read_mathematics(row: Row) -> Row:
         >>> read_mathematics(row)
         {'question': 'What is $6 / 8$?', 'answer': '3/4'}
     """
-    row = _lower(row)
+    row = lower(row)
     plain = {"question": of_kind(row["problem"], str, "problem")}
     if options := row.get("options"):
         return with_key(plain | {"options": options, "answer": row.get("answer")}, row)
@@ -150,8 +161,7 @@ def read_big_bench_hub(row: Row) -> Row:
 
 def has_correct_answer(row: Row) -> bool:
     """Whether a row has the right option in a field of its own."""
-    named = {"Correct Answer", "correct_answer"} & row.keys()
-    return bool(named) and "question" in _lower(row)
+    return {"correct_answer", "question"} <= lower(row).keys()
 
 
 def read_correct_answer(row: Row) -> Row:
@@ -162,7 +172,7 @@ def read_correct_answer(row: Row) -> Row:
         >>> [str(option) for option in read_correct_answer(row)["options"]]
         ['- no', '- yes']
     """
-    row = _lower(row)
+    row = lower(row)
     wrong = (name for name in row if re.fullmatch(r"(incorrect_answer|distractor)_?\d", name))
     right = answer_text(row["correct_answer"], "correct_answer")
     options = [right, *(row[name] for name in wrong if row[name] not in (None, ""))]
@@ -190,6 +200,51 @@ def read_truthful(row: Row) -> Row:
     right = [choice for choice, label in zip(choices, labels, strict=True) if label == 1]
     question = {"question": row["question"], "options": texts_of(choices, "mc1_targets")}
     return with_golds(question, right, "mc1_targets")
+
+
+def has_best_answer(row: Row) -> bool:
+    """Whether a row names the best of several right answers."""
+    return {"best_answer", "question"} <= lower(row).keys()
+
+
+def read_best_answer(row: Row) -> Row:
+    """TruthfulQA without options; its table parts the right answers by semicolons.
+
+    Example:
+        >>> row = {"Question": "Is 9 odd?", "Best Answer": "Yes", "Correct Answers": "Yes; It is"}
+        >>> read_best_answer(row)
+        {'question': 'Is 9 odd?', 'answer': ['Yes', 'It is']}
+    """
+    row = lower(row)
+    others = row.get("correct_answers") or []
+    others = others.split(";") if isinstance(others, str) else of_kind(others, list, "others")
+    golds = [row["best_answer"], *(text.strip() for text in others)]
+    return with_golds({"question": row["question"]}, dict.fromkeys(golds), "best_answer")
+
+
+def read_possible_answers(row: Row) -> Row:
+    """PopQA: all answers, in a table as a list in one cell.
+
+    Example:
+        >>> read_possible_answers({"question": "Is 9 odd?", "possible_answers": '["yes", "true"]'})
+        {'question': 'Is 9 odd?', 'id': None, 'answer': ['yes', 'true']}
+    """
+    question = {"question": row["question"], "id": row.get("id")}
+    golds = of_kind(listed(row["possible_answers"], "possible_answers"), list, "possible_answers")
+    return with_golds(question, golds, "possible_answers")
+
+
+def read_web_questions(row: Row) -> Row:
+    """WebQuestions: the answers are written as a list of descriptions.
+
+    Example:
+        >>> value = '(list (description Oslo) (description "New York"))'
+        >>> read_web_questions({"utterance": "where is it?", "targetValue": value})
+        {'question': 'where is it?', 'answer': ['Oslo', 'New York']}
+    """
+    value = of_kind(row["targetValue"], str, "targetValue")
+    golds = [quoted or plain for quoted, plain in _DESCRIPTION.findall(value)]
+    return with_golds({"question": row["utterance"]}, golds, "targetValue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +332,11 @@ def read_strategy(row: Row) -> Row:
     return {"question": row["question"], "answer": row["answer"], "id": row["qid"]}
 
 
-def _lower(row: Row) -> Row:
-    """A row whose names are in lower case, with `_` for a space."""
+def lower(row: Row) -> Row:
+    """A row whose names are in lower case, with `_` for a space.
+
+    Example:
+        >>> lower({"Final answer": "5"})
+        {'final_answer': '5'}
+    """
     return {str(name).lower().replace(" ", "_"): value for name, value in row.items()}
