@@ -194,6 +194,9 @@ ANSWERS = {
     "|x|": "|x|",
     "70 + 2\n> 72": "72",
     "x > 72": "x > 72",
+    "Final answer: 72\n\nProblem: Who won?\nQ1: Who played?\nFinal answer: Ada": "72",
+    "70 + 2\n#### 72\n\nQuestion: Who won?\n#### 5": "72",
+    "Question: Who played?\nAnswer: Ada\nQuestion: Who won?\nAnswer: Bob": "Bob",
     "【答案】72": "72",
     "【答案】B【解析】70 + 2": "B",
 }

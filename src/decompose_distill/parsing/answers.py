@@ -38,6 +38,13 @@ _EXPLAINS = re.compile(
     r"\W*(?:explanation|reason(?:ing)?|rationale|justification|note|解释|解析|説明|설명)\W{0,2}[:：]",
     re.IGNORECASE,
 )
+# What small models go on with behind their final answer: a question of their own.
+_NEXT_EXAMPLE = re.compile(
+    r"(?:^|\n)[*_#> ]{0,6}(?:(?:the )?final answer\b|####\s)[^\n]*\n\s*"
+    r"(?P<next>[*_#> ]{0,6}(?:(?:new |next )?(?:problem|question)|example(?: \d{1,3})?|q)"
+    r"[*_ ]{0,3}[:：])",
+    re.IGNORECASE,
+)
 _LINK = re.compile(r"\[([^\[\]\n]+)\]\((?:https?://|www\.|/|#)[^()\s]*\)")
 _SIGNS_BEFORE = re.compile(r"\A(?:#{2,6}|>{1,3})\s+")
 _ROW = re.compile(r"\|\s.*\s\|\Z")
@@ -97,6 +104,7 @@ def parse_answer(text: str) -> str:
     if not lines:
         raise ParseError("empty completion")
     lines = [line for line in lines if not _MATH_FENCE.fullmatch(line)] or lines
+    lines = _first_example("\n".join(lines)).splitlines()
     mark = chosen_mark(answer_marks("\n".join(lines)))
     answer = _cut(mark.content) if mark else _last_line(lines)
     answer = _without_stop(answer)
@@ -112,7 +120,7 @@ def replace_answer(text: str, answer: str) -> str:
         >>> replace_answer("48 + 24 = 71.\\nThe answer is: 71.", "72")
         '48 + 24 = 71.\\nThe answer is: 72'
     """
-    text = split_thinking(text).rest
+    text = _first_example(split_thinking(text).rest)
     marks = answer_marks(text)
     mark = chosen_mark(marks)
     before = text[: start_of_row(marks, mark)] if mark else text
@@ -130,6 +138,11 @@ def format_answer(answer: str) -> str:
         'The answer is: 72'
     """
     return f"The answer is: {answer.strip()}"
+
+
+def _first_example(text: str) -> str:
+    example = _NEXT_EXAMPLE.search(text)
+    return text[: example.start("next")].rstrip() if example else text
 
 
 def _last_line(lines: Sequence[str]) -> str:
