@@ -197,6 +197,13 @@ ANSWERS = {
     "Final answer: 72\n\nProblem: Who won?\nQ1: Who played?\nFinal answer: Ada": "72",
     "70 + 2\n#### 72\n\nQuestion: Who won?\n#### 5": "72",
     "Question: Who played?\nAnswer: Ada\nQuestion: Who won?\nAnswer: Bob": "Bob",
+    "That gives us 72 as the final answer.": "72",
+    "The answer appears to be 72.": "72",
+    "La réponse finale est donc 72.": "72",
+    "Die Antwort ist also Oslo.": "Oslo",
+    "Odpowiedź końcowa: 72": "72",
+    "Assistant: Oslo": "Oslo",
+    "The model is 72": "The model is 72",
     "【答案】72": "72",
     "【答案】B【解析】70 + 2": "B",
 }

@@ -57,6 +57,14 @@ MARKS = {
     "十一、Who?\n十二、Why?\n二十、When?\n二十一、Where?": ["Who?", "Why?", "When?", "Where?"],
     "1st, who is Ada?\n2nd, who is Bob?": ["who is Ada?", "who is Bob?"],
     f"🎈 {A}\n🎈 {B}": [A, B],
+    f"⦿ {A}\n⦿ {B}": [A, B],
+    f"[ ] {A}\n[ ] {B}": [A, B],
+    f"1 > {A}\n2 > {B}": [A, B],
+    f"1~ {A}\n2~ {B}": [A, B],
+    "1 > 0 is so?\n2 > 1 is so?": ["1 > 0 is so?", "2 > 1 is so?"],
+    f"The first subquestion is: {A}\nThe second subquestion is: {B}": [A, B],
+    "First off, who is Ada?\nNext up, who is Bob?": ["who is Ada?", "who is Bob?"],
+    "أولاً: من؟\nثانياً: متى؟\nثالثًا: أين؟": ["من؟", "متى؟", "أين؟"],
     "1° Quel âge a Ada ?\n2° Quel âge a Bob ?": ["Quel âge a Ada ?", "Quel âge a Bob ?"],
     "20° is how much in F?\nIs it warm?": ["20° is how much in F?", "Is it warm?"],
     "الف) چند؟\nب) کی؟\nپ) کجا؟\nت) چرا؟": ["چند؟", "کی؟", "کجا؟", "چرا؟"],
@@ -130,6 +138,9 @@ LINES = {
     '1. What does print("a b") do?\n2. Why?': ['What does print("a b") do?', "Why?"],
     f'To answer the question "Who is older?", we need to know: "{A}", "{B}"': [A, B],
     f'To solve "Who is older?", we first ask: "{A}", "{B}"': [A, B],
+    f"What we need to find out:\n{A}\n{B}": [A, B],
+    f"## {A}\n## {B}": [A, B],
+    f"{A} and then {B}": [A, B],
     f"==Step 1== {A}\n==Step 2== {B}": [A, B],
     "1. Is a == b and b == c?\n2. Why?": ["Is a == b and b == c?", "Why?"],
 }
@@ -144,6 +155,15 @@ QUOTED = {
     "1. Is it 5* or 6*?": ["Is it 5* or 6*?"],
     "1. Q: Who?\n2. Question: Why?\n3. Sub-question: When?": ["Who?", "Why?", "When?"],
     "1. Who?; and\n2. Why? ->\n3. When?,": ["Who?", "Why?", "When?"],
+    "1. Who?;\n2. Why?.": ["Who?", "Why?"],
+    f"1. {A} (depends on: none)\n2. {B} [requires: 1]": [A, B],
+    f"1. {A} (needed to compare)\n2. {B} (this gives the other age)": [A, B],
+    "1. How old is Ada (in years)?\n2. Who is it (this man)?": [
+        *("How old is Ada (in years)?", "Who is it (this man)?")
+    ],
+    f"1. {A} — needed to compare.\n2. {B} — the other age": [A, B],
+    "1. Is it Ada - or Bob?": ["Is it Ada - or Bob?"],
+    f"Q1: {A} A1: 12\nQ2: {B} A2: 30": [A, B],
 }
 DECLINED = {
     "The question is atomic.": [],
@@ -155,6 +175,9 @@ DECLINED = {
     "No decomposition is needed, however:\n1. Who?\n2. Why?": ["Who?", "Why?"],
     "Who?\nNo further decomposition is needed.": ["Who?"],
     "This question doesn't require decomposition.": [],
+    "This can be answered without decomposition.": [],
+    "1. Can it be answered without decomposition?": ["Can it be answered without decomposition?"],
+    "It's a one-step question.": [],
     "I don't think that a decomposition is needed.": [],
 }
 JSON = {
@@ -196,6 +219,8 @@ JSON = {
     f"[“{A}”, “{B}”]": [A, B],
     '{"subquestions": [["Who?"], ["Why?"]]}': ["Who?", "Why?"],
     f'`["{A}", "{B}"]`': [A, B],
+    f'[{{"subq": "{A}"}}, {{"subq": "{B}"}}]': [A, B],
+    f'[{{"n": 0, "asks": "{A}", "why": "so"}}, {{"n": 1, "asks": "{B}", "why": "so"}}]': [A, B],
     f"const subquestions = [`{A}`, `{B}`];": [A, B],
     f'return ["{A}", "{B}"]': [A, B],
     f'print(["{A}", "{B}"])': [A, B],

@@ -12,7 +12,7 @@ _BRACKET = r"(?:\s*(?:\([^()\n]{1,60}\)|\[[^\[\]\n]{1,60}\]))?"
 _STOP = r"[*_ ]*(?:[:：=](?!=)|→|⇒|->|=>|[-–—](?=\s))[ \t*_#`•]*"
 _IS = (
     r"(?:,? (?:then|thus|therefore|hence),?)?[*_ ]*\b(?:is|was|are|equals|comes (?:out )?to"
-    r"|turns out to be|(?:would|should|must|will) be)\b"
+    r"|(?:turns out|appears|seems|works out) to be|works out to|(?:would|should|must|will) be)\b"
     r"(?:\s+(?:(?:therefore|thus|hence|simply|exactly|indeed|clearly|then|actually|just)\b"
     r"|equal to\b)|,\s(?:[a-z]+\s){0,3}[a-z]+,)?"
 )
@@ -35,8 +35,9 @@ _PHRASE = re.compile(
     r"|(?:최종\s?)?(?:정답|답)[은는이:]"
     r"|(?:\bla\s+)?\b(?:respuesta|réponse|risposta|resposta)(?:\s+(?:finale?|correct[ae]"
     r"|corretta|correta))?"
-    rf"\s*(?:\b(?:es|est|è|é)(?!\w)|{_STOP})(?:{_STOP})?"
-    rf"|(?:\bdie\s+)?(?:\b\w{{1,20}}e\s+)?\bantwort\s*(?:\b(?:ist|lautet)\b|{_STOP})(?:{_STOP})?"
+    r"\s*(?:\b(?:es|est|è|é)(?!\w)(?:\s(?:donc|alors|entonces|quindi|portanto|então)\b)?"
+    rf"|{_STOP})(?:{_STOP})?"
+    rf"|(?:\bdie\s+)?(?:\b\w{{1,20}}e\s+)?\bantwort\s*(?:\b(?:ist|lautet)\b(?:\s(?:also|somit|daher)\b)?|{_STOP})(?:{_STOP})?"
     rf"|\blautet\s+die\s+antwort\s+(?:{_STOP})?|\b(?:end)?ergebnis\s*{_STOP}"
     rf"|(?:\bокончательный\s+|\bитоговый\s+|\bправильный\s+)?\bответ(?:ом)?\s*(?:\b(?:это|равен|является)\b"
     rf"|{_STOP})"
@@ -45,7 +46,7 @@ _PHRASE = re.compile(
     rf"|\bantwoord\s*(?:\bis\b|{_STOP})(?:{_STOP})?|\b(?:cevap|yanıt|đáp số|kết quả|sagot"
     rf"|итого|resultado(?: final)?|résultat|risultato|wynik|sonuç)\s*{_STOP}"
     rf"|\b(?:đáp án|câu trả lời)(?: (?:cuối cùng|đúng))?\s*(?:là|{_STOP})(?:{_STOP})?"
-    rf"|\bodpowiedź\s*(?:\bto\b|{_STOP})"
+    rf"|\bodpowiedź(?:\s(?:końcowa|ostateczna))?\s*(?:\bto\b|{_STOP})"
     rf"|\bsvar(?:et)?\s*(?:\b(?:är|er)\b|{_STOP})(?:{_STOP})?"
     r"|\b(?:vastaus|válasz|odpověď|răspuns(?:ul)?|відповідь|отговор|απάντηση|jawapan|odgovor"
     rf"|одговор)\s*(?:\b(?:on|je|este|є|е|είναι|ialah|adalah)\b|{_STOP})(?:{_STOP})?"
@@ -76,7 +77,8 @@ _SENTENCE_START = r"(?:^|(?<=\n)|(?<=[.!?]\s))[ \t>*_]{0,6}(?:(?:so|thus|therefo
 _NAMED = re.compile(
     rf"{_SENTENCE_START}(?:(?P<value>{_VALUE})\s(?:is|are|was)\s(?:"
     r"(?:therefore\s|thus\s)?(?:the|our|my)\s(?:(?:final|correct|right|best)\s)*(?:answer|option|choice)"
-    rf"|(?P<weak>correct|right))|i\s(?:get|got|obtain)\s(?P<got>{_VALUE})\sas\s(?:the|my)\s"
+    rf"|(?P<weak>correct|right))|(?:i|we|that|this|which)\s(?:get|got|obtain|gives?|gave|yields?)\s"
+    rf"(?:(?:us|me)\s)?(?P<got>{_VALUE})\sas\s(?:the|my|our)\s"
     r"(?:final\s)?answer|i(?:['’]ll|['’]d|\swould|\swill)?\s(?:choose|pick|select|go\swith)\s"
     rf"(?P<chosen>(?:(?:option|choice)\s)?(?-i:{_OPTION})))[*_]{{0,2}}(?=[.!]?\s*(?:\n|\Z))",
     re.IGNORECASE,

@@ -51,10 +51,12 @@ _HEADING = re.compile(
 )
 _JOINT = re.compile(
     rf"(?:(?<=[{SENTENCE_END}])|(?<=[{SENTENCE_END}][\"”]))"
-    r" ?(?:[;,]? ?(?:and|then|->|=>|→|⇒|\|)|[;,])\Z",
+    rf" ?(?:[;,]? ?(?:and|then|->|=>|→|⇒|\|)|[;,]|(?<=[{QUESTION_END}])[.。])\Z",
     re.IGNORECASE,
 )
-_PARTING = re.compile(r"\A(?:\s*(?:[,;、|/]|[-=]{1,2}>|[→⇒])\s*)*")
+_PARTING = re.compile(
+    r"\A(?:\s*(?:[,;、|/]|[-=]{1,2}>|[→⇒]|(?:and then|and|then)\s(?=[A-Z])|#{1,6}\s(?=\D))\s*)*"
+)
 _LABEL = re.compile(
     r"[*_]{0,2}(?:sub[- ]?question|question|q|id:\s?\S{1,9}\s+(?:text|query|content|description))"
     r"\s*[:：][*_]{0,2}\s*(?=\S)",

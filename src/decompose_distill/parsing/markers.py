@@ -74,12 +74,12 @@ _WEAK = re.compile(
 _NESTED = re.compile(r"(?P<value>\d{1,2}(?:\.\d{1,2}){1,3})(?=\s+\S)")
 _GLUED = re.compile(r"(?P<value>\d{1,2})[.:](?=\d+[^\W\da-zA-Z_])")  # "2.14名" counts 2
 _BARE = re.compile(
-    r"\*?#?(?P<value>\d{1,2})\*?(?:\s?(?:\||->|=>|→|⇒)(?=\s)|\s[-–—/](?=\s)|,(?=[^\W\da-z_])|\s?°(?=\s+(?:[^\W\da-z_]|¿))"
+    r"\*?#?(?P<value>\d{1,2})\*?(?:\s?(?:\||->|=>|→|⇒)(?=\s)|\s?[>~»](?=\s+[^\W\da-z_])|\s[-–—/](?=\s)|,(?=[^\W\da-z_])|\s?°(?=\s+(?:[^\W\da-z_]|¿))"
     r"|(?=\s+(?:[^\W\da-z_]|¿|how\b|wh(?:at|o|ich|en|ere|y)\b)|$))"
 )
 _ORDINAL = re.compile(
     rf"{_EMPHASIS}(?:the\s)?(?P<value>{ORDINAL}|\d{{1,2}}(?:st|nd|rd|th))(?:ly)?"
-    rf"(?:\s(?:sub-?)?question|\sstep)?{_EMPHASIS}"
+    rf"(?:\s(?:sub-?)?question|\sstep)?(?:\sis(?=\s?:))?{_EMPHASIS}"
     rf"(?:\s?[:,.)\-–—]{_EMPHASIS}(?=\s)|\s?[，、：،]{_EMPHASIS})",
     re.IGNORECASE,
 )
@@ -141,7 +141,7 @@ def read_markers(line: str) -> tuple[Marker, ...]:
     bullet = _BULLET.match(line, start) or _picture(line, start)
     inner = _prefix(line, bullet.end()) if bullet else start
     markers = _counting(line, inner)
-    if bullet:  # "- 1 ticket" is no first item
+    if bullet or "[" in line[:start]:  # "- 1 ticket" is no first item
         kept = (marker for marker in markers if marker.family not in ("bare", "ordinal"))
         markers = (*kept, Marker("bullet", 0, end=inner))
     elif line.startswith("#"):
@@ -275,7 +275,11 @@ def _weak(match: re.Match[str], family: str, value: int) -> Marker:
 def _picture(line: str, start: int) -> re.Match[str] | None:
     """A sign at the beginning of a line that is no word, such as an emoji."""
     sign = line[start : start + 1]
-    drawn = bool(sign) and (unicodedata.category(sign) == "So" or "\u25a0" <= sign <= "\u27bf")
+    drawn = bool(sign) and (
+        unicodedata.category(sign) == "So"
+        or "\u25a0" <= sign <= "\u27bf"
+        or "\u2900" <= sign <= "\u2bff"
+    )
     alone = drawn and sign not in ANY_LETTER and sign not in ANY_SIGN
     return _PICTURE.match(line, start) if alone else None
 

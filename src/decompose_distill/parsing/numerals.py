@@ -28,18 +28,19 @@ ORDINALS = (
 )
 # "First," and "the first" in other languages, by their places in the count; 0 goes on with it.
 _OTHER_ORDINALS = {
-    0: "then|next|final(?:ly)?|last|and then|after that|luego|después|finalmente|por último|ensuite"
-    "|puis|enfin|dann|danach|schließlich|zuletzt|depois|em seguida|por fim|poi|infine|затем"
+    0: "then|next up|next|final(?:ly)?|last|and then|after that|luego|después|finalmente|por último"
+    "|ensuite|puis|enfin|dann|danach|schließlich|zuletzt|depois|em seguida|por fim|poi|infine|затем"
     "|потом|наконец|ثم|أخيرا|أخيرًا|سپس|در نهایت|फिर|अंत में|然后|然後|接着|接下来|最后|最後|最後に"
     "|그다음|그런 다음|마지막으로|sonra|son olarak|następnie|potem|na koniec|vervolgens|ten slotte",
-    1: "to (?:begin|start)(?: with)?|first of all|initially"
+    1: "to (?:begin|start)(?: with)?|first of all|first off|first up|for starters|initially"
     "|primero|en primer lugar|premièrement|d['’]abord|tout d['’]abord|primeiro|primeiramente"
-    "|erstens|zuerst|zunächst|prima|innanzitutto|во-первых|сначала|сперва|الأولى?|أولا|أولاً"
+    "|erstens|zuerst|zunächst|prima|innanzitutto|во-первых|сначала|сперва|الأولى?|أولا|أول(?:اً|ًا)"
     "|اول|ابتدا|पहला|सबसे पहले|首先|第一|まず|먼저|첫째|önce|ilk olarak|najpierw|eerst|ten eerste",
-    2: "segundo|en segundo lugar|deuxièmement|zweitens|secondo|во-вторых|الثانية?|ثانيا|ثانيًا"
+    2: "segundo|en segundo lugar|deuxièmement|zweitens|secondo|во-вторых|الثانية?|ثانيا|ثاني(?:اً|ًا)"
     "|دوم|दूसरा|其次|第二|次に|둘째|ten tweede",
-    3: "tercero|troisièmement|terceiro|drittens|terzo|в-третьих|الثالثة?|ثالثا|سوم|तीसरा|第三|셋째",
-    4: "cuarto|quatrièmement|quarto|viertens|в-четвёртых|الرابعة?|رابعا|चौथा|第四|넷째",
+    3: "tercero|troisièmement|terceiro|drittens|terzo|в-третьих|الثالثة?|ثالثا|ثالث(?:اً|ًا)|سوم"
+    "|तीसरा|第三|셋째",
+    4: "cuarto|quatrièmement|quarto|viertens|в-четвёртых|الرابعة?|رابعا|رابع(?:اً|ًا)|चौथा|第四|넷째",
 }
 ORDINAL = "|".join((*ORDINALS, *_OTHER_ORDINALS.values()))
 CHINESE = "一二三四五六七八九十"

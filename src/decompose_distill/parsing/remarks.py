@@ -114,7 +114,9 @@ _CLOSING = re.compile(
 _ADDED = re.compile(
     rf"(?<=[{QUESTION_END}])[\"'”’»」』]?\s*(?:[(\[（*_]{{0,3}}(?:answer|ans|a|reason|rationale|purpose|why|note"
     r"|hint|explanation|result|response|antwort|respuesta|réponse|risposta|resposta|ответ|答案?|答え"
-    r"|정답|답|الجواب|الإجابة|उत्तर)[*_]{0,2}\s*[:：=]|→|⇒|->|=>)",
+    r"|정답|답|الجواب|الإجابة|उत्तर|depend(?:s on|ency|encies)|requires)\s?\d{0,2}[*_]{0,2}\s*[:：=]"
+    r"|→|⇒|->|=>|[-–—]{1,2}\s+(?=(?-i:[a-z]))|\((?:this|needed|required|because|so that"
+    r"|to (?:find|get|know|compare))\b[^()]*\)\Z)",
     re.IGNORECASE,
 )
 
@@ -138,7 +140,7 @@ _DECLINES = re.compile(
     rf"|\b(?:no need|not necessary|unnecessary|not needed|need not|no reason"
     rf"|not required) to (?:be )?"
     rf"(?:further )?(?:{_SPLITTING}|{_SPLIT})"
-    rf"|\bno need (?:for|of) (?:any |a |further )?{_PARTS}"
+    rf"|\bno need (?:for|of) (?:any |a |further )?{_PARTS}|\bwithout (?:any |further )?{_PARTS}"
     rf"|(?:not|n['’]t|cannot|never) (?:\w+ ){{0,5}}?be (?:\w+ )?{_SPLIT}\b|\bnot decomposable"
     rf"|\b(?:i|we|one) (?:would|will|do|should|can|need)(?: ?not|n['’]t) (?:\w+ )?{_SPLITTING}"
     rf"|(?:\bnot|n['’]t|\bwithout) (?:\w+ )?(?:need|require|have|call for)\w* (?:any |further "
@@ -165,7 +167,7 @@ _IS_SIMPLE = re.compile(
     r"^\W*(?:none|n/?a|not (?:needed|necessary|required|applicable)|nothing to (?:split"
     r"|decompose))\W*$"
     r"|\bcan be (?:answered|solved) (?:directly|at once|immediately|as it is|in (?:one|a single))"
-    r"|\bis (?:already |just |only )?(?:a |an )?(?:simple enough|atomic|single[- ]step"
+    r"|(?:\bis|['’]s) (?:already |just |only )?(?:a |an )?(?:simple enough|atomic|single[- ]step"
     r"|one[- ]step|single question)",
     re.IGNORECASE,
 )
@@ -205,7 +207,8 @@ def asks_bare(line: str) -> bool:
         >>> asks_bare("how old is Ada"), asks_bare("It is how old she is")
         (True, False)
     """
-    return bool(_ASKING.match(line)) and not any(end in line for end in (". ", ": ", "? "))
+    parted = line.endswith((":", "：")) or any(end in line for end in (". ", ": ", "? "))
+    return bool(_ASKING.match(line)) and not parted
 
 
 def is_main_question(text: str) -> bool:

@@ -39,7 +39,7 @@ _CUT = re.compile(
 _LISTS = ("subquestion", "question", "decomposition", "subproblem", "subquery", "step", "task")
 _OTHER_LISTS = ("list", "item", "result", "output", "part", "querie", "plan", "response", "answer")
 _TEXTS = ("subquestion", "question", "query", "q", "text", "subproblem", "task", "step", "content")
-_MORE_TEXTS = ("description", "prompt", "title", "item", "value")
+_MORE_TEXTS = ("subq", "sq", "subquery", "description", "prompt", "title", "item", "value")
 
 _TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w:.-]{0,40})(?:\s[^<>]{0,200}|)/?>")
 _ITEM_TAGS = frozenset(
@@ -92,7 +92,7 @@ def _read_json(text: str) -> Reading | None:
         if items:
             _check_end(text, end)
             return _reading(items, text[: start.start("json")], text[end:])
-        if _is_empty(values):
+        if _is_empty(values) and not text[end:].partition("\n")[0].strip("` ;"):
             return Reading((), declined=True)
     return _quoted(text)
 
@@ -150,6 +150,8 @@ def _texts(value: Any, depth: int = 0, *, item: bool = False) -> list[str]:
     if len(asking) > 1 and len(asking) == len(fields):
         return asking
     many = [element for _, _, element in fields if _is_many(element)]
+    if len(asking) == 1 and not many:
+        return asking
     return [text for element in many for text in _texts(element, depth + 1, item=item)]
 
 
