@@ -540,6 +540,45 @@ NAMED_OTHERWISE: dict[str, tuple[str, Any, Wanted]] = {
         [{"ID": "w", "question": COST, "answers": [{"answer": "21", "aliases": ["$21"]}]}],
         ([COST], ["21", "$21"]),
     ),
+    "freshqa": (
+        "a.csv",
+        f"id,question,answer_0,answer_1\n0,{COST},21,$21\n",
+        ([COST], ["21", "$21"]),
+    ),
+    "tabmwp": (
+        "a.json",
+        {"7": {"question": COST, "choices": None, "answer": "21", "table": "crate | $7"}},
+        ([COST, "crate | $7"], ["21"]),
+    ),
+    "musr": (
+        "a.json",
+        [{"narrative": MILL, "question": ROCK, "choices": str(ROCKS), "answer_index": 1}],
+        ([MILL, ROCK, *ROCKS], ["B", "slate"]),
+    ),
+    "quality counts from 1": (
+        "a.jsonl",
+        {"article": MILL, "questions": [{"question": ROCK, "options": ROCKS, "gold_label": 2}]},
+        ([MILL, ROCK, *ROCKS], ["B", "slate"]),
+    ),
+    "mmlu redux": (
+        "a.jsonl",
+        {"question": ROCK, "choices": ROCKS, "answer": 1, "correct_answer": None},
+        ([ROCK, *ROCKS], ["B", "slate"]),
+    ),
+    "narrativeqa": (
+        "a.jsonl",
+        {"document": {"id": "d", "summary": {"text": MILL}}, "question": {"text": BURN}}
+        | {"answers": [{"text": "1871"}, {"text": "in 1871"}]},
+        ([MILL, BURN], ["1871", "in 1871"]),
+    ),
+    "finqa": (
+        "a.json",
+        [
+            {"pre_text": [PEARS], "post_text": ["."], "table": [["crates", "3"]], "id": "f"}
+            | {"qa": {"question": COST, "answer": "", "exe_ans": 21.0}}
+        ],
+        ([PEARS, "crates | 3", COST], ["21"]),
+    ),
     "a data frame": (
         "a.json",
         {"question": {"0": COST}, "answer": {"0": 21}, "n": {"0": 3}},

@@ -179,7 +179,8 @@ def test_a_folder_is_no_file_of_questions(tmp_path: Path) -> None:
 NAMES = (
     "question answer answers context paragraphs options choices correct input target data qas "
     "target_scores text label title sentences Body Question passage query_id problem solution "
-    "answerKey id stem query prompt best_answer possible_answers utterance targetValue"
+    "answerKey id stem query prompt best_answer possible_answers utterance targetValue "
+    "narrative table document summary qa pre_text gold_label answer_0"
 )
 VALUES = st.recursive(
     st.none()

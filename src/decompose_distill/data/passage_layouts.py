@@ -153,6 +153,43 @@ def read_drop_dump(row: Row) -> Row:
     return with_golds(question | {"id": row.get("id")}, golds.split("|"), "ref_text")
 
 
+def read_report(row: Row) -> Row:
+    """FinQA: a page of a report, which is a table between two texts.
+
+    Example:
+        >>> row = {"id": "f", "pre_text": ["Sales rose."], "table": [["2019", "4"]]}
+        >>> read_report(row | {"post_text": [], "qa": {"question": "By what?", "answer": "4"}})
+        {'question': 'By what?', 'context': 'Sales rose.\\n\\n2019 | 4', 'id': 'f', 'answer': ['4']}
+    """
+    qa = of_kind(row["qa"], dict, "qa")
+    lines = of_kind(row.get("table") or [], list, "table")
+    table = "\n".join(" | ".join(map(str, of_kind(cells, list, "table"))) for cells in lines)
+    before, after = (passages(row.get(name), name) for name in ("pre_text", "post_text"))
+    context = "\n\n".join(text for text in (before, table, after) if text)
+    question = {"question": qa["question"], "context": context, "id": row.get("id")}
+    gold = qa.get("answer")
+    return with_golds(question, [qa.get("exe_ans") if gold in (None, "") else gold], "qa")
+
+
+def is_narrative(row: Row) -> bool:
+    """Whether document and question are objects that hold their texts."""
+    return all(isinstance(row.get(name), dict) for name in ("document", "question"))
+
+
+def read_narrative(row: Row) -> Row:
+    """NarrativeQA: asked about the summary of a story.
+
+    Example:
+        >>> row = {"document": {"summary": {"text": "Ada won."}}, "question": {"text": "Who won?"}}
+        >>> read_narrative(row | {"answers": [{"text": "Ada"}]})
+        {'question': 'Who won?', 'context': 'Ada won.', 'answer': ['Ada']}
+    """
+    summary = of_kind(row["document"]["summary"], dict, "summary")
+    question = {"question": row["question"]["text"], "context": summary["text"]}
+    answers = of_kind(row.get("answers") or [], list, "answers")
+    return with_golds(question, [answer["text"] for answer in answers], "answers")
+
+
 def read_musique(row: Row) -> Row:
     """MuSiQue: titled paragraphs; an unanswerable twin has no gold.
 

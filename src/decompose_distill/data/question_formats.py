@@ -5,6 +5,7 @@ A `Layout` brings a row to our names: `question`, `answer`, `aliases`, `context`
 `LAYOUTS` holds them in the order in which they are tried; the last takes our own names.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -36,7 +37,7 @@ _SPELLINGS = {
     "aliases": ("aliases", "a2"),
     "context": (
         *("context", "passage", "article", "passages", "contexts", "ctxs", "documents"),
-        *("document", "story", "paragraph"),
+        *("document", "story", "paragraph", "narrative", "table"),
     ),
     "id": ("id",),
     "options": ("options", "choices"),
@@ -169,6 +170,8 @@ def _read_own(row: Row) -> Row:
         return task_layouts.with_key(plain | {"options": options}, row)
     if isinstance(answers, list) and type(row.get("label")) is int:  # ReClor
         return task_layouts.with_key(plain | {"options": answers}, row)
+    if "answer" not in plain and task_layouts.with_key({}, row) == {}:  # FreshQA
+        answers = answers or [row[name] for name in row if re.fullmatch(r"answer_\d", name)]
     return plain | {"answer": [] if row.get("is_impossible") else _accepted(plain, answers)}
 
 
@@ -216,6 +219,8 @@ def _is_strategy(row: Row) -> bool:
 LAYOUTS = (
     Layout("DROP", passage_layouts.is_drop, passage_layouts.read_drop),
     Layout("DROP in one text", _has("ref_text"), passage_layouts.read_drop_dump),
+    Layout("FinQA", _has("pre_text", "qa"), passage_layouts.read_report),
+    Layout("NarrativeQA", passage_layouts.is_narrative, passage_layouts.read_narrative),
     Layout("MuSiQue", _has("question", "paragraphs"), passage_layouts.read_musique),
     Layout("SVAMP", task_layouts.is_word_problem, task_layouts.read_word_problem),
     Layout("MAWPS", _has("sQuestion", "lSolutions"), task_layouts.read_mawps),

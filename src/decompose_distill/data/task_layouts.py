@@ -26,6 +26,7 @@ _KEYS = (
     "correct_option",
     "label",
     "cop",
+    "gold_label",
 )
 """Fields that name an option by its label or number."""
 _DESCRIPTION = re.compile(r"\(description (?:\"([^\"]*)\"|([^()\"]*))\)")
@@ -41,7 +42,8 @@ def with_key(question: Row, row: Row) -> Row:
     """
     for name in _KEYS:
         if isinstance(row.get(name), str | int | float) and not isinstance(row[name], bool):
-            return question | {"key": (name, row[name])}
+            from_1 = name == "gold_label" and type(row[name]) is int  # as QuALITY counts
+            return question | {"key": (name, row[name] - 1 if from_1 else row[name])}
     return question
 
 
@@ -161,7 +163,8 @@ def read_big_bench_hub(row: Row) -> Row:
 
 def has_correct_answer(row: Row) -> bool:
     """Whether a row has the right option in a field of its own."""
-    return {"correct_answer", "question"} <= lower(row).keys()
+    named = lower(row)
+    return "question" in named and named.get("correct_answer") is not None
 
 
 def read_correct_answer(row: Row) -> Row:
