@@ -203,6 +203,7 @@ ANSWERS = {
     "Die Antwort ist also Oslo.": "Oslo",
     "Odpowiedź końcowa: 72": "72",
     "Assistant: Oslo": "Oslo",
+    "Q: Where is it?\nA: Oslo": "Oslo",
     "The model is 72": "The model is 72",
     "【答案】72": "72",
     "【答案】B【解析】70 + 2": "B",

@@ -12,6 +12,8 @@ ONE_LINE = {
     f"**1. {A}** **2. {B}**": [A, B],
     f"1. {A} and 2. how old is Bob?": [A, "how old is Bob?"],
     f"Sure: ① {A} ② {B}": [A, B],
+    f"Two of them: (1) {A} and (2) {B}": [A, B],
+    f"[{A}, {B}]": [A, B],
     "① find Ada's age ② find Bob's age": ["find Ada's age", "find Bob's age"],
     "1) find x 2) find y": ["find x", "find y"],
     "1. find x 2. find y": ["find x", "find y"],

@@ -121,6 +121,14 @@ def test_letters_of_scripts_without_blanks_are_words() -> None:
     assert scores.f1("東京", ["大阪"]) == 0
 
 
+def test_a_letter_that_names_something_is_no_article() -> None:
+    assert scores.exact("vitamin A", ["vitamin"]) == 0
+    assert scores.exact("a vitamin", ["vitamin"]) == 1
+    assert scores.exact('a "red" ball', ["red ball"]) == 1
+    assert scores.contains("option A: Rome", ["A"]) == 1
+    assert scores.contains("a Roman", ["A"]) == 0
+
+
 def test_signs_without_end_are_compared_in_linear_time() -> None:
     start = time.process_time()
     scores.exact("| " * 50_000, ["> " * 50_000])

@@ -21,7 +21,7 @@ _MATH_FENCE = re.compile(r"\\[\[\]()]|\$\$")
 _RESULT = re.compile(
     r"\W*(?:(?:so|thus|hence|therefore),? )?(?:(?:the|our|my) )?(?:final |overall )?"
     r"(?:result|solution|total|sum|conclusion)(?: (?:is|equals|comes to)\b:?|\s*[:：=])\s*(?=\S)"
-    r"|(?:=>|⇒|->|→|∴)\s*(?=\S)|(?:assistant|model|ai)\s?[:：]\s*(?=\S)",
+    r"|(?:=>|⇒|->|→|∴)\s*(?=\S)|(?:assistant|model|ai|a)\s?[:：]\s*(?=\S)",
     re.IGNORECASE,
 )
 # The same before a number or a letter alone, which cannot be the beginning of a title.

@@ -12,7 +12,13 @@ from decompose_distill.errors import ParseError
 from decompose_distill.parsing.lines import Line, read_lines
 from decompose_distill.parsing.lists import Reading, read_list
 from decompose_distill.parsing.markers import read_markers
-from decompose_distill.parsing.remarks import SENTENCE_END, declines, is_contrast, is_simple
+from decompose_distill.parsing.remarks import (
+    QUESTION_END,
+    SENTENCE_END,
+    declines,
+    is_contrast,
+    is_simple,
+)
 from decompose_distill.parsing.structured import read_structured
 from decompose_distill.parsing.thinking import split_thinking
 from decompose_distill.types import Subquestion
@@ -22,6 +28,8 @@ LEAST_REPEATS = 2
 """Subquestions at the end, all asked before, that make a circle."""
 _ITEM = r"\s*(?:\d|[-*•(\n]|\w{1,12} ?\d|\Z)"
 _BREAK_TAG = re.compile(rf"(?:(?<=[{SENTENCE_END}])|(?=<br ?/?>{_ITEM}))<br ?/?>", re.IGNORECASE)
+_BARE_LIST = re.compile(rf"\[([^\[\]{{}}\"'“]+[{QUESTION_END}])\s*\]")
+"""A list as of JSON, but without quotes."""
 _ESCAPED_BREAK = re.compile(rf"(?:(?<=[{SENTENCE_END}:])|(?=\\n{_ITEM}))(?:\\n)+(?![a-z])")
 _AGREED = re.compile(
     r"\W*no[\s_-]+decomposition\b(?:\W*(?:is |was )?(?:needed|necessary|required)\b"
@@ -70,6 +78,8 @@ reasoning='Her age?', leftover='')
     """
     reasoning, rest, _ = split_thinking(text)
     rest = _BREAK_TAG.sub("\n", rest)
+    if bare := _BARE_LIST.fullmatch(rest.strip()):
+        rest = bare[1]
     reading = read_structured(rest)
     lines = read_lines(rest if "\n" in rest else _ESCAPED_BREAK.sub("\n", rest))
     if not lines:

@@ -149,4 +149,5 @@ def _begins_item(line: str, mark: re.Match[str], row: Sequence[re.Match[str]]) -
 def _asks(line: str, row: Sequence[re.Match[str]]) -> bool:
     """Whether all items but the last end as sentences do."""
     texts = (line[mark.end() : following.start()] for mark, following in pairwise(row))
-    return all(text.rstrip(' "”’»*_').endswith(tuple(SENTENCE_END)) for text in texts)
+    before_and = (text.rstrip(" ,;").removesuffix("and").rstrip(' ,;"”’»*_') for text in texts)
+    return all(text.endswith(tuple(SENTENCE_END)) for text in before_and)

@@ -9,7 +9,9 @@ from decimal import Decimal
 from decompose_distill.scores.numeric import as_number, fraction_value, without_latex
 from decompose_distill.scores.versioning import versioned
 
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b(?![+#-])")
+_ARTICLES = re.compile(r"\b(?:an|the)\b(?![+#-])")
+# That of "vitamin A" and of the option "A) Rome" is none.
+_ARTICLE_A = re.compile(r"\ba(?=\s+[\"'“‘(*]?\w)")
 _INITIALS = re.compile(r"(?<=\b[^\W\d_])\.(?=[^\W\d_]\b)")
 _DASHES = re.compile(r"−|(?<![\w)])[–－](?=\.?\d)")
 _WHOLE_PART = re.compile(r"(?<![\w./])(-?\d{1,15}) +(\d{1,15})/(\d{1,15})(?![\w/]|\.\d)")
@@ -56,7 +58,7 @@ _UNPARTED = re.compile(
 _VERDICT = re.compile(r"(\bnot\s+|n['’]t\s+)?\b(yes|no|true|false)\b")
 
 
-@versioned("7")
+@versioned("8")
 def exact(answer: str, golds: Sequence[str]) -> float | None:
     """1 if the answer equals a gold: as numbers, else without case, punctuation, articles.
 
@@ -67,7 +69,7 @@ def exact(answer: str, golds: Sequence[str]) -> float | None:
     letter in two encodings as two; and `(A)` was another thing than `A`. To version 5, `x - 3` was
     `x + 3`, `a < b` was `a > b`, and `[1, 2)` was `(1, 2)`. Version 6 read `1/2` as another number
     than `0.5`, `x = 5` as another than `5`, `option B` as another than `B`, `a/b` as `b/a`, and
-    `€5` as `$5`.
+    `€5` as `$5`. Version 7 took the last letter of `vitamin A` for an article.
 
     Example:
         >>> exact("The Eiffel Tower.", ["eiffel tower"]), exact("$1,000", ["1000.0"])
@@ -218,6 +220,7 @@ def _normalized(text: str) -> str:
     if as_number(text) is not None:
         return _plain(text)
     plain = _DASHES.sub("-", _THOUSANDS.sub("", text.lower()))
+    plain = _ARTICLE_A.sub(" ", plain)
     plain = _OPERATION.sub(lambda match: match[1].translate(_OPERATORS), plain)
     plain = _DIVIDED.sub("÷", plain)
     half_open = f" {plain.strip()[0]}{plain.strip()[-1]}" if _HALF_OPEN.fullmatch(plain) else ""
