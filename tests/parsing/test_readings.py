@@ -1,5 +1,8 @@
 """What is read of short texts, each of which another reading of a detail would get wrong."""
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from decompose_distill import ParseError
@@ -353,3 +356,19 @@ def test_a_list_cut_off_within_an_item_is_no_shorter_list(text: str) -> None:
 def test_a_text_without_subquestions_is_an_error_rather_than_a_list(text: str) -> None:
     with pytest.raises(ParseError, match=r"\Ano subquestions found\Z"):
         read_decomposition(text)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        *("1, ", "a;", "a\t", "question,", 'ask("a b', "x = ask('a b'", "==a", "== a", "[`", "`["),
+        *("<sub>a?", "A) b ", '["a?", "', '{"question": "a?"}, ', '1. {"q": "a?"}\n', "الف) "),
+        *("1. a\n2. b\nQuestion: c\n", "1. a?\n(A) b (B) c\n", 'to answer "', "a? and then "),
+    ],
+)
+def test_forms_without_end_are_read_in_little_time(piece: str) -> None:
+    start = time.process_time()
+    with suppress(ParseError):
+        read_decomposition(piece * (8000 // len(piece)))
+
+    assert time.process_time() - start < 3  # some 0.1 s where it is linear

@@ -61,7 +61,7 @@ _INNER = re.compile(r"<(text|content|description|body|value)>(?P<text>[^<>]*)</\
 _CODE = re.compile(r"\A(?:(?:const|let|var) )?\w{0,30} ?[=(]\Z|\Areturn\Z|\A[;)]+\Z")
 _PIPE = re.compile(r"(?<!\\)\|")
 _CELLS_HEADER = {
-    sign: re.compile(rf"[\"\w #-]{{1,30}}(?:{sign} ?[\"\w #-]{{1,30}})+") for sign in "\t;,"
+    sign: re.compile(rf"[\"\w #-]{{1,30}}(?:{sign}[\"\w #-]{{1,31}})+") for sign in "\t;,"
 }
 _QUESTION_HEADER = re.compile(r"question|ask|step|query|frage|pregunta|问题", re.IGNORECASE)
 
