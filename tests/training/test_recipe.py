@@ -39,7 +39,7 @@ from decompose_distill.training.engine.loop import TrainStep
 from tests.support import chats
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
-QUICK = DistillConfig(epochs=30, batch_size=4, learning_rate=5e-3)
+QUICK = DistillConfig(epochs=30, batch_size=4, learning_rate=5e-3, save_steps=20)
 SHORT = DistillConfig(epochs=1)
 
 

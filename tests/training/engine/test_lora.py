@@ -25,7 +25,13 @@ from tests.support.chats import make_tokenizer
 from tests.support.families import make_family
 from tests.support.samples import PROMPT, QUESTIONS
 
-CONFIG = {"epochs": 30, "batch_size": 4, "learning_rate": 2e-2, "lora_rank": 4}
+CONFIG = {
+    "epochs": 30,
+    "batch_size": 4,
+    "learning_rate": 2e-2,
+    "lora_rank": 4,
+    "save_steps": 20,
+}
 
 
 def _distill(traces: tuple[Trace, ...], student: Path, place: Path, **options: Any) -> Path:
