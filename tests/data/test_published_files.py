@@ -560,6 +560,21 @@ NAMED_OTHERWISE: dict[str, tuple[str, Any, Wanted]] = {
         {"article": MILL, "questions": [{"question": ROCK, "options": ROCKS, "gold_label": 2}]},
         ([MILL, ROCK, *ROCKS], ["B", "slate"]),
     ),
+    "options and correct_answer": (
+        "a.jsonl",
+        {"question": ROCK, "options": dict(zip("ABCD", ROCKS, strict=True)), "correct_answer": "B"},
+        ([ROCK, *ROCKS], ["B", "slate"]),
+    ),
+    "choices and the text of the right one": (
+        "a.jsonl",
+        {"question": ROCK, "choices": ROCKS, "correct_answer": "slate"},
+        ([ROCK, *ROCKS], ["slate", "B"]),
+    ),
+    "columns and correct_answer": (
+        "a.csv",
+        f"question,A,B,C,D,Correct Answer\n{ROCK},{','.join(ROCKS)},B\n",
+        ([ROCK, *ROCKS], ["B", "slate"]),
+    ),
     "mmlu redux": (
         "a.jsonl",
         {"question": ROCK, "choices": ROCKS, "answer": 1, "correct_answer": None},

@@ -9,6 +9,7 @@ from decompose_distill.data.gold_answers import (
     Row,
     answer_text,
     boxed_answer,
+    columns_of_choices,
     listed,
     marked_answer,
     of_kind,
@@ -27,6 +28,7 @@ _KEYS = (
     "label",
     "cop",
     "gold_label",
+    "correct_answer",
 )
 """Fields that name an option by its label or number."""
 _DESCRIPTION = re.compile(r"\(description (?:\"([^\"]*)\"|([^()\"]*))\)")
@@ -164,6 +166,8 @@ def read_big_bench_hub(row: Row) -> Row:
 def has_correct_answer(row: Row) -> bool:
     """Whether a row has the right option in a field of its own."""
     named = lower(row)
+    if any(named.get(name) for name in ("options", "choices")) or columns_of_choices(row):
+        return False  # of which it names one
     return "question" in named and named.get("correct_answer") is not None
 
 
