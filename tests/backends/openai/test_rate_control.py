@@ -5,10 +5,9 @@ import pytest
 
 from decompose_distill.backends.openai.rate_control import (
     AT_ONCE,
-    ConcurrencyGate,
     RateController,
-    TokenBucket,
 )
+from decompose_distill.backends.openai.throttles import ConcurrencyGate, TokenBucket
 
 
 class Naps:
