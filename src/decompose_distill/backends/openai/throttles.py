@@ -1,8 +1,13 @@
-"""What lets requests through: so many per second, and so many at once."""
+"""What lets requests through, so many per second and at once, and what counts those served."""
 
 import asyncio
 import math
 from collections import deque
+
+ENOUGH = 20
+"""Successes from which a rate can be measured."""
+_RISE = 1.12
+"""Growth of the pace after which what was served before says little of it."""
 
 
 class TokenBucket:
@@ -69,3 +74,35 @@ class ConcurrencyGate:
             if not turn.done():
                 self.inside += 1
                 turn.set_result(None)
+
+
+class Meter:
+    """Requests served per second since one of two moments, the older of which counts."""
+
+    def __init__(self) -> None:
+        self._served = 0
+        self._marks: deque[tuple[float, int, float]] = deque([(0.0, 0, 1.0)], maxlen=2)
+
+    def count(self) -> None:
+        """Count a success."""
+        self._served += 1
+
+    def follow(self, growth: float, now: float) -> None:
+        """Forget what was served long before the pace grew to so much."""
+        if growth > _RISE * self._marks[-1][2]:
+            self._marks.append((now, self._served, growth))
+
+    def restart(self, growth: float, now: float) -> None:
+        """Measure from now on."""
+        self._marks.clear()
+        self._marks.append((now, self._served, growth))
+
+    @property
+    def served(self) -> int:
+        """Successes since."""
+        return self._served - self._marks[0][1]
+
+    def rate(self, now: float) -> float:
+        """Successes per second since, or infinity if they are too few to tell."""
+        seconds = now - self._marks[0][0]
+        return self.served / seconds if self.served >= ENOUGH and seconds else math.inf
