@@ -46,7 +46,7 @@ def main() -> None:
     checkpoint = dd.distill(
         dd.read_traces("traces.jsonl"),
         student=base, output_dir="student", keep=dd.filters.correct, prompt=PROMPT,
-        config=dd.DistillConfig(epochs=30, batch_size=2, learning_rate=1e-3),
+        config=dd.DistillConfig(epochs=30, batch_size=4, learning_rate=2e-3),
     )  # fmt: skip
     student = dd.Decomposer.from_pretrained(checkpoint)
     for name, decomposer in (("teacher", pipeline.decomposer), ("student", student)):

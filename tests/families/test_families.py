@@ -12,7 +12,7 @@ from tests.families.families import BY_NAME, FAMILIES
 from tests.families.table import PAGE, row_of
 from tests.families.trial import try_family
 
-QUICK = ("Granite", "Mixtral", "Mamba 2", "T5")
+QUICK = ("Mixtral", "T5")
 """In every run of the tests; the others with `-m families`."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of libraries, of which each family has its own

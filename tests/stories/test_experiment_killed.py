@@ -3,15 +3,15 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import decompose_distill
+from tests.support.killed import run_command
+from tests.support.processes import FORKS
 from tests.support.samples import QUESTIONS
 
 PLUGIN = """
@@ -54,7 +54,7 @@ def asking(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _run(asking: Path, tiny_dir: Path, place: str, kill_at: int = 0) -> "subprocess.Popen[str]":
+def _run(asking: Path, tiny_dir: Path, place: str, kill_at: int = 0) -> BaseProcess:
     options = {
         "--teacher": "logged:teacher",
         "--student": str(tiny_dir),
@@ -66,27 +66,17 @@ def _run(asking: Path, tiny_dir: Path, place: str, kill_at: int = 0) -> "subproc
         "--max-new-tokens": "16",
         "--epochs": "1",
     }
-    command = [sys.executable, "-m", "decompose_distill.cli", "paper"]
-    environment = {"ASKED_LOG": str(asking / f"{place}.log"), "KILL_AT": str(kill_at)}
-    return subprocess.Popen(
-        [*command, *(text for pair in options.items() for text in pair)],
-        cwd=asking,
-        env={**os.environ, "PYTHONPATH": _path(asking), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    arguments = ["paper", *(text for pair in options.items() for text in pair)]
+    names = {"ASKED_LOG": str(asking / f"{place}.log"), "KILL_AT": str(kill_at)}
+    process = FORKS.Process(target=run_command, args=(arguments, asking, names, place))
+    process.start()
+    return process
 
 
-def _path(asking: Path) -> str:
-    """The plugin, and this very package, also where another one is installed."""
-    return os.pathsep.join((str(asking), str(Path(decompose_distill.__file__).parents[1])))
-
-
-def _finish(process: "subprocess.Popen[str]") -> str:
-    said, errors = process.communicate(timeout=600)
-    assert process.returncode == 0, errors
-    return said
+def _finish(asking: Path, process: BaseProcess, place: str) -> str:
+    process.join(600)
+    assert process.exitcode == 0, (asking / f"{place}.errors").read_text()
+    return (asking / f"{place}.out").read_text()
 
 
 def _cells(place: Path) -> list[Any]:
@@ -103,10 +93,10 @@ def test_a_matrix_killed_twice_repeats_no_finished_cell_and_ends_in_the_same_tab
     # twice, then 3 decompositions and the 3 of the first cell.
     for kill_at in (7, 18):
         killed = _run(asking, tiny_dir, "killed", kill_at)
-        _, errors = killed.communicate(timeout=600)
-        assert killed.returncode == -signal.SIGKILL, errors
-    said = _finish(_run(asking, tiny_dir, "killed"))
-    expected = _finish(straight)
+        killed.join(600)
+        assert killed.exitcode == -signal.SIGKILL, (asking / "killed.errors").read_text()
+    said = _finish(asking, _run(asking, tiny_dir, "killed"), "killed")
+    expected = _finish(asking, straight, "straight")
 
     assert _cells(asking / "killed") == _cells(asking / "straight")
     assert said.split("\n\n")[2] == expected.split("\n\n")[2]  # the table of accuracies

@@ -54,7 +54,7 @@ def undisturbed(server: FakeServer, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def _start(server: FakeServer, path: Path) -> Any:
-    process = FORKS.Process(target=killed.run, args=(server.url, str(path)))
+    process = FORKS.Process(target=killed.collect_from, args=(server.url, str(path)))
     process.start()
     return process
 

@@ -25,7 +25,13 @@ from tests.support.chats import make_tokenizer
 from tests.support.families import make_family
 from tests.support.samples import PROMPT, QUESTIONS
 
-CONFIG = {"epochs": 30, "batch_size": 4, "learning_rate": 2e-2, "lora_rank": 4}
+CONFIG = {
+    "epochs": 30,
+    "batch_size": 4,
+    "learning_rate": 2e-2,
+    "lora_rank": 4,
+    "save_steps": 20,
+}
 
 
 def _distill(traces: tuple[Trace, ...], student: Path, place: Path, **options: Any) -> Path:
@@ -35,11 +41,11 @@ def _distill(traces: tuple[Trace, ...], student: Path, place: Path, **options: A
     )
 
 
-def _greedy(checkpoint: Path, traces: tuple[Trace, ...]) -> tuple[str, ...]:
+def _predicted(checkpoint: Path, traces: tuple[Trace, ...]) -> tuple[str, ...]:
     """In float32: rounding a merged weight to bfloat16 may change a close choice of words."""
     examples = list(make_examples(traces, "decomposer", PROMPT, "subquestions"))
     model = load_model(checkpoint, dtype=torch.float32)
-    return snapshot(model, load_tokenizer(checkpoint), examples).greedy
+    return snapshot(model, load_tokenizer(checkpoint), examples).predicted
 
 
 def test_merged_and_adapter_alone_write_the_same(
@@ -49,7 +55,7 @@ def test_merged_and_adapter_alone_write_the_same(
     alone = _distill(learned, tiny_dir, tmp_path / "alone", dtype="float32", merge_lora=False)
     figures = [json.loads((p / "decompose_distill.json").read_text()) for p in (merged, alone)]
 
-    assert _greedy(merged, learned) == _greedy(alone, learned)
+    assert _predicted(merged, learned) == _predicted(alone, learned)
     assert next(Decomposer.from_pretrained(alone).decompose(QUESTIONS))
     assert figures[0]["figures"]["last_loss"] < 0.5 * figures[0]["figures"]["first_loss"]
     assert (merged / "model.safetensors").is_file()
@@ -72,7 +78,7 @@ def test_a_real_models_adapter_writes_the_same_merged_and_alone(
     alone = snapshot(model, tokenizer, examples)
     merged = snapshot(wrapper.merge_and_unload(), tokenizer, examples)
 
-    assert untrained.greedy != alone.greedy == merged.greedy
+    assert untrained.predicted != alone.predicted == merged.predicted
 
 
 def test_only_the_adapter_is_trained(tiny_dir: Path) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch.optim.adamw import adamw
 
-SLICE = 1 << 24
-"""Numbers that are widened at a time: 64 MB of the weight, of its gradient and of each moment."""
+SLICE, CARD_SLICE = 1 << 24, 1 << 26
+"""Numbers that are widened at a time, for which some 40 bytes each are needed; a card, which has to
+be told of each kernel, takes more of them."""
 BLOCK = 256
-"""Numbers that share a scale; `SLICE` is a multiple."""
+"""Numbers that share a scale; slices are multiples."""
 LEAST = 4096
 """Numbers of a weight whose moments are worth 8 bits."""
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -179,12 +180,13 @@ def round_into(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
 
 
 def _slices(weights: Sequence[torch.Tensor]) -> Iterator[list[Part]]:
-    """All numbers of the weights in turns of at most `SLICE`."""
+    """All numbers of the weights, so many at a time."""
     parts, size = list[Part](), 0
     for weight in weights:
-        for begin in range(0, weight.numel(), SLICE):
-            end = min(begin + SLICE, weight.numel())
-            if parts and size + end - begin > SLICE:
+        most = CARD_SLICE if weight.is_cuda else SLICE
+        for begin in range(0, weight.numel(), most):
+            end = min(begin + most, weight.numel())
+            if parts and size + end - begin > most:
                 yield parts
                 parts, size = [], 0
             parts.append((weight, begin, end))

@@ -3,11 +3,10 @@
 import io
 import json
 import signal
-import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from decompose_distill.backends.openai.batch.backend import MOST_BATCHES, OpenAI
 from decompose_distill.errors import BackendError, BackendUnavailable, ConfigError, DataError
 from decompose_distill.testing import check_backend
 from decompose_distill.types import Completion, Message, Request, Sampling, Usage
+from tests.support import killed
 from tests.support.fake_batch_server import (
     CANCELLED,
     ENDED,
@@ -46,6 +46,7 @@ from tests.support.fake_batch_server import (
     echo,
 )
 from tests.support.fake_server import DROP, Reply
+from tests.support.processes import FORKS
 from tests.support.samples import QUESTIONS, run_cli
 
 
@@ -696,22 +697,6 @@ def test_on_the_command_line_one_role_alone_may_be_a_batch(
     assert [len(lines) for lines in batch_lines(server)] == [len(QUESTIONS)]
 
 
-CHILD = """
-import sys
-from decompose_distill.backends.openai.batch.backend import OpenAIBatchBackend
-from decompose_distill.types import Message, Request, Sampling
-
-url, path, journal = sys.argv[1:]
-backend = OpenAIBatchBackend(
-    "some-model", path, base_url=url, max_requests=2, progress=False, sleep=lambda _: None
-)
-asks = (Request(text, (Message("user", text),), Sampling()) for text in "abc")
-with open(journal, "a") as file:
-    for completion in backend.generate(asks):
-        print(completion.id, file=file, flush=True)
-"""
-
-
 def steps_of_a_run(path: Path) -> Iterator[tuple[int, str]]:
     """Which calls to kill at: each as it comes in, and what changes things once it is done."""
     with FakeBatchServer(first_time(EXPIRED, "b")) as server:
@@ -730,11 +715,12 @@ def test_killed_at_any_step_it_goes_on_and_pays_for_nothing_twice(tmp_path: Path
     for step, moment in steps:
         path, journal = tmp_path / f"{step} {moment}", tmp_path / f"{step} {moment} done"
         with FakeBatchServer(first_time(EXPIRED, "b")) as server:
-            command = [sys.executable, "-c", CHILD, server.url, str(path), str(journal)]
-            process = subprocess.Popen(command)
+            process = FORKS.Process(target=killed.note_answers, args=(server.url, path, journal))
             setattr(server, moment, kill_at(step, process, server))
+            process.start()
+            process.join(120)
 
-            assert process.wait(timeout=120) == -signal.SIGKILL
+            assert process.exitcode == -signal.SIGKILL
             done = journal.read_text().split()
             left = [text for text in "abc" if text not in done]
             rest = texts_of(backend(server, path, max_requests=2).generate(asks(*left)))
@@ -744,13 +730,12 @@ def test_killed_at_any_step_it_goes_on_and_pays_for_nothing_twice(tmp_path: Path
 
 
 def kill_at(
-    step: int, process: "subprocess.Popen[bytes]", server: FakeBatchServer
+    step: int, process: BaseProcess, server: FakeBatchServer
 ) -> Callable[[str], Reply | None]:
     def kill(call: str) -> Reply | None:
         if len(server.calls) != step:
             return None
         process.kill()
-        process.wait()
         return DROP
 
     return kill
