@@ -44,8 +44,8 @@ LIMITED: dict[str, Callable[[int], LimitedServer]] = {
 
 
 def main() -> None:
-    for name, server in LIMITED.items():
-        runs = [ask(server(seed), 60) for seed in range(8)]
+    for name, limited in LIMITED.items():
+        runs = [ask(limited(seed), 60) for seed in range(8)]
         used = [run.used(10, 60) / 60 for run in runs]
         refused = [run.refused_share(10, 60) for run in runs]
         print(
