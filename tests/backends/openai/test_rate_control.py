@@ -5,10 +5,9 @@ import pytest
 
 from decompose_distill.backends.openai.rate_control import (
     AT_ONCE,
-    ConcurrencyGate,
     RateController,
-    TokenBucket,
 )
+from decompose_distill.backends.openai.throttles import ConcurrencyGate, TokenBucket
 
 
 class Naps:
@@ -90,80 +89,21 @@ def test_who_is_cancelled_at_a_gate_keeps_no_place(given_a_place: bool) -> None:
     asyncio.run(run())
 
 
-async def answer(ours: RateController, refused: bool) -> None:
-    """Send one request, which is refused or not."""
-    turn = await ours.enter(1)
-    ours.refused(turn) if refused else ours.succeeded(turn)
-    ours.leave(0)
-
-
-async def answer_some(ours: RateController, count: int, refused: int = 0) -> None:
-    """Send some requests, of which so many are refused, spread evenly."""
-    for number in range(count):
-        await answer(ours, refused > 0 and number % (count // refused) == 0)
+async def answer_some(ours: RateController, count: int, every: int = 0) -> None:
+    """Send requests, as many at once as may go, of which each so-manieth is refused."""
+    sent = 0
+    while sent < count:
+        turns = [await ours.enter(1) for _ in range(min(count - sent, int(ours.gate.size)))]
+        for turn in turns:
+            sent += 1
+            ours.refused(turn) if every and sent % every == 0 else ours.succeeded(turn)
+        for _ in turns:
+            ours.leave(0)
 
 
 async def no_nap(seconds: float) -> None:
     """Sleep no longer than a moment."""
     await asyncio.sleep(0)
-
-
-def test_refusals_of_what_was_sent_together_lower_the_pace_once() -> None:
-    async def run() -> None:
-        ours = pace(64, sleep=no_nap)
-        await answer_some(ours, 64 - AT_ONCE)
-        turns = [await ours.enter(1) for _ in range(64)]
-        for turn in turns:
-            ours.refused(turn)
-            ours.leave(0)
-        assert ours.gate.size == 0.6 * 64  # a trial, of which these say nothing
-        await answer_some(ours, 8)
-        assert ours.gate.size == 0.6 * 64
-
-    asyncio.run(run())
-
-
-def test_a_trial_asks_no_less_than_a_server_is_asked_at_first() -> None:
-    async def run() -> None:
-        ours = pace(64)
-        await answer(ours, refused=True)
-        assert ours.gate.size == AT_ONCE
-
-    asyncio.run(run())
-
-
-def test_on_trial_a_refusal_stops_the_others_only_while_many_are_refused() -> None:
-    async def run() -> None:
-        ours = pace(64, sleep=no_nap)
-        await answer_some(ours, 30)
-        assert not ours.spares_others
-        await answer(ours, refused=True)
-        assert not ours.spares_others  # nothing is known of the lower pace
-        await answer_some(ours, 3)
-        assert ours.spares_others
-        await answer(ours, refused=True)
-        assert ours.spares_others  # one in four
-        await answer(ours, refused=True)
-        assert not ours.spares_others
-
-    asyncio.run(run())
-
-
-def test_a_trial_lasts_the_longer_the_rarer_refusals_were() -> None:
-    async def run() -> None:
-        rarely, often = pace(64, sleep=no_nap), pace(64, sleep=no_nap)
-        await answer_some(rarely, 59)
-        await answer_some(often, 19)
-        for ours in (rarely, often):
-            await answer(ours, refused=True)
-            await answer_some(ours, 150)
-        # One in 60 and one in 20: 180 and 60 answers would have held three, and 100 are the least.
-        assert rarely.gate.size == 0.6 * 64
-        assert often.gate.size > 0.9 * 27
-        await answer_some(rarely, 30)
-        assert rarely.gate.size > 0.9 * 64 - 1
-
-    asyncio.run(run())
 
 
 def test_successes_raise_the_pace_fast_till_a_refusal() -> None:
@@ -177,57 +117,77 @@ def test_successes_raise_the_pace_fast_till_a_refusal() -> None:
     asyncio.run(run())
 
 
-def test_where_a_lower_pace_ends_the_refusals_it_is_the_pace() -> None:
+def test_three_refusals_of_a_hundred_change_nothing() -> None:
     async def run() -> None:
         ours = pace(64, sleep=no_nap)
-        await answer_some(ours, 100)
-        await answer(ours, refused=True)
-        await answer_some(ours, 300)
-        lowered = ours.gate.size
-        assert not ours.tolerates
-        assert 0.85 * 64 < lowered < 0.95 * 64
-        await answer_some(ours, int(lowered))
-        assert lowered + 0.8 < ours.gate.size < lowered + 1.2
-        lowered = ours.gate.size
-        await answer(ours, refused=True)
-        assert ours.gate.size == pytest.approx(0.9 * lowered)
-
-    asyncio.run(run())
-
-
-@pytest.mark.parametrize("share", [0.02, 0.05, 0.1])
-def test_where_a_lower_pace_changes_nothing_it_is_not_the_pace(share: float) -> None:
-    async def run() -> None:
-        ours = pace(64, sleep=no_nap)
-        await answer_some(ours, 200, round(200 * share))
-        await answer_some(ours, 400, round(400 * share))
-        assert ours.tolerates
+        await answer_some(ours, 500, every=34)
         assert ours.gate.size == 64
-        await answer_some(ours, 60, 30)  # clearly more: now it is the pace
-        assert not ours.tolerates
-        assert ours.gate.size < 64
 
     asyncio.run(run())
 
 
-def test_many_refusals_at_a_lower_pace_lower_it_further() -> None:
+def test_refusals_of_what_was_sent_together_lower_the_pace_once() -> None:
+    async def run() -> None:
+        ours = pace(64, sleep=no_nap)
+        await answer_some(ours, 200)
+        turns = [await ours.enter(1) for _ in range(64)]
+        for turn in turns[::2]:
+            ours.refused(turn)
+        assert 0.85 * 64 < ours.gate.size < 0.95 * 64
+
+    asyncio.run(run())
+
+
+def test_a_wait_that_a_refusal_names_stops_the_others_till_such_are_held_to_be_random() -> None:
     async def run() -> None:
         ours = pace(64, sleep=no_nap)
         await answer_some(ours, 100)
-        await answer_some(ours, 60, 30)
-        assert not ours.tolerates
-        assert ours.gate.size < 0.6 * 64
+        turn = await ours.enter(1)
+        assert not ours.refused(turn, wait=3)
+        assert not ours.has_room
+        ours.leave(0)
+        await answer_some(ours, 300, every=30)
+        turn = await ours.enter(1)
+        assert ours.refused(turn, wait=3)
+        assert ours.has_room
 
     asyncio.run(run())
+
+
+def test_where_a_lower_pace_changes_nothing_the_slow_start_goes_on() -> None:
+    async def run() -> None:
+        ours = pace(64, sleep=no_nap)
+        await answer_some(ours, 400, every=10)
+        assert ours.gate.size == 64
+
+    asyncio.run(run())
+
+
+def test_a_server_that_refuses_everything_is_asked_by_single_requests() -> None:
+    async def run() -> list[float]:
+        naps = Naps()
+        ours = pace(64, sleep=naps)
+        await answer_some(ours, 100)
+        turns = [await ours.enter(1) for _ in range(8)]
+        for turn in turns:
+            ours.refused(turn)
+            ours.leave(0)
+        before = len(naps.seconds)
+        for _ in range(3):
+            ours.refused(await ours.enter(1))
+            ours.leave(0)
+        return naps.seconds[before:]
+
+    assert len(asyncio.run(run())) >= 3
 
 
 def test_the_pace_never_falls_below_one_request() -> None:
     async def run() -> None:
-        ours = pace()
-        for refusals in range(100):
-            ours.refused(refusals)
-        assert ours.gate.size == 1
-        await asyncio.wait_for(ours.enter(1), 1)
+        ours = pace(sleep=no_nap)
+        for _ in range(100):
+            ours.refused(await asyncio.wait_for(ours.enter(1), 1))
+            ours.leave(0)
+        assert ours.gate.size >= 1
 
     asyncio.run(run())
 
@@ -267,21 +227,3 @@ def test_the_limits_of_the_user_are_kept_and_tokens_corrected() -> None:
     first, second = asyncio.run(run())
     assert first == pytest.approx(1, abs=0.2)  # the 10 tokens the first one used
     assert second == pytest.approx(2, abs=0.2)
-
-
-def test_a_refused_rate_is_measured_and_kept_below_what_was_served() -> None:
-    async def run() -> list[float]:
-        naps = Naps()
-        ours = pace(sleep=naps)
-        await ours.enter(1)  # one is always under way, so that the time is worth measuring
-        for _ in range(100):
-            refusals = await ours.enter(1)
-            ours.succeeded(refusals)
-            ours.leave(0)
-            await asyncio.sleep(0.001)
-        ours.refused(refusals)
-        for _ in range(3):
-            await ours.enter(1)
-        return naps.seconds
-
-    assert len(asyncio.run(run())) >= 2

@@ -28,7 +28,8 @@ from decompose_distill.backends.openai.connections import Connections
 from decompose_distill.backends.openai.dialect import Dialect
 from decompose_distill.backends.openai.endpoints import Addresses, CircuitBreaker, Pool, Route
 from decompose_distill.backends.openai.event_loop import EventLoops, RequestStream
-from decompose_distill.backends.openai.rate_control import RateController, TokenBucket
+from decompose_distill.backends.openai.rate_control import RateController
+from decompose_distill.backends.openai.throttles import TokenBucket
 from decompose_distill.errors import ConfigError
 from decompose_distill.types import Completion, Request
 

@@ -239,10 +239,8 @@ class Client:
             if not pool.routes:
                 raise BackendUnavailable(route.left)
             raise RetryableError(words)
-        if error.status == 429:
-            route.pace.refused(turn)
-        alone = error.status == 429 and route.pace.spares_others
-        if error.wait and not alone:
+        alone = error.status == 429 and route.pace.refused(turn, error.wait)
+        if error.wait and error.status != 429:
             route.pace.pause(error.wait)
         raise RetryableError(
             words,
