@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import cache
+from statistics import median
 
 import pytest
 
@@ -65,12 +66,17 @@ def served_freely(seed: int) -> int:
     return len(ask(LimitedServer(free, LATENCIES["long"], seed=seed), 10).served)
 
 
-@pytest.mark.parametrize(("hints", "least"), [(False, 0.85), (True, 0.7)])
+@pytest.mark.parametrize(("hints", "usual"), [(False, 0.9), (True, 0.8)])
 @pytest.mark.parametrize("share", [0.01, 0.05])
-def test_refusals_at_random_do_not_starve_a_run(share: float, hints: bool, least: float) -> None:
-    for seed in (2001, 2002, 2005):
+def test_refusals_at_random_do_not_starve_a_run(share: float, hints: bool, usual: float) -> None:
+    """Of eight runs one may be unlucky: early refusals look like a limit, and cost a short run."""
+    kept = []
+    for seed in range(3101, 3109):
         server = LimitedServer(at_random(share, seed), LATENCIES["long"], hints, seed)
-        assert len(ask(server, 10).served) > least * served_freely(seed)
+        kept.append(len(ask(server, 10).served) / served_freely(seed))
+
+    assert median(kept) > usual
+    assert sorted(kept)[1] > 0.7
 
 
 def test_a_limit_that_falls_or_rises_is_followed() -> None:

@@ -208,9 +208,8 @@ class RateController:
         elif too_many or (wait and not alone and self._pace.plateau):
             self._lower(share)
         elif wait and not alone:
-            self._trial_left = (
-                self._trial_length
-            )  # the slow start goes on, as it says little of the pace
+            # The slow start goes on, as one refusal says little of the pace.
+            self._trial_left = self._trial_length
         elif self._tolerated and self._answers > self._doubtful_after:
             self._doubtful_after *= 2
             self._lower(share)
