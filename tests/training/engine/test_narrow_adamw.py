@@ -81,7 +81,8 @@ def test_moments_of_bfloat16_fall_again_when_gradients_vanish() -> None:
 def test_steps_in_slices_are_those_of_torch_in_float32(
     slice_: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(narrow_adamw, "SLICE", slice_)
+    for bound in ("LEAST_AT_ONCE", "MOST_AT_ONCE"):
+        monkeypatch.setattr(narrow_adamw, bound, slice_)
     monkeypatch.setattr(narrow_adamw, "LEAST", 1 << 40)  # all moments in float32
     config = DistillConfig(optimizer="adamw_8bit", weight_decay=0.1)
     ours, theirs = small_model(torch.float32), small_model(torch.float32)
@@ -101,7 +102,8 @@ def test_steps_in_slices_are_those_of_torch_in_float32(
 def test_moments_of_8_bits_lead_nearly_where_those_of_32_do(
     dtype: torch.dtype, slice_: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(narrow_adamw, "SLICE", slice_)
+    for bound in ("LEAST_AT_ONCE", "MOST_AT_ONCE"):
+        monkeypatch.setattr(narrow_adamw, bound, slice_)
     ours, theirs, start = small_model(dtype), small_model(dtype), small_model(dtype)
     one, other = Optimizer(ours, EIGHT), Optimizer(theirs, DistillConfig())
     for step in range(20):

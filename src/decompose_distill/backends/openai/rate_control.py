@@ -50,6 +50,8 @@ _LEAST_LEFT = 0.25
 """Part of the rate that is left at least after a time in which nothing was served."""
 _FIRST_PAUSE, _LONGER = 0.1, 0.25
 """Seconds before the first single request, and part of the time refused before the next."""
+_EARLY = 400
+"""Requests within which what was taken for a limit may have been chance from the first one on."""
 _RESTED = 1.0
 """Seconds without a request after which the rate is measured anew."""
 _DOUBTFUL_AFTER = 500
@@ -197,11 +199,12 @@ class RateController:
         refused, sent = sum(self._latest), min(_LATEST, self._turns - self._first)
         share = refused / max(_FEW, sent)
         too_many = refused > _PARDONED + 1.5 * self._tolerated * sent
-        alone = not too_many and (self._trial_left > 0 or self._tolerated > 0)
+        far_off = refused > _MOST_AT_RANDOM * sent
+        alone = not (too_many and far_off) and (self._trial_left > 0 or self._tolerated > 0)
         if self._row >= _IN_A_ROW:
             self._away = _now(), turn - _IN_A_ROW + 1
             self._stay_away(_now())
-        elif too_many and refused > _MOST_AT_RANDOM * sent:
+        elif too_many and far_off:
             self._lower(1.0)
         elif too_many and self._trial_left > 0 and self._pace.plateau:
             self._judge(share)
@@ -251,12 +254,13 @@ class RateController:
             self._broken_off = None
 
     def _tolerate(self, share: float) -> None:
-        """Hold such a share of refusals to be random, and go on with a slow start broken off."""
+        """Hold such a share of refusals to be random, and go on with the slow start they ended."""
+        early = not self._tolerated and self._turns < _EARLY
         self._tolerated = min(share, _MOST_TOLERATED)
         self._trial_left = 0
         _log.info("%s refuses about %.0f%% of requests at any pace", self._shown, 100 * share)
-        if self._broken_off:
-            self._set(self._broken_off)
+        if self._broken_off or early:
+            self._set(self._broken_off or _Pace(self.gate.size))
             self._broken_off = None
 
     def _lower(self, share: float) -> None:

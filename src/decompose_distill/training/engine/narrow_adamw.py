@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch.optim.adamw import adamw
 
-SLICE, CARD_SLICE = 1 << 24, 1 << 26
-"""Numbers that are widened at a time, for which some 40 bytes each are needed; a card, which has to
-be told of each kernel, takes more of them."""
+SLICES, LEAST_AT_ONCE, MOST_AT_ONCE = 24, 1 << 24, 1 << 26
+"""In how many slices numbers are widened, and bounds on a slice: more of them are more kernels, and
+one needs some 40 bytes a number beside the 8 that a weight has in all."""
 BLOCK = 256
 """Numbers that share a scale; slices are multiples."""
 LEAST = 4096
@@ -181,9 +181,10 @@ def round_into(pairs: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
 
 def _slices(weights: Sequence[torch.Tensor]) -> Iterator[list[Part]]:
     """All numbers of the weights, so many at a time."""
+    share = sum(weight.numel() for weight in weights) // SLICES
+    most = min(MOST_AT_ONCE, max(LEAST_AT_ONCE, share // BLOCK * BLOCK))
     parts, size = list[Part](), 0
     for weight in weights:
-        most = CARD_SLICE if weight.is_cuda else SLICE
         for begin in range(0, weight.numel(), most):
             end = min(begin + most, weight.numel())
             if parts and size + end - begin > most:
