@@ -3,6 +3,7 @@
 import io
 import json
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -716,8 +717,10 @@ def test_killed_at_any_step_it_goes_on_and_pays_for_nothing_twice(tmp_path: Path
         path, journal = tmp_path / f"{step} {moment}", tmp_path / f"{step} {moment} done"
         with FakeBatchServer(first_time(EXPIRED, "b")) as server:
             process = FORKS.Process(target=killed.note_answers, args=(server.url, path, journal))
-            setattr(server, moment, kill_at(step, process, server))
+            started = threading.Event()
+            setattr(server, moment, kill_at(step, process, server, started))
             process.start()
+            started.set()
             process.join(120)
 
             assert process.exitcode == -signal.SIGKILL
@@ -730,11 +733,12 @@ def test_killed_at_any_step_it_goes_on_and_pays_for_nothing_twice(tmp_path: Path
 
 
 def kill_at(
-    step: int, process: BaseProcess, server: FakeBatchServer
+    step: int, process: BaseProcess, server: FakeBatchServer, started: threading.Event
 ) -> Callable[[str], Reply | None]:
     def kill(call: str) -> Reply | None:
         if len(server.calls) != step:
             return None
+        started.wait(60)  # the child may call before its start has returned
         process.kill()
         return DROP
 
