@@ -23,8 +23,9 @@ def collect_from(url: str, path: str) -> None:
     collect(pipeline, QUESTIONS, path, samples=SAMPLES, solves=SOLVES, progress=False)
 
 
-def note_answers(url: str, batches: Path, journal: Path) -> None:
+def note_answers(url: str, key: str, batches: Path, journal: Path) -> None:
     """Ask for three texts in batches, and write down the id of each that was answered."""
+    os.environ["OPENAI_API_KEY"] = key  # its environment is that of the first who forked
     backend = OpenAIBatchBackend(
         "some-model", batches, base_url=url, max_requests=2, progress=False, sleep=lambda _: None
     )

@@ -716,7 +716,8 @@ def test_killed_at_any_step_it_goes_on_and_pays_for_nothing_twice(tmp_path: Path
     for step, moment in steps:
         path, journal = tmp_path / f"{step} {moment}", tmp_path / f"{step} {moment} done"
         with FakeBatchServer(first_time(EXPIRED, "b")) as server:
-            process = FORKS.Process(target=killed.note_answers, args=(server.url, path, journal))
+            answers = server.url, KEY, path, journal
+            process = FORKS.Process(target=killed.note_answers, args=answers)
             started = threading.Event()
             setattr(server, moment, kill_at(step, process, server, started))
             process.start()
