@@ -36,7 +36,7 @@ PipelineSource = Pipeline | Callable[[], Pipeline]
 """What is taken for a pipeline: the value, or a function that makes it where the work is done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Collected:
     """What a call of `collect` did, in counts of traces.
 
@@ -74,6 +74,9 @@ class Collected:
         parts += [spent] if self.spent_usd != 0 else []
         parts += [f"{format_usd(self.saved_usd)} saved"] if self.saved_usd else []
         return f"{self.path}: {', '.join(parts)}"
+
+    def __repr__(self) -> str:
+        return f"<Collected {self}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,7 +181,7 @@ class RoleForecast:
         return f"assuming answers of {self.answer} tokens; max_new_tokens={self.limit}{doubt}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """What a call of `collect` is expected to take; print it to read it.
 
@@ -218,6 +218,10 @@ class Plan:
         known = "unknown" if self.seconds is None else duration(self.seconds)
         lines.append(f"time: {known}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        cost = "cost unknown" if self.usd is None else usd_range(self.usd)
+        return f"<Plan {self.missing:,} of {self.total:,} traces: {cost}>"
 
 
 def usd_range(usd: Estimate) -> str:

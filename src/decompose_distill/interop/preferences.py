@@ -36,7 +36,7 @@ class Preference:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Paired:
     """Pairs, and how many prompts gave none for which reason."""
 
@@ -49,6 +49,9 @@ class Paired:
         reasons = ", ".join(f"{count} {why}" for why, count in self.unpaired.most_common())
         told = f"; none of {self.unpaired.total()}: {reasons}" if reasons else ""
         return f"{len(self.pairs)} pairs of {self.prompts} prompts{told}"
+
+    def __repr__(self) -> str:
+        return f"<Paired {self}>"
 
     def write(self, path: str | Path) -> None:
         """Write the pairs as JSON lines; the file appears whole or not at all.

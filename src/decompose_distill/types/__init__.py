@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from decompose_distill.types.chat import Request as Request
     from decompose_distill.types.chat import Sampling as Sampling
     from decompose_distill.types.chat import Usage as Usage
+    from decompose_distill.types.display import data_frame as data_frame
+    from decompose_distill.types.display import html_table as html_table
+    from decompose_distill.types.display import shortened as shortened
     from decompose_distill.types.reasoning import Decomposition as Decomposition
     from decompose_distill.types.reasoning import Failure as Failure
     from decompose_distill.types.reasoning import Question as Question
@@ -29,6 +32,7 @@ __getattr__, __dir__ = lazy(
     __name__,
     {
         "chat": ("Completion", "Finish", "Message", "Request", "Sampling", "Usage"),
+        "display": ("data_frame", "html_table", "shortened"),
         "reasoning": (
             *("Decomposition", "Failure", "Question", "Role", "Solution", "Stage"),
             *("Subquestion", "Trace", "as_question"),

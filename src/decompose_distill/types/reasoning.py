@@ -2,17 +2,19 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from decompose_distill.errors import DataError, wrong_kind
 from decompose_distill.types.chat import Usage
+from decompose_distill.types.display import html_table, shortened
 
 Stage = Literal["decompose", "solve"]
 Role = Literal["decomposer", "solver"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Question:
     """One question to answer, with its gold answer if it is known.
 
@@ -48,6 +50,16 @@ class Question:
     def golds(self) -> tuple[str, ...]:
         """Every accepted answer; empty if none is known."""
         return () if self.answer is None else (self.answer, *self.aliases)
+
+    def __repr__(self) -> str:
+        return f"<Question {self.id!r}: {shortened(self.text)!r}>"
+
+    @property
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        """Its rows in a notebook."""
+        yield ("", self.text)
+        if self.context:
+            yield ("context", self.context)
 
 
 def as_question(question: object) -> Question:
@@ -85,7 +97,7 @@ class Subquestion:
         return tuple(int(number) for number in re.findall(r"#(\d{1,6})\b", self.text))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Decomposition:
     """A question with its subquestions; none means the model declined to decompose.
 
@@ -112,8 +124,23 @@ class Decomposition:
         """Whether the model said "No decomposition"."""
         return not self.subquestions
 
+    def __repr__(self) -> str:
+        steps = "declined" if self.declined else f"{len(self.subquestions)} subquestions"
+        return f"<Decomposition of {shortened(self.question.text)!r}: {steps}>"
 
-@dataclass(frozen=True, slots=True)
+    def _repr_html_(self) -> str:
+        return html_table((*self.question._shown, *self._shown))
+
+    @property
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        """Its rows in a notebook, below those of the question."""
+        if self.declined:
+            yield ("", "not decomposed")
+        for number, subquestion in enumerate(self.subquestions, start=1):
+            yield (f"#{number}", subquestion.text)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Solution:
     """The final answer to a decomposed question.
 
@@ -132,8 +159,12 @@ class Solution:
     reasoning: str = field(default="", kw_only=True)
     """What the solver thought before it wrote `text`."""
 
+    def __repr__(self) -> str:
+        question = self.decomposition.question.text
+        return f"<Solution {shortened(self.answer)!r} of {shortened(question)!r}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Failure:
     """An item that could not be finished: which stage, why, and the model's words.
 
@@ -166,8 +197,11 @@ class Failure:
         """Whether the model ran into `max_new_tokens`."""
         return self.reason == "length"
 
+    def __repr__(self) -> str:
+        return f"<Failure {self.stage}: {self.reason}, of {shortened(self.question.text)!r}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Trace:
     """One pass of one question through a pipeline: a solution or a failure.
 
@@ -213,3 +247,16 @@ class Trace:
             return self.outcome.usage
         before = self.decomposition.usage if self.decomposition else Usage()
         return before + self.outcome.usage
+
+    def __repr__(self) -> str:
+        failure, answer = self.failure, shortened(self.answer or "")
+        outcome = f"failed, {failure.stage}: {failure.reason}" if failure else f"{answer!r}"
+        return f"<Trace of {shortened(self.question.text)!r}: {outcome}>"
+
+    def _repr_html_(self) -> str:
+        failure, steps = self.failure, self.decomposition._shown if self.decomposition else ()
+        outcome = ("answer", self.answer or "")
+        if failure:
+            outcome = ("failed", f"{failure.stage}: {failure.reason} {failure.message}")
+        golds = (("gold", gold) for gold in self.question.golds)
+        return html_table((*self.question._shown, *steps, outcome, *golds))
