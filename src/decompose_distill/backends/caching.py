@@ -31,6 +31,7 @@ class CompletionStore(JsonlFile):
     Args:
         path: The file, created or continued.
         older: Another such file that is read too, and not written.
+        guarded: Whether the file of traces beside which it stands is held open.
 
     Raises:
         ConfigError: Another run writes the file.
@@ -47,8 +48,10 @@ class CompletionStore(JsonlFile):
         'Hello!'
     """
 
-    def __init__(self, path: str | Path, older: Path | None = None) -> None:
-        super().__init__(path)
+    def __init__(
+        self, path: str | Path, older: Path | None = None, *, guarded: bool = False
+    ) -> None:
+        super().__init__(path, guarded=guarded)
         try:
             self._begins = {_digest(key): begins for begins, key in _scan(self.path)}
             self._older = _Archive(older) if older is not None and older.exists() else None

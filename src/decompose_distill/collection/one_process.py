@@ -138,7 +138,7 @@ def collect_here(
         bar = progress_bar(title, len(layout), "trace", done=layout.settled, show=progress)
         with (
             CompletionStore(
-                beside(path, ".requests"), older and beside(older, ".requests")
+                beside(path, ".requests"), older and beside(older, ".requests"), guarded=True
             ) as kept,
             shares.claimed() if shares else nullcontext(job.budget_usd) as budget,
             Ledger(
@@ -147,6 +147,7 @@ def collect_here(
                 prices=job.prices,
                 phase=job.phase,
                 more=shares.more if shares else None,
+                guarded=True,
             ) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),
