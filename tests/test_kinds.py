@@ -29,7 +29,10 @@ ALONE = dd.Pipeline(None, dd.Solver(BACKEND, mode="direct"))
             lambda: dd.evaluate(ALONE, [], score="exat", progress=False),
             "score cannot be .exat.; did",
         ),  # type: ignore[arg-type]
-        (lambda: dd.filters.screen([], "corect"), "keep must be .*'corect'"),  # type: ignore[arg-type]
+        (
+            lambda: dd.filters.screen([], "corect"),
+            "keep cannot be .corect.; did you mean .correct.",
+        ),  # type: ignore[arg-type]
         (lambda: dd.filters.screen([{}], "correct"), "traces must be .* not dict"),  # type: ignore[list-item]
         (lambda: dd.filters.screen(3, "correct"), "traces must be paths.* not int"),  # type: ignore[arg-type]
     ],

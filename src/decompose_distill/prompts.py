@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from decompose_distill.errors import ConfigError, wrong_kind
+from decompose_distill.errors import ConfigError, nearest, wrong_kind
 from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import NO_DECOMPOSITION, format_subquestions
 from decompose_distill.types import Message, Question, Subquestion
@@ -59,7 +59,7 @@ class Prompt:
             if name not in _KNOWN:
                 raise ConfigError(
                     f"prompt user template holds unknown placeholder {{{name}}}; "
-                    f"known: {', '.join(_KNOWN)}"
+                    f"{nearest(name, _KNOWN)}"
                 )
 
     def render(

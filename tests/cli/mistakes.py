@@ -37,7 +37,7 @@ FILES: dict[str, str | bytes] = {
     "latin.jsonl": '{"question": "Wér?"}\n'.encode("latin-1"),
     "utf16.jsonl": '{"question": "Wér?"}\n'.encode("utf-16"),
     "twice.jsonl": '{"question": "Who?", "id": "1"}\n{"question": "Why?", "id": "1"}\n',
-    "typo.toml": "sampels = 3\n",
+    "typo.toml": "targte = 'answer'\n",
     "text.toml": 'samples = "three"\n',
     "torn.toml": "samples = \n",
     "settings.ini": "samples = 3\n",
@@ -142,8 +142,8 @@ MISTAKES = (
         "an unknown row of `paper`",
         "paper --teacher openai:m --base-url URL --student base --train train.jsonl "
         "--test heldout.jsonl --output-dir out --rows S_D_R",
-        "rows: unknown 'S_D_R'; known: none, CoT, plan-and-solve, teacher, shuffled, untrained "
-        "student, untrained few-shot, S_D-T, S_D-R, S_D-uplift",
+        "rows: unknown 'S_D_R'; did you mean 'S_D-R'? known: none, CoT, plan-and-solve, teacher, "
+        "shuffled, untrained student, untrained few-shot, S_D-T, S_D-R, S_D-uplift",
     ),
     Mistake(
         "a budget, and no price for the model",
@@ -159,8 +159,8 @@ MISTAKES = (
     Mistake(
         "a typo in a configuration file",
         "audit --config typo.toml",
-        "typo.toml: unknown key 'sampels'; known: traces, student, role, target, keep, prompt, "
-        "max_duplicates",
+        "typo.toml: unknown key 'targte'; did you mean 'target'? known: traces, student, role, "
+        "target, keep, prompt, max_duplicates",
     ),
     Mistake(
         "a wrong value in it",
@@ -185,8 +185,8 @@ MISTAKES = (
     Mistake(
         "a prompt with an unknown placeholder",
         f"collect train.jsonl {ASKING} --prompt shout.txt",
-        "prompt user template holds unknown placeholder {questoin}; known: context, question, "
-        "subquestions",
+        "prompt user template holds unknown placeholder {questoin}; did you mean 'question'? "
+        "known: context, question, subquestions",
     ),
     Mistake(
         "no such file of questions",
@@ -205,6 +205,12 @@ MISTAKES = (
         "frage.jsonl:1: missing field 'question', and no known layout has frage, antwort; of a "
         'file of your own, name the fields: fields={"question": ..., "answer": ...}, or on the '
         "command line --fields question=...,answer=...",
+    ),
+    Mistake(
+        "a typo in a name of ours",
+        f"collect frage.jsonl {ASKING} --fields qestion=frage",
+        "fields: unknown name 'qestion'; did you mean 'question'? known: question, answer, "
+        "context, aliases, options, id",
     ),
     Mistake(
         "fields that are not there",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from decompose_distill.backend import Backend
-from decompose_distill.errors import ConfigError, DecomposeDistillError, MissingExtraError
+from decompose_distill.errors import ConfigError, DecomposeDistillError, MissingExtraError, nearest
 
 _BUILT_IN = {
     "hf": "decompose_distill.backends.transformers:TransformersBackend",
@@ -132,8 +132,8 @@ def _factory(scheme: str, model: str) -> Callable[..., Backend]:
 
     plugins = {point.name: point for point in entry_points(group="decompose_distill.backends")}
     if scheme not in plugins:
-        known = ", ".join(sorted({*_BUILT_IN, *plugins}))
-        raise ConfigError(f"unknown backend scheme {scheme!r}; known: {known}")
+        known = sorted({*_BUILT_IN, *plugins})
+        raise ConfigError(f"unknown backend scheme {scheme!r}; {nearest(scheme, known)}")
     loaded: Callable[..., Backend] = plugins[scheme].load()
     return loaded
 

@@ -10,7 +10,7 @@ from typing import Any
 from decompose_distill.data.gold_answers import answer_text
 from decompose_distill.data.question_formats import is_question, normalize_row, with_parts
 from decompose_distill.data.readers import read_rows, unwrapped
-from decompose_distill.errors import ConfigError, DataError, MissingExtraError, wrong_kind
+from decompose_distill.errors import ConfigError, DataError, MissingExtraError, nearest, wrong_kind
 from decompose_distill.types import Question, as_question
 
 HUB = {
@@ -61,7 +61,8 @@ def load_questions(
         '42'
     """
     if unknown := set(fields or ()) - set(KNOWN):
-        raise ConfigError(f"fields: unknown name {min(unknown)!r}; known: {', '.join(KNOWN)}")
+        name = min(unknown)
+        raise ConfigError(f"fields: unknown name {name!r}; {nearest(name, KNOWN)}")
     name, path = str(source), Path(source)
     if name in HUB and not path.is_file():  # a folder may be called so, too
         return _decode(_hub_rows(name, split), fields or {}, name)

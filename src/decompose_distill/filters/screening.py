@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from decompose_distill import scores
-from decompose_distill.errors import ConfigError
+from decompose_distill.errors import ConfigError, did_you_mean
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.types import Trace
@@ -29,8 +29,11 @@ def as_filter(keep: Filter | FilterName) -> Filter:
     if isinstance(keep, str) and keep in get_args(FilterName):
         return {"complete": complete, "correct": correct, "decomposed": decomposed}[keep]
     if not callable(keep):
-        known = ", ".join(get_args(FilterName))
-        raise ConfigError(f"keep must be a filter or one of {known}, not {keep!r}")
+        known = get_args(FilterName)
+        hint = did_you_mean(str(keep), known)
+        raise ConfigError(
+            f"keep cannot be {keep!r}; {hint}it must be a filter or one of {', '.join(known)}"
+        )
     return keep
 
 
