@@ -16,6 +16,7 @@ DecomposeDistillError
 All take one message, so all survive pickling.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 
 
@@ -36,6 +37,19 @@ def wrong_kind(argument: str, value: object, wanted: str) -> ConfigError:
     """
     kind = value.__name__ if isinstance(value, type) else type(value).__name__
     return ConfigError(f"{argument} must be {wanted}, not {kind}")
+
+
+def check_path(argument: str, value: object) -> None:
+    """Refuse what is no path.
+
+    Raises:
+        ConfigError: It is neither text nor a `Path`.
+
+    Example:
+        >>> check_path("path", "traces.jsonl")
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise wrong_kind(argument, value, "a path, as text or Path")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

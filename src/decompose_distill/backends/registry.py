@@ -71,7 +71,7 @@ def load_backend(
         >>> load_backend("openai:my-model", base_url="http://localhost:8000/v1").model
         'my-model'
     """
-    scheme, _, model = name.partition(":")
+    scheme, _, model = name.partition(":") if isinstance(name, str) else ("", "", "")
     if not model:
         raise ConfigError(f"backend {name!r} must be written 'scheme:model', as 'openai:gpt-4.1'")
     if scheme == "openai" and base_url is None:

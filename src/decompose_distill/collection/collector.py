@@ -99,6 +99,9 @@ def collect_job(
     progress: bool,
 ) -> "Collected":
     """What `collect` and `evaluate` do; see `collect`."""
+    from decompose_distill.errors import check_path
+
+    check_path("path", path)
     from decompose_distill.collection.driver import collect_in_shards
     from decompose_distill.collection.merging import merge_leftovers
     from decompose_distill.collection.one_process import collect_here

@@ -29,7 +29,7 @@ from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
 from decompose_distill.storage.jsonl import beside
 from decompose_distill.storage.traces import TraceStore, read_traces, scan_traces
-from decompose_distill.types import Decomposition, Question, Trace, Usage
+from decompose_distill.types import Decomposition, Question, Trace, Usage, check_kinds_of
 
 logger = logging.getLogger(__name__)
 PipelineSource = Pipeline | Callable[[], Pipeline]
@@ -91,6 +91,9 @@ class Job:
     budget_usd: Decimal | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_kinds_of(self)
+
 
 def as_pipeline(source: PipelineSource) -> Pipeline:
     """A pipeline, or what a function makes.
@@ -98,7 +101,7 @@ def as_pipeline(source: PipelineSource) -> Pipeline:
     Raises:
         ConfigError: It is something else.
     """
-    pipeline = source if isinstance(source, Pipeline) else source()
+    pipeline = source() if callable(source) and not isinstance(source, Pipeline) else source
     if not isinstance(pipeline, Pipeline):
         raise wrong_kind("pipeline", pipeline, "a Pipeline, or a function that makes one")
     return pipeline

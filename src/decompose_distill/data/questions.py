@@ -10,7 +10,14 @@ from typing import Any
 from decompose_distill.data.gold_answers import answer_text
 from decompose_distill.data.question_formats import is_question, normalize_row, with_parts
 from decompose_distill.data.readers import read_rows, unwrapped
-from decompose_distill.errors import ConfigError, DataError, MissingExtraError, nearest, wrong_kind
+from decompose_distill.errors import (
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    check_path,
+    nearest,
+    wrong_kind,
+)
 from decompose_distill.types import Question, as_question
 
 HUB = {
@@ -60,6 +67,7 @@ def load_questions(
         >>> load_questions(path)[0].answer
         '42'
     """
+    check_path("source", source)
     if unknown := set(fields or ()) - set(KNOWN):
         name = min(unknown)
         raise ConfigError(f"fields: unknown name {name!r}; {nearest(name, KNOWN)}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from decompose_distill.types.display import data_frame as data_frame
     from decompose_distill.types.display import html_table as html_table
     from decompose_distill.types.display import shortened as shortened
+    from decompose_distill.types.kinds import check_kinds_of as check_kinds_of
     from decompose_distill.types.reasoning import Decomposition as Decomposition
     from decompose_distill.types.reasoning import Failure as Failure
     from decompose_distill.types.reasoning import Question as Question
@@ -33,6 +34,7 @@ __getattr__, __dir__ = lazy(
     {
         "chat": ("Completion", "Finish", "Message", "Request", "Sampling", "Usage"),
         "display": ("data_frame", "html_table", "shortened"),
+        "kinds": ("check_kinds_of",),
         "reasoning": (
             *("Decomposition", "Failure", "Question", "Role", "Solution", "Stage"),
             *("Subquestion", "Trace", "as_question"),

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import ClassVar, Literal
 
 from decompose_distill.errors import ConfigError
+from decompose_distill.types.kinds import check_kinds_of
 
 Finish = Literal["stop", "length", "error"]
 
@@ -57,7 +58,7 @@ class Sampling:
     default (greedy, `top_p` 1, seed 0).
 
     Raises:
-        ConfigError: A value is out of range; the message names the field.
+        ConfigError: A value is of another type or out of range; the message names the field.
 
     Example:
         >>> Sampling(temperature=0.7, seed=3).max_new_tokens
@@ -77,6 +78,7 @@ class Sampling:
     KEY_FIELDS: ClassVar[tuple[str, ...]] = ("temperature", "top_p", "max_new_tokens", "seed")
 
     def __post_init__(self) -> None:
+        check_kinds_of(self)
         for name in ("temperature", "top_p"):  # 1 and 1.0 are to be one key
             if (value := getattr(self, name)) is not None:
                 object.__setattr__(self, name, float(value))

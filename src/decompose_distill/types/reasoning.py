@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from decompose_distill.errors import DataError, wrong_kind
 from decompose_distill.types.chat import Usage
 from decompose_distill.types.display import html_table, shortened
+from decompose_distill.types.kinds import check_kinds_of
 
 Stage = Literal["decompose", "solve"]
 Role = Literal["decomposer", "solver"]
@@ -19,6 +20,7 @@ class Question:
     """One question to answer, with its gold answer if it is known.
 
     Raises:
+        ConfigError: A field is of another type; the message names it.
         DataError: The text is empty.
 
     Example:
@@ -40,6 +42,13 @@ class Question:
     KEY_FIELDS: ClassVar[tuple[str, ...]] = ("text", "answer", "context", "aliases", "id")
 
     def __post_init__(self) -> None:
+        for name in ("text", "answer", "context"):
+            text = getattr(self, name)
+            if type(text) is not str and (text is not None or name == "text"):
+                check_kinds_of(self)
+        if type(self.aliases) is not tuple:  # one may stand alone, and files have lists
+            several = (self.aliases,) if isinstance(self.aliases, str) else tuple(self.aliases)
+            object.__setattr__(self, "aliases", several)
         if not self.text.strip():
             raise DataError("question text is empty: give the question in 'text'")
         if not self.id:
