@@ -171,8 +171,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"{path}: cannot write: {error.strerror or error}; what is in it is kept: make room "
-            "or set its rights, then run again to go on"
+            f"{path}: cannot write: {error.strerror or error}; what is in it is kept: free some "
+            "space or fix its permissions, then run again to go on"
         ) from error
 
 
