@@ -42,6 +42,10 @@ class Collected:
 
     Found and asked add up to questions × samples × solves, where a failed decomposition is one
     trace that stands for all its solves.
+
+    Example:
+        >>> print(Collected(Path("traces.jsonl"), 8, 2, 0, Counter({"solve: length": 1})))
+        traces.jsonl: 7 new traces, 2 already there, 1 failed (1 solve: length)
     """
 
     path: Path

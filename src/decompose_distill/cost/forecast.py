@@ -112,7 +112,16 @@ def count_characters(messages: Sequence[Message]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RoleForecast:
-    """What one role is expected to use."""
+    """What one role is expected to use.
+
+    Example:
+        >>> one, price = Estimate(1, 1, 1), Price(Decimal("0.4"), Decimal("1.6"))
+        >>> RoleForecast(
+        ...     "solver", 2, input_tokens=one * 1e6, output_tokens=one * 0, most=Usage(2_000_000),
+        ...     price=price, answer=one, limit=512, measured=TokenStats(),
+        ... ).usd.expected
+        0.4
+    """
 
     role: str
     """`decomposer`, `solver`, or a part of one, as `solver.judge`."""

@@ -117,7 +117,12 @@ def all_of(*keeps: Filter | FilterName) -> Filter:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Screened:
-    """Traces kept, and how many were dropped for which reason."""
+    """Traces kept, and how many were dropped for which reason.
+
+    Example:
+        >>> print(Screened((), Counter({"wrong answer": 2})))
+        kept 0 of 2 traces, dropped 2 wrong answer
+    """
 
     kept: tuple[Trace, ...]
     dropped: Counter[str]

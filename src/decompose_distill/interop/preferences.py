@@ -19,7 +19,13 @@ from decompose_distill.types import Message, Trace
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two completions of one prompt, of which one led to the gold answer more often."""
+    """Two completions of one prompt, of which one led to the gold answer more often.
+
+    Example:
+        >>> pair = Preference((Message("user", "Why?"),), "1. Who?", "1. When?")
+        >>> pair.to_json()["rejected"]
+        [{'role': 'assistant', 'content': '1. When?'}]
+    """
 
     prompt: tuple[Message, ...]
     chosen: str
@@ -38,7 +44,12 @@ class Preference:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Paired:
-    """Pairs, and how many prompts gave none for which reason."""
+    """Pairs, and how many prompts gave none for which reason.
+
+    Example:
+        >>> print(Paired((), 0, Counter({"one completion": 3})))
+        0 pairs of 0 prompts; none of 3: 3 one completion
+    """
 
     pairs: tuple[Preference, ...]
     prompts: int
