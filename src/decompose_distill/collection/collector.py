@@ -44,7 +44,7 @@ def collect(
             where the work is done.
         questions: Any finite iterable, read once, or the path of a file.
         path: A file of JSON lines; created with its folder, or continued.
-        samples: Decompositions a question, drawn with consecutive seeds.
+        samples: Decompositions per question, drawn with consecutive seeds.
         solves: Solutions a decomposition, each drawn with a seed of its own.
         budget_usd: The most that this file may cost, in US dollars, over all calls that add to
             it. What its roles' backends may use is reserved before it is sent; a role of your own

@@ -51,7 +51,7 @@ def merge_shards(path: str | Path, shards: Sequence[str | Path] = ()) -> Merged:
     file held before comes first, but for traces that a shard has anew. The journals of requests
     and the ledgers are put together too, so that a later call finds all work and all spending.
     Killed in between, the same call goes on. Memory does not grow with the shards; it holds some
-    thirty bytes a trace that the file held before.
+    thirty bytes per trace that the file held before.
 
     Args:
         path: The file of traces, created or added to.

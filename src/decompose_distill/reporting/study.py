@@ -231,7 +231,7 @@ class Grid:
             raise ConfigError("a study needs at least one cell")
         keys = [cell.place for cell in self.cells]
         if twice := {key for key in keys if keys.count(key) > 1}:
-            raise ConfigError(f"a study has one cell a place, but more for {sorted(twice)}")
+            raise ConfigError(f"a study has one cell per place, but more for {sorted(twice)}")
 
     @property
     def rows(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class OpenAIBatchBackend:
         base_url: As for `OpenAIBackend`; the `identity` is the same too.
         api_key_env: Environment variable with the key.
         needs_key: Whether a missing key is an error at once; not for a forecast.
-        max_requests: Requests a batch; fewer where the account's queue is short.
+        max_requests: Requests per batch; fewer where the account's queue is short.
         max_attempts: Times a request is submitted before it becomes an error.
         progress: Print what was submitted, and now and then how far it is, on stderr.
         provider: As for `OpenAIBackend`, like the three that follow.
