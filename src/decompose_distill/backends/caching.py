@@ -11,7 +11,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.backend import FIRST_LIMIT, Backend, completions, info_of, sampling_key
+from decompose_distill.backend import (
+    FIRST_LIMIT,
+    Backend,
+    BackendInfo,
+    completions,
+    info_of,
+    sampling_key,
+)
 from decompose_distill.errors import BackendError, DataError
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, typed
 from decompose_distill.types import Completion, Request, Usage
@@ -133,8 +140,8 @@ class CachingBackend:
     def __init__(self, backend: Backend, journal: CompletionStore) -> None:
         self.backend = backend
         self.journal = journal
-        self.info = info_of(backend)
-        self.found = Usage()
+        self.info: BackendInfo = info_of(backend)
+        self.found: Usage = Usage()
         """Tokens of the answers that were in the store, and not paid for."""
 
     def __repr__(self) -> str:

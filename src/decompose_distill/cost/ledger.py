@@ -115,9 +115,9 @@ class Ledger(JsonlFile):
     ) -> None:
         self._more = more
         self.budget_usd = read_budget(budget_usd)
-        self.prices = prices or {}
+        self.prices: Mapping[str, Price] = prices or {}
         check_prices(self.prices)
-        self.settled = 0
+        self.settled: int = 0
         """Requests that came back in this run."""
         self._phase = phase
         self._in_flight: Counter[str] = Counter()  # in the order in which accounts were opened

@@ -20,7 +20,7 @@ from decompose_distill.errors import (
 )
 from decompose_distill.types import Question, as_question
 
-HUB = {
+HUB: Mapping[str, tuple[str, str | None, str]] = {
     "gsm8k": ("openai/gsm8k", "main", "test"),
     "drop": ("EleutherAI/drop", None, "validation"),
     "bamboogle": ("chiayewken/bamboogle", None, "test"),

@@ -49,7 +49,7 @@ class JsonlFile:
     """
 
     def __init__(self, path: str | Path, *, guarded: bool = False) -> None:
-        self.path = followed(Path(path))
+        self.path: Path = followed(Path(path))
         self._process = os.getpid()
         with ExitStack() as undo, writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -89,8 +89,9 @@ class OpenAIBatchBackend:
             raise ConfigError(f"max_requests must be 1 to {MOST_REQUESTS}, not {max_requests}")
         if max_attempts < 1:
             raise ConfigError(f"max_attempts must be 1 or more, not {max_attempts}")
-        self.model, self.base_url = model, ""  # so that a report of the next lines can show this
-        self.batches = Path(batches)
+        self.model: str = model
+        self.base_url: str = ""  # so that a report of the next lines can show this
+        self.batches: Path = Path(batches)
         self.max_requests = max_requests
         self.max_attempts = max_attempts
         [(self._endpoint, _)] = addresses.find(api_key_env, needs_key=needs_key)
