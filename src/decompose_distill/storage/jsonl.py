@@ -40,8 +40,7 @@ class JsonlFile:
     Opening takes the lock that keeps other writers out, under whatever name of the file, and
     repairs a last line torn by a kill. Others may read meanwhile. A process that is forked off
     leaves file and lock to its parent. Use as a context manager. `guarded` says that the lock of
-    the file beside which this one stands is held, as all its writers hold it first, in earlier
-    versions too: then no file of its own is there to be locked.
+    the file it stands beside is held, as writers of all versions do first: it needs none then.
 
     Raises:
         ConfigError: Another run writes the file, or one that was forked off would.
@@ -53,8 +52,9 @@ class JsonlFile:
         self._process = os.getpid()
         with ExitStack() as undo, writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._release = (lambda: None) if guarded else _locked(self.path).release
-            undo.callback(self._release)
+            self._held = undo.enter_context(ExitStack())
+            if not guarded:
+                self._held.callback(_locked(self.path).release)
             self._open()
             undo.callback(self._file.close)
             _repair_last_line(self.path)
@@ -134,7 +134,7 @@ class JsonlFile:
                     self._sync()
         finally:
             self._close()
-            self._release()
+            self._held.close()
 
     def _close(self) -> None:
         if not self._file.closed:
