@@ -215,7 +215,7 @@ def measure_traces(traces: int, rounds: int) -> dict[str, float]:
         peaks[count] = max(each["peak_rss_mb"] for each in found.values())
         for name, each in found.items():
             rates[name].append(count / each["wall"])
-            print(name, count, f"{count / each['wall']:.0f} a second", flush=True)
+            print(name, count, f"{count / each['wall']:.0f} per second", flush=True)
     return {
         "peak_rss_mb": peaks[traces],
         "peak_rss_mb_of_a_tenth": min(peaks.values()),

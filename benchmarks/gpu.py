@@ -117,7 +117,7 @@ def _measure(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def _train(case: dict[str, Any], model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
-    """Examples a second, of all but the first fifth of the steps."""
+    """Examples per second, of all but the first fifth of the steps."""
     count, rank = case["steps"] * BATCH, case.get("rank")
     rows = _token_rows(tokenizer, count)
     marks: list[float] = []

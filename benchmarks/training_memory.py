@@ -4,7 +4,7 @@
 
 Writes that many generated traces to disk, then, in a fresh process each, reads, screens,
 tokenises and audits them as distill() does, and goes once through all batches. Peak resident
-memory must not grow with the number of traces, but for the index of 48 bytes a row.
+memory must not grow with the number of traces, but for the index of 48 bytes per row.
 """
 
 import argparse

@@ -266,7 +266,7 @@ def convert(args: argparse.Namespace) -> dict[str, float]:
 
 
 def flops(model: PreTrainedModel, rows: Sequence[TokenizedExample]) -> float:
-    """What an epoch must compute: two a weight forward and four backward, and no padding.
+    """What an epoch must compute: two per weight forward and four backward, and no padding.
 
     6 · (weights but the vocabulary's) · tokens, 6 · layers · width · tokens² for causal attention
     (scores and mixture, half of the square), and 6 · vocabulary · hidden · targets. Work that a

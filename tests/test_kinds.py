@@ -29,14 +29,34 @@ ALONE = dd.Pipeline(None, dd.Solver(BACKEND, mode="direct"))
             lambda: dd.evaluate(ALONE, [], score="exat", progress=False),
             "score cannot be .exat.; did",
         ),  # type: ignore[arg-type]
-        (lambda: dd.filters.screen([], "corect"), "keep must be .*'corect'"),  # type: ignore[arg-type]
+        (
+            lambda: dd.filters.screen([], "corect"),
+            "keep cannot be .corect.; did you mean .correct.",
+        ),  # type: ignore[arg-type]
         (lambda: dd.filters.screen([{}], "correct"), "traces must be .* not dict"),  # type: ignore[list-item]
         (lambda: dd.filters.screen(3, "correct"), "traces must be paths.* not int"),  # type: ignore[arg-type]
+        (lambda: dd.Question(3), "text must be text, not int"),  # type: ignore[arg-type]
+        (lambda: dd.Question("How many?", answer=42), "answer must be text or None, not int"),  # type: ignore[arg-type]
+        (lambda: dd.Sampling(temperature="hot"), "temperature must be a number or None, not str"),  # type: ignore[arg-type]
+        (lambda: dd.Sampling(seed=0.5), "seed must be a whole number or None, not float"),  # type: ignore[arg-type]
+        (lambda: dd.prompts.Prompt("Split.", 3), "user must be text, not int"),  # type: ignore[arg-type]
+        (lambda: dd.DistillConfig(learning_rate="1e-4"), "learning_rate must be a number, not str"),  # type: ignore[arg-type]
+        (lambda: dd.DistillConfig(epochs=1.5), "epochs must be a whole number, not float"),  # type: ignore[arg-type]
+        (lambda: dd.PaperConfig(seeds=3), "seeds must be a tuple, not int"),  # type: ignore[arg-type]
+        (lambda: dd.Student(3), "model must be text or Path, not int"),  # type: ignore[arg-type]
+        (lambda: dd.load_backend(3), "backend 3 must be written 'scheme:model'"),  # type: ignore[arg-type]
+        (lambda: dd.load_questions(3), "source must be a path"),  # type: ignore[arg-type]
+        (lambda: dd.read_traces(3), "path must be a path, as text or Path, not int"),  # type: ignore[arg-type]
+        (lambda: dd.write_traces([3], "t.jsonl"), "traces must be Trace values.* not int"),  # type: ignore[list-item]
+        (lambda: dd.collect(BACKEND, ["Why?"], "t.jsonl"), "pipeline must be .* not Scripted"),  # type: ignore[arg-type]
+        (lambda: dd.collect(ALONE, ["Why?"], 3), "path must be a path, as text or Path, not int"),  # type: ignore[arg-type]
+        (lambda: dd.collect(ALONE, ["Why?"], "t", samples="2"), "samples must be a whole number"),  # type: ignore[arg-type]
     ],
 )
 def test_another_kind_is_a_config_error_that_names_the_argument(
-    call: Callable[[], Any], words: str
+    call: Callable[[], Any], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(dd.ConfigError, match=words):
         call()
 
@@ -57,6 +77,8 @@ def test_what_is_plain_is_taken(tmp_path: Path, traces: tuple[dd.Trace, ...]) ->
     assert dd.export_traces(str(kept), tmp_path / "sft.jsonl", keep="correct").kept == 4
     correct = dd.filters.correct_by("exact")
     assert sum(correct(trace) is None for trace in traces) == 4
+    assert dd.Question("Who?", answer="Ada", aliases="Ada L.").golds == ("Ada", "Ada L.")  # type: ignore[arg-type]
+    assert dd.PaperConfig(rows="S_D-R").rows == ("S_D-R",)  # type: ignore[arg-type]
 
 
 def test_a_student_learns_from_a_file_by_the_name_of_a_filter(

@@ -14,11 +14,44 @@ from decompose_distill import (
     Question,
     Sampling,
     Solution,
+    Subquestion,
     Trace,
     Usage,
     prompts,
 )
 from decompose_distill.keys import fingerprint, fingerprint_line
+
+HOSTILE = "<script>alert(1)</script>\x1b[2J"
+PASSAGE = Question(f"Who? {HOSTILE}", answer="Ada", context="A passage. " * 5_000)
+SPLIT = Decomposition(PASSAGE, (Subquestion(HOSTILE), Subquestion("How?")), "w" * 5_000)
+SOLVED = Trace(PASSAGE, Solution(SPLIT, "Bob", "w" * 5_000))
+FAILED = Trace(PASSAGE, Failure(PASSAGE, "solve", "length", HOSTILE, "w" * 5_000, SPLIT))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [PASSAGE, SPLIT, SOLVED, FAILED, SOLVED.outcome, FAILED.outcome],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_is_printed_on_a_short_line_that_no_terminal_obeys(value: object) -> None:
+    assert len(repr(value)) < 200
+    assert repr(value).isprintable()
+
+
+@pytest.mark.parametrize("value", [SPLIT, SOLVED, FAILED], ids=["split", "solved", "failed"])
+def test_a_notebook_shows_a_small_table_whose_texts_are_no_markup(value: Any) -> None:
+    shown = value._repr_html_()
+
+    assert len(shown) < 3_000
+    assert "<td>#2</td><td>How?</td>" in shown
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_the_table_of_a_trace_says_what_came_of_it() -> None:
+    assert "<td>answer</td><td>Bob</td></tr><tr><td>gold</td><td>Ada" in SOLVED._repr_html_()
+    assert "<td>failed</td><td>solve: length" in FAILED._repr_html_()
+    assert "not decomposed" in Decomposition(PASSAGE, ())._repr_html_()
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

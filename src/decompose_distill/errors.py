@@ -16,7 +16,8 @@ DecomposeDistillError
 All take one message, so all survive pickling.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 
 
 class DecomposeDistillError(Exception):
@@ -36,6 +37,44 @@ def wrong_kind(argument: str, value: object, wanted: str) -> ConfigError:
     """
     kind = value.__name__ if isinstance(value, type) else type(value).__name__
     return ConfigError(f"{argument} must be {wanted}, not {kind}")
+
+
+def check_path(argument: str, value: object) -> None:
+    """Refuse what is no path.
+
+    Raises:
+        ConfigError: It is neither text nor a `Path`.
+
+    Example:
+        >>> check_path("path", "traces.jsonl")
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise wrong_kind(argument, value, "a path, as text or Path")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Words that name the nearest of the known names, and all of them.
+
+    Example:
+        >>> nearest("exat", ["exact", "f1"]), nearest("bleu", ["exact"])
+        ("did you mean 'exact'? known: exact, f1", 'known: exact')
+    """
+    names = [*known]
+    return f"{did_you_mean(name, names)}known: {', '.join(names)}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for the nearest of the known names, if one is near.
+
+    Example:
+        >>> did_you_mean("exat", ["exact", "f1"])
+        "did you mean 'exact'? "
+    """
+    from difflib import get_close_matches  # not needed by who imports this package
+
+    lowered = {known_name.lower(): known_name for known_name in known}
+    close = get_close_matches(name.lower(), lowered, n=1)
+    return f"did you mean {lowered[close[0]]!r}? " if close else ""
 
 
 class MissingExtraError(DecomposeDistillError, ImportError):

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from decompose_distill.errors import ConfigError, wrong_kind
+from decompose_distill.errors import ConfigError, nearest, wrong_kind
 from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import NO_DECOMPOSITION, format_subquestions
-from decompose_distill.types import Message, Question, Subquestion
+from decompose_distill.types import Message, Question, Subquestion, check_kinds_of
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _KNOWN = ("context", "question", "subquestions")
@@ -52,6 +52,7 @@ class Prompt:
     KEY_FIELDS: ClassVar[tuple[str, ...]] = ("system", "user")
 
     def __post_init__(self) -> None:
+        check_kinds_of(self)
         names = _PLACEHOLDER.findall(self.user)
         if "question" not in names:
             raise ConfigError("prompt user template must hold the placeholder {question}")
@@ -59,7 +60,7 @@ class Prompt:
             if name not in _KNOWN:
                 raise ConfigError(
                     f"prompt user template holds unknown placeholder {{{name}}}; "
-                    f"known: {', '.join(_KNOWN)}"
+                    f"{nearest(name, _KNOWN)}"
                 )
 
     def render(

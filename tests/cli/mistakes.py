@@ -37,7 +37,7 @@ FILES: dict[str, str | bytes] = {
     "latin.jsonl": '{"question": "Wér?"}\n'.encode("latin-1"),
     "utf16.jsonl": '{"question": "Wér?"}\n'.encode("utf-16"),
     "twice.jsonl": '{"question": "Who?", "id": "1"}\n{"question": "Why?", "id": "1"}\n',
-    "typo.toml": "sampels = 3\n",
+    "typo.toml": "targte = 'answer'\n",
     "text.toml": 'samples = "three"\n',
     "torn.toml": "samples = \n",
     "settings.ini": "samples = 3\n",
@@ -134,6 +134,16 @@ MISTAKES = (
         "--samples must be a whole number, not 'four'",
     ),
     Mistake(
+        "a typo in a choice",
+        "audit traces.jsonl --student base --role decomposr",
+        "--role cannot be 'decomposr'; did you mean 'decomposer'? known: decomposer, solver",
+    ),
+    Mistake(
+        "none of the questions",
+        f"collect train.jsonl {ASKING} --limit 0",
+        "--limit must be 1 or more, not 0",
+    ),
+    Mistake(
         "a number out of range",
         f"collect train.jsonl {ASKING} --samples 0",
         "samples must be 1 or more, not 0",
@@ -142,8 +152,8 @@ MISTAKES = (
         "an unknown row of `paper`",
         "paper --teacher openai:m --base-url URL --student base --train train.jsonl "
         "--test heldout.jsonl --output-dir out --rows S_D_R",
-        "rows: unknown 'S_D_R'; known: none, CoT, plan-and-solve, teacher, shuffled, untrained "
-        "student, untrained few-shot, S_D-T, S_D-R, S_D-uplift",
+        "rows: unknown 'S_D_R'; did you mean 'S_D-R'? known: none, CoT, plan-and-solve, teacher, "
+        "shuffled, untrained student, untrained few-shot, S_D-T, S_D-R, S_D-uplift",
     ),
     Mistake(
         "a budget, and no price for the model",
@@ -159,8 +169,8 @@ MISTAKES = (
     Mistake(
         "a typo in a configuration file",
         "audit --config typo.toml",
-        "typo.toml: unknown key 'sampels'; known: traces, student, role, target, keep, prompt, "
-        "max_duplicates",
+        "typo.toml: unknown key 'targte'; did you mean 'target'? known: traces, student, role, "
+        "target, keep, prompt, max_duplicates",
     ),
     Mistake(
         "a wrong value in it",
@@ -185,8 +195,13 @@ MISTAKES = (
     Mistake(
         "a prompt with an unknown placeholder",
         f"collect train.jsonl {ASKING} --prompt shout.txt",
-        "prompt user template holds unknown placeholder {questoin}; known: context, question, "
-        "subquestions",
+        "prompt user template holds unknown placeholder {questoin}; did you mean 'question'? "
+        "known: context, question, subquestions",
+    ),
+    Mistake(
+        "no such prompt",
+        f"collect train.jsonl {ASKING} --prompt gone.txt",
+        "gone.txt: no such file of a prompt",
     ),
     Mistake(
         "no such file of questions",
@@ -205,6 +220,12 @@ MISTAKES = (
         "frage.jsonl:1: missing field 'question', and no known layout has frage, antwort; of a "
         'file of your own, name the fields: fields={"question": ..., "answer": ...}, or on the '
         "command line --fields question=...,answer=...",
+    ),
+    Mistake(
+        "a typo in a name of ours",
+        f"collect frage.jsonl {ASKING} --fields qestion=frage",
+        "fields: unknown name 'qestion'; did you mean 'question'? known: question, answer, "
+        "context, aliases, options, id",
     ),
     Mistake(
         "fields that are not there",
@@ -269,6 +290,47 @@ MISTAKES = (
         "full: no file of traces (*.jsonl) is there",
     ),
     Mistake(
+        "a table of cells imported under another name",
+        "import csv.jsonl new/traces.jsonl",
+        "csv.jsonl:1: not JSON: it begins with 'question,answer'; a table of cells must be named "
+        ".csv or .tsv",
+    ),
+    Mistake(
+        "no shard to merge",
+        "merge t.jsonl",
+        "t.jsonl.shards: no shard is there to merge into t.jsonl",
+    ),
+    Mistake(
+        "a shard that is not there",
+        f"collect train.jsonl {ASKING} --shard 9/8",
+        "shard 9/8: shards count from 1, as 1/8 to 8/8",
+    ),
+    Mistake(
+        "a study that is not there",
+        "report full",
+        "full/study.jsonl.gz: no such study; `paper` saves one into its output_dir",
+    ),
+    Mistake(
+        "a plain model exported as a student",
+        "export-student plain new/served --to vllm",
+        "plain is not a complete distill() checkpoint: decompose_distill.json is missing; name a "
+        "folder that distill wrote, or load a plain model as 'hf:plain'",
+        code=1,
+    ),
+    Mistake(
+        "a file that another run writes",
+        "collect train.jsonl --teacher openai:m --base-url URL --output held.jsonl",
+        "held.jsonl is being written by another run: wait for it, or name another file",
+    ),
+    Mistake(
+        "a server that does not run",
+        "evaluate train.jsonl --decomposer openai:m --solver openai:m "
+        "--base-url http://localhost:1/v1",
+        "http://localhost:1/v1 cannot be reached (ConnectError: All connection attempts failed): "
+        "check that the server runs, and base_url or OPENAI_BASE_URL",
+        code=1,
+    ),
+    Mistake(
         "nothing to compare answers with",
         "evaluate nogold.jsonl --decomposer openai:m --solver openai:m --base-url URL",
         "nogold.jsonl: no question has an answer to compare with: add 'answer'",
@@ -301,14 +363,35 @@ MISTAKES = (
     ),
     Mistake("the output is a folder", f"{SCORING} --output full", "full is a folder: name a file"),
     Mistake(
+        "the file of traces is a folder",
+        "collect train.jsonl --teacher openai:m --base-url URL --output full",
+        "full is a folder: name a file",
+    ),
+    Mistake(
+        "the exported file is a folder",
+        "export traces.jsonl full",
+        "full is a folder: name a file",
+    ),
+    Mistake(
         "the output's folder is a file",
         f"{SCORING} --output file/figures.json",
-        "file/figures.json: cannot write: File exists; name another place or set its rights",
+        "file/figures.json: cannot write: File exists; name another place or fix its permissions",
     ),
     Mistake(
         "the student's folder is a file",
         "distill traces.jsonl --student base --output-dir file",
         "file is a file: name a folder",
+    ),
+    Mistake(
+        "the study's folder is a file",
+        "paper --teacher openai:m --base-url URL --student base --train train.jsonl "
+        "--test heldout.jsonl --output-dir file",
+        "file is a file: name a folder",
+    ),
+    Mistake(
+        "the demo's folder holds something else",
+        "demo --output-dir full",
+        "output_dir full exists with other content: name a new directory",
     ),
     Mistake(
         "the student's folder holds something else",

@@ -1,13 +1,17 @@
 """A wrong call is one line that names cause and cure; nothing is asked, paid or left behind."""
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from decompose_distill import Trace, write_traces
-from tests.cli.mistakes import FILES, MISTAKES, Mistake
+from decompose_distill.cli import call as cli_call
+from tests.cli.mistakes import FILES, MISTAKES, SCORING, Mistake
 from tests.cli.reference import PAGE, with_tables
 from tests.support.fake_server import FakeServer, Reply
 from tests.support.samples import QUESTIONS, run_cli
@@ -19,7 +23,7 @@ def here(
     tiny_dir: Path,
     learned: tuple[Trace, ...],
     monkeypatch: pytest.MonkeyPatch,
-) -> Path:
+) -> Iterator[Path]:
     """A folder with the files that the calls name."""
     for name, content in FILES.items():
         path = tmp_path / name
@@ -31,7 +35,8 @@ def here(
     write_traces(learned, tmp_path / "traces.jsonl")
     (tmp_path / "base").symlink_to(tiny_dir)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    with FileLock("held.jsonl.lock"):  # as another run holds it
+        yield tmp_path
 
 
 @pytest.fixture
@@ -62,6 +67,41 @@ def test_a_mistake_is_one_line_with_its_cure_and_nothing_is_asked(
 
         assert server.calls == []
         assert {name for name in left if not name.endswith(".lock")} == set()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "collect train.jsonl --teacher openai:m --base-url URL --output t.jsonl",
+        "collect train.jsonl --teacher openai:m --base-url URL --output t.jsonl --shard 1/2",
+        f"{SCORING} --output t.json",
+        "paper --teacher openai:m --base-url URL --student base --train train.jsonl "
+        "--test heldout.jsonl --output-dir out",
+        "distill traces.jsonl --student base --output-dir out",
+        "demo --student tiny --output-dir out",
+        "export traces.jsonl sft.jsonl",
+        "import sft.jsonl new.jsonl",
+        "export-student plain out --to vllm",
+    ],
+)
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_place_where_one_may_not_write_is_told_before_anything_is_asked(
+    call: str,
+    number: int,
+    here: Path,
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(path: Path, text: str) -> None:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(cli_call, "write_text", refuse)
+
+    assert run_cli(*call.replace("URL", server.url).split(), monkeypatch=monkeypatch) == 2
+    words = f"cannot write: {os.strerror(number)}; name another place or fix its permissions"
+    assert capsys.readouterr().err.rstrip().endswith(words)
+    assert server.calls == []
 
 
 def test_the_reference_shows_the_options_and_the_mistakes_as_they_are() -> None:

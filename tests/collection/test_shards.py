@@ -33,7 +33,7 @@ QUESTIONS = tuple(Question(f"How old is number {n}?", answer=str(n)) for n in ra
 
 
 class Teacher:
-    """Answers at once, counts what it was asked, and bills 10 cents a request."""
+    """Answers at once, counts what it was asked, and bills 10 cents per request."""
 
     info = BackendInfo(
         identity="teacher 1", model="teacher", price=Price(Decimal(0), Decimal(100_000))

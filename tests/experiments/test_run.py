@@ -229,8 +229,8 @@ def test_seeds_are_repeats_of_what_is_trained_and_of_nothing_else(
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"rows": ["S_D-X"]}, ConfigError, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-"),
-        ({"columns": ["S_D-R"]}, ConfigError, "columns: unknown 'S_D-R'; known: solver, untr"),
+        ({"rows": ["S_D-X"]}, ConfigError, "rows: unknown 'S_D-X'; did you mean 'S_D-"),
+        ({"columns": ["S_D-R"]}, ConfigError, "columns: unknown 'S_D-R'; did you mean 'S_E-R'"),
         ({"rows": []}, ConfigError, "rows must name each once, and at least one"),
         ({"seeds": (1, 1)}, ConfigError, "seeds must be one or more different numbers"),
         ({"samples": 0}, ConfigError, "samples must be 1 or more, not 0"),
@@ -519,7 +519,7 @@ def test_a_student_that_cannot_be_trained_is_named_with_a_way_on_without_it(
     [
         (["--plan"], 0, "ask teacher: 12 requests"),
         (["--plan", "--rows", "all", "--columns", "all"], 0, "70 cells: 10 rows, 8 columns"),
-        (["--rows", "S_D-T,S_D-X"], 2, "rows: unknown 'S_D-X'; known: none, CoT, plan-and-solve"),
+        (["--rows", "S_D-T,S_D-X"], 2, "rows: unknown 'S_D-X'; did you mean 'S_D-"),
         (["--solver", "openai:a"], 2, "--solver: name each once, not openai:a, openai:b, openai:a"),
         (["--usd-per-hour", "dear"], 2, "--usd-per-hour must be a number, not 'dear'"),
         (["--transfer", "gone.jsonl"], 2, "gone.jsonl: no such file of questions"),

@@ -77,7 +77,7 @@ def test_the_answer_says_what_was_shown_of_each_part_and_what_it_saves(tmp_path:
         "22.3 points or more. "
         "Distilling the solver loses 70.0 points."
     )
-    # $0.01 a question before, $0.1 for 80 after: 2 / 0.00875 questions.
+    # $0.01 per question before, $0.1 for 80 after: 2 / 0.00875 questions.
     assert "after 229 questions" in figures["answer"]
     assert figures["break_even"]["questions"] == 229
 

@@ -2,15 +2,17 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
-from decompose_distill import Failure, Question, Report, Trace
+from decompose_distill import Failure, MissingExtraError, Question, Report, Trace
 from decompose_distill.evaluation.results import Result
 from decompose_distill.reporting.charts import forest_plot
 from decompose_distill.reporting.conclusion import conclude, correct_comparisons
@@ -134,6 +136,43 @@ def test_a_study_prints_short_and_as_a_table_in_notebooks() -> None:
     report = Report("a < b", "exact", (Result(Trace(Question("Why?"), _failure()), None),))
     assert "a &lt; b" in report._repr_html_()
     assert len(repr(study.cells[0].reports[0])) < 100
+
+
+class _Frame:
+    """Stands in for a data frame of pandas, which is not installed everywhere."""
+
+    def __init__(self, rows: list[tuple[object, ...]], columns: list[str]) -> None:
+        self.rows = [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def test_a_report_and_a_study_are_rows_of_a_data_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=_Frame))
+    study = replace(_study(_failed(40)), transfers=(Grid("elsewhere", _study(_failed(0)).cells),))
+    report: Any = study.cells[1].reports[0].to_pandas()
+    cells: Any = study.to_pandas()
+
+    assert len(report.rows) == 40
+    assert {row["failure"] for row in report.rows} == {"decompose: length"}
+    assert {row["score"] for row in report.rows} == {0.0}
+    assert [row["questions"] for row in cells.rows] == ["", "", "elsewhere", "elsewhere"]
+    assert [row["failed"] for row in cells.rows] == [0, 40, 0, 0]
+    assert cells.rows[1]["accuracy"] == cells.rows[1]["ci_low"] == 0.0
+    assert cells.rows[1]["usd_per_question"] is None
+
+
+def test_pandas_itself_takes_the_rows() -> None:
+    pandas = pytest.importorskip("pandas")
+    study = _study(_failed(40))
+
+    assert study.to_pandas().groupby("row")["failed"].sum().to_dict()["S_D-R"] == 40
+    assert isinstance(study.cells[0].reports[0].to_pandas(), pandas.DataFrame)
+    assert Report("nothing", "exact", ()).to_pandas().columns[0] == "id"
+
+
+def test_without_pandas_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtraError, match="pip install pandas"):
+        Report("teacher", "exact", ()).to_pandas()
 
 
 def _failure() -> Failure:

@@ -102,6 +102,7 @@ def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert path.read_text() == "old\n"
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_another_process_is_refused_until_the_first_is_gone(tmp_path: Path) -> None:
@@ -148,7 +149,10 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
     path, line = tmp_path / "lines", json.dumps({"words": "x" * 100})
     with JsonlFile(path) as file:
         file.append(line)
-        with _full_disk(150), pytest.raises(DataError, match=r"lines: cannot write: .*make room"):
+        with (
+            _full_disk(150),
+            pytest.raises(DataError, match=r"lines: cannot write: .*free some space"),
+        ):
             file.append(line)
         file.append('{"room": 1}')  # made meanwhile, by another program
     _write(path, '{"later": 1}')

@@ -6,6 +6,7 @@ import tomllib
 from importlib import import_module
 from pathlib import Path
 from shlex import split
+from types import FunctionType
 from unittest.mock import create_autospec
 
 import pytest
@@ -104,6 +105,16 @@ def test_every_public_name_is_in_the_reference() -> None:
     shown = set(re.findall(r"^::: decompose_distill\.(\w+)$", pages, re.MULTILINE))
 
     assert shown >= set(dd.__all__)
+
+
+def test_every_name_in_the_reference_has_an_example() -> None:
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for path in re.findall(r"^::: (decompose_distill\.[\w.]+)$", pages, re.MULTILINE):
+        module, _, name = path.rpartition(".")
+        shown = getattr(import_module(module), name)
+        is_error = isinstance(shown, type) and issubclass(shown, Exception)
+        if not is_error and isinstance(shown, type | FunctionType):
+            assert "Example:" in (shown.__doc__ or ""), path
 
 
 def test_every_command_and_option_is_in_the_reference() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock, Timeout
 
 from decompose_distill import (
     BackendError,
@@ -117,6 +118,44 @@ def test_a_file_under_two_names_has_one_writer(link: Any, tmp_path: Path) -> Non
 
     assert refused
     assert {each.name for each in tmp_path.glob("other*")} <= {"other.jsonl", "other.jsonl.lock"}
+
+
+def test_one_file_is_locked_for_the_traces_and_all_that_stands_beside_them(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "t.jsonl"
+    first = FileLock(f"{path}.lock")  # what a run of any version takes first, and holds
+
+    def script(text: str) -> str:
+        asked.append(text)
+        with pytest.raises(Timeout):
+            first.acquire(timeout=0)
+        return "The answer is: 5"
+
+    asked: list[str] = []
+    collect(_pipeline(ScriptedBackend(script)), QUESTIONS[:2], path, progress=False)
+    assert asked
+    assert {each.name for each in tmp_path.iterdir()} == {
+        f"t.jsonl{ending}" for ending in ("", ".lock", ".ledger", ".requests")
+    }
+    for ending in (".ledger", ".requests"):  # as an earlier version left them
+        Path(f"{path}{ending}.lock").touch()
+    with first, pytest.raises(ConfigError, match="is being written by another run"):
+        collect(_pipeline(Served()), QUESTIONS, path, progress=False)
+    collect(_pipeline(Served()), QUESTIONS, path, progress=False)
+
+
+@POSIX
+@pytest.mark.parametrize("ending", [".ledger", ".requests"])
+def test_a_ledger_or_journal_that_is_written_by_itself_is_not_written_by_a_run(
+    ending: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    with (
+        JsonlFile(f"{path}{ending}"),
+        pytest.raises(ConfigError, match=f"t.jsonl{ending} is being written by another run"),
+    ):
+        collect(_pipeline(Served()), QUESTIONS, path, progress=False)
 
 
 @POSIX

@@ -2,11 +2,14 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -100,6 +103,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch, docs_student: Path) -> None:
             monkeypatch.setattr(module, name, _instead_of_the_hub(load, docs_student))
     monkeypatch.setenv("OPENAI_API_KEY", "stand-in")
     monkeypatch.setattr(dd, "load_backend", _instead_of_a_server(dd.load_backend))
+    if find_spec("pandas") is None:
+        monkeypatch.setitem(sys.modules, "pandas", Mock())
     monkeypatch.setattr(
         openai_batch.OpenAIBatchBackend,
         "generate",

@@ -11,7 +11,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from decompose_distill.backend import FIRST_LIMIT, Backend, completions, info_of, sampling_key
+from decompose_distill.backend import (
+    FIRST_LIMIT,
+    Backend,
+    BackendInfo,
+    completions,
+    info_of,
+    sampling_key,
+)
 from decompose_distill.errors import BackendError, DataError
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, typed
 from decompose_distill.types import Completion, Request, Usage
@@ -31,6 +38,7 @@ class CompletionStore(JsonlFile):
     Args:
         path: The file, created or continued.
         older: Another such file that is read too, and not written.
+        guarded: Whether the file of traces beside which it stands is held open.
 
     Raises:
         ConfigError: Another run writes the file.
@@ -47,8 +55,10 @@ class CompletionStore(JsonlFile):
         'Hello!'
     """
 
-    def __init__(self, path: str | Path, older: Path | None = None) -> None:
-        super().__init__(path)
+    def __init__(
+        self, path: str | Path, older: Path | None = None, *, guarded: bool = False
+    ) -> None:
+        super().__init__(path, guarded=guarded)
         try:
             self._begins = {_digest(key): begins for begins, key in _scan(self.path)}
             self._older = _Archive(older) if older is not None and older.exists() else None
@@ -130,8 +140,8 @@ class CachingBackend:
     def __init__(self, backend: Backend, journal: CompletionStore) -> None:
         self.backend = backend
         self.journal = journal
-        self.info = info_of(backend)
-        self.found = Usage()
+        self.info: BackendInfo = info_of(backend)
+        self.found: Usage = Usage()
         """Tokens of the answers that were in the store, and not paid for."""
 
     def __repr__(self) -> str:

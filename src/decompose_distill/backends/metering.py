@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from decompose_distill.backend import Backend, ContractError, completions, info_of
+from decompose_distill.backend import Backend, BackendInfo, ContractError, completions, info_of
 from decompose_distill.backends.caching import request_key
 from decompose_distill.cost.accounts import Reservation
 from decompose_distill.cost.forecast import most_tokens
@@ -71,7 +71,7 @@ class MeteredBackend:
         self.backend = backend
         self.ledger = ledger
         self.role = role
-        self.info = info_of(backend)
+        self.info: BackendInfo = info_of(backend)
         self._answered = self._paused = False
         ledger.open_account(role, backend)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from decompose_distill.backend import Backend
-from decompose_distill.errors import ConfigError, DecomposeDistillError, MissingExtraError
+from decompose_distill.errors import ConfigError, DecomposeDistillError, MissingExtraError, nearest
 
 _BUILT_IN = {
     "hf": "decompose_distill.backends.transformers:TransformersBackend",
@@ -71,7 +71,7 @@ def load_backend(
         >>> load_backend("openai:my-model", base_url="http://localhost:8000/v1").model
         'my-model'
     """
-    scheme, _, model = name.partition(":")
+    scheme, _, model = name.partition(":") if isinstance(name, str) else ("", "", "")
     if not model:
         raise ConfigError(f"backend {name!r} must be written 'scheme:model', as 'openai:gpt-4.1'")
     if scheme == "openai" and base_url is None:
@@ -132,8 +132,8 @@ def _factory(scheme: str, model: str) -> Callable[..., Backend]:
 
     plugins = {point.name: point for point in entry_points(group="decompose_distill.backends")}
     if scheme not in plugins:
-        known = ", ".join(sorted({*_BUILT_IN, *plugins}))
-        raise ConfigError(f"unknown backend scheme {scheme!r}; known: {known}")
+        known = sorted({*_BUILT_IN, *plugins})
+        raise ConfigError(f"unknown backend scheme {scheme!r}; {nearest(scheme, known)}")
     loaded: Callable[..., Backend] = plugins[scheme].load()
     return loaded
 

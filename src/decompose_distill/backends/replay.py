@@ -59,7 +59,7 @@ class ReplayBackend:
     price = FREE
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._traces: dict[tuple[str, str, int, int], Trace] = {}
         for trace in read_traces(self.path):
             name, sample = trace.question.id, trace.sample

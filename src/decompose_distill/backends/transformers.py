@@ -63,11 +63,11 @@ class TransformersBackend:
     ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be 1 or more, not {batch_size}")
-        self.name = str(name)
+        self.name: str = str(name)
         self.batch_size = batch_size
-        self.tokenizer = load_tokenizer(name)
+        self.tokenizer: Any = load_tokenizer(name)
         numbers = None if dtype is None else getattr(torch, dtype)
-        self.model = load_model(name, dtype=numbers, device=device)
+        self.model: Any = load_model(name, dtype=numbers, device=device)
         self._proven: dict[int, Way | None] = {}
 
     def __repr__(self) -> str:

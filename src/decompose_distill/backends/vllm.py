@@ -64,9 +64,9 @@ class VLLMBackend:
     ) -> None:
         if max_in_flight < 1:
             raise ConfigError(f"max_in_flight must be 1 or more, not {max_in_flight}")
-        self.name = str(name)
+        self.name: str = str(name)
         self.max_in_flight = max_in_flight
-        self.tokenizer = load_tokenizer(name)
+        self.tokenizer: Any = load_tokenizer(name)
         self._vllm = _import("vllm")
         self._adapter = _adapter(name)
         self._engine = _start(self._vllm, name, {"dtype": dtype or "auto", **(engine or {})})

@@ -8,9 +8,10 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -110,12 +111,14 @@ class Call:
         beside = output.absolute()
         path = beside.with_name(f"{beside.name}{SETTINGS}")
         before = path.read_bytes() if path.is_file() else None
+        there, new = _work(beside), [*_missing_folders(beside)]
         self._keep_settings(path, output)
         try:
             yield
         except DecomposeDistillError as error:
-            if isinstance(error, ConfigError | DataError) or not _has_begun(beside):
+            if isinstance(error, ConfigError | DataError) or _work(beside) == there:
                 path.unlink() if before is None else path.write_bytes(before)
+                _remove_empty(new)
             raise
         except KeyboardInterrupt as stop:
             words = f"{output} keeps {kept}; the same command goes on from there" if kept else ""
@@ -130,14 +133,28 @@ class Call:
                 raise PermissionError(errno.EACCES, "it may not be changed")
         except OSError as error:
             raise ConfigError(
-                f"{output}: cannot write: {error.strerror}; name another place or set its rights"
+                f"{output}: cannot write: {error.strerror}; name another place or fix its "
+                "permissions"
             ) from error
 
 
-def _has_begun(output: Path) -> bool:
-    """Whether anything of the work is there, or beside it."""
+def _work(output: Path) -> frozenset[tuple[str, int, int]]:
+    """What is there of the work, and beside it: names, sizes and times."""
     beside = output.parent.glob(f"{glob.escape(output.name)}.*")
-    return output.exists() or any(not path.name.endswith(SETTINGS) for path in beside)
+    files = (path for path in beside if not path.name.endswith((SETTINGS, ".lock")))
+    there = ((path.name, path.stat()) for path in (output, *files) if path.exists())
+    return frozenset((name, facts.st_size, facts.st_mtime_ns) for name, facts in there)
+
+
+def _missing_folders(output: Path) -> Iterator[Path]:
+    """Those that have to be made for it, the innermost first."""
+    return takewhile(lambda folder: not folder.exists(), output.parents)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _check_kind(output: Path, *, folder: bool) -> None:

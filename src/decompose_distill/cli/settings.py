@@ -13,8 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-from decompose_distill.cli.values import convert, expected, nearest
-from decompose_distill.errors import ConfigError, DataError, MissingExtraError
+from decompose_distill.cli.values import convert, expected
+from decompose_distill.errors import ConfigError, DataError, MissingExtraError, nearest
 
 REQUIRED = dataclasses.MISSING
 FLAGS = {"seeds": ("--seed", "--seeds")}

@@ -5,9 +5,10 @@ import types
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
+
+from decompose_distill.errors import nearest
 
 
 def convert(value: object, kind: Any) -> Any:
@@ -72,18 +73,6 @@ def _choice(value: object, known: Sequence[str]) -> str:
     if isinstance(value, str) and value in known:
         return value
     raise ValueError(f"cannot be {value!r}; {nearest(str(value), known)}")
-
-
-def nearest(name: str, known: Sequence[str]) -> str:
-    """Words that name the nearest of the known names, and all of them.
-
-    Example:
-        >>> nearest("exat", ["exact", "f1"])
-        "did you mean 'exact'? known: exact, f1"
-    """
-    close = get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}known: {', '.join(known)}"
 
 
 def _parts(value: object) -> list[Any]:

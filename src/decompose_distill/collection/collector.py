@@ -44,7 +44,7 @@ def collect(
             where the work is done.
         questions: Any finite iterable, read once, or the path of a file.
         path: A file of JSON lines; created with its folder, or continued.
-        samples: Decompositions a question, drawn with consecutive seeds.
+        samples: Decompositions per question, drawn with consecutive seeds.
         solves: Solutions a decomposition, each drawn with a seed of its own.
         budget_usd: The most that this file may cost, in US dollars, over all calls that add to
             it. What its roles' backends may use is reserved before it is sent; a role of your own
@@ -99,6 +99,9 @@ def collect_job(
     progress: bool,
 ) -> "Collected":
     """What `collect` and `evaluate` do; see `collect`."""
+    from decompose_distill.errors import check_path
+
+    check_path("path", path)
     from decompose_distill.collection.driver import collect_in_shards
     from decompose_distill.collection.merging import merge_leftovers
     from decompose_distill.collection.one_process import collect_here

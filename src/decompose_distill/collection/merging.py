@@ -40,8 +40,8 @@ class Merged:
         parts = [f"{self.path}: {self.traces} traces, {self.shards} shards merged"]
         names = ", ".join(map(str, self.missing))
         parts += [f"not there: shard {names}"] if self.missing else []
-        spent = format_usd(self.spent_usd, unknown="an unknown amount")
-        return "; ".join([*parts, *([f"{spent} spent"] if self.spent_usd != 0 else [])])
+        spent = "cost unknown" if self.spent_usd is None else f"{format_usd(self.spent_usd)} spent"
+        return "; ".join([*parts, *([spent] if self.spent_usd != 0 else [])])
 
 
 def merge_shards(path: str | Path, shards: Sequence[str | Path] = ()) -> Merged:
@@ -51,7 +51,7 @@ def merge_shards(path: str | Path, shards: Sequence[str | Path] = ()) -> Merged:
     file held before comes first, but for traces that a shard has anew. The journals of requests
     and the ledgers are put together too, so that a later call finds all work and all spending.
     Killed in between, the same call goes on. Memory does not grow with the shards; it holds some
-    thirty bytes a trace that the file held before.
+    thirty bytes per trace that the file held before.
 
     Args:
         path: The file of traces, created or added to.
@@ -121,14 +121,14 @@ def _missing(known: Sequence[Shard]) -> tuple[int, ...]:
 def _merge_requests(path: Path, shards: Sequence[Path]) -> None:
     journals = _whole(beside(shard, ".requests") for shard in shards)
     if journals:
-        with JsonlFile(beside(path, ".requests")) as requests:
+        with JsonlFile(beside(path, ".requests"), guarded=True) as requests:
             requests.append_all(chain.from_iterable(map(chunks, journals)))
 
 
 def _merge_ledgers(path: Path, shards: Sequence[Path]) -> None:
     ledgers = _whole(ledger_path(shard) for shard in shards)
     if ledgers:
-        with JsonlFile(ledger_path(path)) as ledger:
+        with JsonlFile(ledger_path(path), guarded=True) as ledger:
             ledger.append_all(merged_lines(ledgers, ledger.path))
     if (shard_folder(path) / CLAIMS).exists():
         numbers = shard_files(path)
@@ -140,7 +140,7 @@ def _whole(files: Iterable[Path]) -> list[Path]:
     """Those that are there, after a last line that a kill has torn is cut off."""
     there = [file for file in files if file.exists()]
     for file in there:
-        with JsonlFile(file):  # which cuts it off as it opens
+        with JsonlFile(file, guarded=True):  # which cuts it off as it opens
             continue
     return there
 

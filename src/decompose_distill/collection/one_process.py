@@ -29,19 +29,23 @@ from decompose_distill.pipelines.pipeline import Pipeline
 from decompose_distill.pipelines.roles import check_draws, check_identity
 from decompose_distill.storage.jsonl import beside
 from decompose_distill.storage.traces import TraceStore, read_traces, scan_traces
-from decompose_distill.types import Decomposition, Question, Trace, Usage
+from decompose_distill.types import Decomposition, Question, Trace, Usage, check_kinds_of
 
 logger = logging.getLogger(__name__)
 PipelineSource = Pipeline | Callable[[], Pipeline]
 """What is taken for a pipeline: the value, or a function that makes it where the work is done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Collected:
     """What a call of `collect` did, in counts of traces.
 
     Found and asked add up to questions × samples × solves, where a failed decomposition is one
     trace that stands for all its solves.
+
+    Example:
+        >>> print(Collected(Path("traces.jsonl"), 8, 2, 0, Counter({"solve: length": 1})))
+        traces.jsonl: 7 new traces, 2 already there, 1 failed (1 solve: length)
     """
 
     path: Path
@@ -75,6 +79,9 @@ class Collected:
         parts += [f"{format_usd(self.saved_usd)} saved"] if self.saved_usd else []
         return f"{self.path}: {', '.join(parts)}"
 
+    def __repr__(self) -> str:
+        return f"<Collected {self}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -88,6 +95,9 @@ class Job:
     budget_usd: Decimal | None = None
     prices: Mapping[str, Price] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_kinds_of(self)
+
 
 def as_pipeline(source: PipelineSource) -> Pipeline:
     """A pipeline, or what a function makes.
@@ -95,7 +105,7 @@ def as_pipeline(source: PipelineSource) -> Pipeline:
     Raises:
         ConfigError: It is something else.
     """
-    pipeline = source if isinstance(source, Pipeline) else source()
+    pipeline = source() if callable(source) and not isinstance(source, Pipeline) else source
     if not isinstance(pipeline, Pipeline):
         raise wrong_kind("pipeline", pipeline, "a Pipeline, or a function that makes one")
     return pipeline
@@ -135,7 +145,7 @@ def collect_here(
         bar = progress_bar(title, len(layout), "trace", done=layout.settled, show=progress)
         with (
             CompletionStore(
-                beside(path, ".requests"), older and beside(older, ".requests")
+                beside(path, ".requests"), older and beside(older, ".requests"), guarded=True
             ) as kept,
             shares.claimed() if shares else nullcontext(job.budget_usd) as budget,
             Ledger(
@@ -144,6 +154,7 @@ def collect_here(
                 prices=job.prices,
                 phase=job.phase,
                 more=shares.more if shares else None,
+                guarded=True,
             ) as ledger,
             _interruptible(path) as stopped,
             _saying_what_is_left(path, layout),

@@ -69,7 +69,7 @@ def plan(
         pipeline: As for `collect`.
         questions: As for `collect`.
         path: The file of traces, which need not be there.
-        samples: Decompositions a question.
+        samples: Decompositions per question.
         solves: Solutions a decomposition.
         prices: Prices by model, before those of the table.
 

@@ -21,8 +21,8 @@ class TraceIndex:
 
     Args:
         questions: Each once.
-        samples: Decompositions a question.
-        solves: Solutions a decomposition.
+        samples: Decompositions per question.
+        solves: Solutions per decomposition.
         key: Of the pipeline; the traces of others have no slot, nor have those of a question
             whose text or context was changed under its id.
 

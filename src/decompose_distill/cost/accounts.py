@@ -71,8 +71,8 @@ class Accounts:
     """
 
     def __init__(self, phase: str) -> None:
-        self.reserved_usd = Decimal(0)
-        self.is_priced = True
+        self.reserved_usd: Decimal = Decimal(0)
+        self.is_priced: bool = True
         """Whether `reserved_usd` holds all that was reserved before the last price was set."""
         self._phase = phase
         self._prices: dict[str, Price | None] = {}

@@ -112,7 +112,16 @@ def count_characters(messages: Sequence[Message]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RoleForecast:
-    """What one role is expected to use."""
+    """What one role is expected to use.
+
+    Example:
+        >>> one, price = Estimate(1, 1, 1), Price(Decimal("0.4"), Decimal("1.6"))
+        >>> RoleForecast(
+        ...     "solver", 2, input_tokens=one * 1e6, output_tokens=one * 0, most=Usage(2_000_000),
+        ...     price=price, answer=one, limit=512, measured=TokenStats(),
+        ... ).usd.expected
+        0.4
+    """
 
     role: str
     """`decomposer`, `solver`, or a part of one, as `solver.judge`."""
@@ -181,7 +190,7 @@ class RoleForecast:
         return f"assuming answers of {self.answer} tokens; max_new_tokens={self.limit}{doubt}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """What a call of `collect` is expected to take; print it to read it.
 
@@ -218,6 +227,10 @@ class Plan:
         known = "unknown" if self.seconds is None else duration(self.seconds)
         lines.append(f"time: {known}")
         return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        cost = "cost unknown" if self.usd is None else usd_range(self.usd)
+        return f"<Plan {self.missing:,} of {self.total:,} traces: {cost}>"
 
 
 def usd_range(usd: Estimate) -> str:

@@ -86,6 +86,7 @@ class Ledger(JsonlFile):
         phase: What the requests are for.
         more: Called with the budget that the next request needs, where it has no room; gives
             the budget that holds from then on.
+        guarded: Whether the file of traces beside which it stands is held open.
 
     Raises:
         ConfigError: The budget is no positive amount, or another run writes the file.
@@ -110,18 +111,19 @@ class Ledger(JsonlFile):
         prices: Mapping[str, Price] | None = None,
         phase: str = "collect",
         more: Callable[[Decimal], Decimal] | None = None,
+        guarded: bool = False,
     ) -> None:
         self._more = more
         self.budget_usd = read_budget(budget_usd)
-        self.prices = prices or {}
+        self.prices: Mapping[str, Price] = prices or {}
         check_prices(self.prices)
-        self.settled = 0
+        self.settled: int = 0
         """Requests that came back in this run."""
         self._phase = phase
         self._in_flight: Counter[str] = Counter()  # in the order in which accounts were opened
         self._only: str | None = None
         self._guard = threading.RLock()  # a backend may take its requests in another thread
-        super().__init__(path)
+        super().__init__(path, guarded=guarded)
         try:
             self._accounts = read_accounts(self.path, self.prices)
         except BaseException:

@@ -10,10 +10,17 @@ from typing import Any
 from decompose_distill.data.gold_answers import answer_text
 from decompose_distill.data.question_formats import is_question, normalize_row, with_parts
 from decompose_distill.data.readers import read_rows, unwrapped
-from decompose_distill.errors import ConfigError, DataError, MissingExtraError, wrong_kind
+from decompose_distill.errors import (
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    check_path,
+    nearest,
+    wrong_kind,
+)
 from decompose_distill.types import Question, as_question
 
-HUB = {
+HUB: Mapping[str, tuple[str, str | None, str]] = {
     "gsm8k": ("openai/gsm8k", "main", "test"),
     "drop": ("EleutherAI/drop", None, "validation"),
     "bamboogle": ("chiayewken/bamboogle", None, "test"),
@@ -60,8 +67,10 @@ def load_questions(
         >>> load_questions(path)[0].answer
         '42'
     """
+    check_path("source", source)
     if unknown := set(fields or ()) - set(KNOWN):
-        raise ConfigError(f"fields: unknown name {min(unknown)!r}; known: {', '.join(KNOWN)}")
+        name = min(unknown)
+        raise ConfigError(f"fields: unknown name {name!r}; {nearest(name, KNOWN)}")
     name, path = str(source), Path(source)
     if name in HUB and not path.is_file():  # a folder may be called so, too
         return _decode(_hub_rows(name, split), fields or {}, name)

@@ -1,12 +1,10 @@
 """What a pipeline scored: results, a report with its interval, and a paired comparison."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
-from itertools import chain, repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from decompose_distill import scores
 from decompose_distill.errors import ConfigError
@@ -20,7 +18,13 @@ from decompose_distill.evaluation.statistics import (
     sign_flip,
 )
 from decompose_distill.scores.versioning import name_and_version
-from decompose_distill.types import Trace, Usage
+from decompose_distill.types import Trace, Usage, data_frame, html_table
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COLUMNS = ("id", "question", "gold", "answer", "score", "failure", "subquestions")
+"""Of a report as a data frame, and behind them the tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,16 @@ class Result:
     trace: Trace
     score: float | None
     """Between 0 and 1; `None` if it could not be scored, and is left out of the mean."""
+
+
+def _row(result: Result) -> tuple[object, ...]:
+    """A result as `COLUMNS` has it, with the tokens read and written."""
+    trace, question = result.trace, result.trace.question
+    failure = f"{trace.failure.stage}: {trace.failure.reason}" if trace.failure else None
+    steps = len(trace.decomposition.subquestions) if trace.decomposition else None
+    said = (question.id, question.text, question.answer, trace.answer)
+    usage = (trace.usage.input_tokens, trace.usage.output_tokens)
+    return (*said, result.score, failure, steps, *usage)
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,6 +150,14 @@ class Report:
         figures["accuracy"] = self.mean if self.n else None
         figures |= {"ci_low": low, "ci_high": high, "n": self.n, "unscored": self.unscored}
         return figures | {"failures": dict(self.failures)}
+
+    def to_pandas(self) -> "DataFrame":
+        """One row per question: its answer, its score, why it failed, and its tokens.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        return data_frame((*COLUMNS, "input_tokens", "output_tokens"), map(_row, self.results))
 
     def __str__(self) -> str:
         if not self.n:
@@ -263,18 +285,3 @@ def score_trace(trace: Trace, score: scores.Score) -> float | None:
     if trace.failure.is_unavailable or score("", trace.question.golds) is None:
         return None
     return 0.0
-
-
-def html_table(rows: Iterable[Sequence[str]]) -> str:
-    """A table for notebooks, its first row the head; text is escaped.
-
-    Example:
-        >>> html_table([["name"], ["a < b"]])
-        '<table><tr><th>name</th></tr><tr><td>a &lt; b</td></tr></table>'
-    """
-    tags = chain(("th",), repeat("td"))
-    lines = (
-        "".join(f"<{tag}>{escape(text)}</{tag}>" for text in row)
-        for tag, row in zip(tags, rows, strict=False)
-    )
-    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

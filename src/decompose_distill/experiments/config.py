@@ -1,20 +1,22 @@
 """Settings of an experiment as plain values, which a file or a command line can hold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 
 from decompose_distill.cost.break_even import machine_usd
 from decompose_distill.cost.ledger import read_budget
 from decompose_distill.errors import ConfigError
 from decompose_distill.scores import ScoreName, as_score
+from decompose_distill.types import check_kinds_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperConfig:
     """Settings of `paper`: which cells are measured, how often, and for how much money.
 
-    Lists, as files hold them, become tuples. `paper` takes each field as an argument too.
+    Lists, as files hold them, and a single name become tuples. `paper` takes each field as an
+    argument too.
 
     Raises:
         ConfigError: A value is out of its range; the message names the field.
@@ -47,10 +49,12 @@ class PaperConfig:
     """Show progress on stderr."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, Sequence) and not isinstance(value, str):
-                object.__setattr__(self, field.name, tuple(value))
+        for name in ("rows", "columns", "seeds"):
+            value = getattr(self, name)
+            if isinstance(value, str | Sequence):
+                several = (value,) if isinstance(value, str) else tuple(value)
+                object.__setattr__(self, name, several)
+        check_kinds_of(self)
         for name in ("samples", "solves"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, not {getattr(self, name)}")

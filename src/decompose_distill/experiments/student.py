@@ -13,7 +13,7 @@ from decompose_distill.keys import fingerprint
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.training.config import DistillConfig
 from decompose_distill.training.data.examples import Target
-from decompose_distill.types import Sampling, Trace
+from decompose_distill.types import Sampling, Trace, check_kinds_of
 
 SHOTS = 3
 """Worked examples of the untrained few-shot row."""
@@ -24,7 +24,7 @@ class Student:
     """A model to train and to measure untrained, with its prompts and settings.
 
     Raises:
-        ConfigError: `batch_size` is below 1.
+        ConfigError: A field is of another type, or `batch_size` is below 1.
 
     Example:
         >>> Student("HuggingFaceTB/SmolLM2-135M-Instruct").batch_size
@@ -47,6 +47,7 @@ class Student:
     """Questions completed together."""
 
     def __post_init__(self) -> None:
+        check_kinds_of(self)
         if self.batch_size < 1:
             raise ConfigError(f"batch_size must be 1 or more, not {self.batch_size}")
 

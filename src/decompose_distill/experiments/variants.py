@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from decompose_distill.errors import ConfigError
+from decompose_distill.errors import ConfigError, nearest
 from decompose_distill.pipelines.solver import Mode
 from decompose_distill.reporting.study import Place
 from decompose_distill.training.data.examples import Target
@@ -151,6 +151,6 @@ def _usual(further: Sequence[str]) -> frozenset[Place]:
 def _check_names(argument: str, names: Sequence[str] | None, known: Sequence[str]) -> None:
     for name in names or ():
         if name not in known:
-            raise ConfigError(f"{argument}: unknown {name!r}; known: {', '.join(known)}")
+            raise ConfigError(f"{argument}: unknown {name!r}; {nearest(name, known)}")
     if names is not None and len(set(names)) < max(1, len(names)):
         raise ConfigError(f"{argument} must name each once, and at least one, not {list(names)}")

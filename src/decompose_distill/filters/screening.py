@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from decompose_distill import scores
-from decompose_distill.errors import ConfigError
+from decompose_distill.errors import ConfigError, did_you_mean
 from decompose_distill.parsing import format_subquestions
 from decompose_distill.storage.traces import TraceSource, as_traces
 from decompose_distill.types import Trace
@@ -29,8 +29,11 @@ def as_filter(keep: Filter | FilterName) -> Filter:
     if isinstance(keep, str) and keep in get_args(FilterName):
         return {"complete": complete, "correct": correct, "decomposed": decomposed}[keep]
     if not callable(keep):
-        known = ", ".join(get_args(FilterName))
-        raise ConfigError(f"keep must be a filter or one of {known}, not {keep!r}")
+        known = get_args(FilterName)
+        hint = did_you_mean(str(keep), known)
+        raise ConfigError(
+            f"keep cannot be {keep!r}; {hint}it must be a filter or one of {', '.join(known)}"
+        )
     return keep
 
 
@@ -114,7 +117,12 @@ def all_of(*keeps: Filter | FilterName) -> Filter:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Screened:
-    """Traces kept, and how many were dropped for which reason."""
+    """Traces kept, and how many were dropped for which reason.
+
+    Example:
+        >>> print(Screened((), Counter({"wrong answer": 2})))
+        kept 0 of 2 traces, dropped 2 wrong answer
+    """
 
     kept: tuple[Trace, ...]
     dropped: Counter[str]

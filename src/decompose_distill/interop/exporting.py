@@ -32,7 +32,12 @@ Write = Callable[[Iterable[Row], Path], int]
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written where; kept and dropped add up to the traces read."""
+    """What was written where; kept and dropped add up to the traces read.
+
+    Example:
+        >>> print(Exported(Path("sft.jsonl"), 3, Counter({"wrong answer": 1})))
+        sft.jsonl: kept 3 of 4 traces, dropped 1 wrong answer
+    """
 
     path: Path
     kept: int

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill.data import marked_answer, read_rows, unwrapped
-from decompose_distill.errors import ConfigError, DataError, ParseError
+from decompose_distill.errors import ConfigError, DataError, ParseError, check_path
 from decompose_distill.interop import hub_dataset as hub
 from decompose_distill.interop.training_formats import FORMS, PLAIN, ChatForm, Row
 from decompose_distill.parsing import (
@@ -200,6 +200,7 @@ def import_traces(path: str | Path, *, role: Role = "decomposer") -> Iterator[Tr
     """
     if role not in TARGETS:
         raise ConfigError(f"role must be one of {', '.join(TARGETS)}, not {role!r}")
+    check_path("path", path)
     for where, row in _rows(Path(path)):
         yield from _traces(row, where, role)
 

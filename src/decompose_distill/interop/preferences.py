@@ -19,7 +19,13 @@ from decompose_distill.types import Message, Trace
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """Two completions of one prompt, of which one led to the gold answer more often."""
+    """Two completions of one prompt, of which one led to the gold answer more often.
+
+    Example:
+        >>> pair = Preference((Message("user", "Why?"),), "1. Who?", "1. When?")
+        >>> pair.to_json()["rejected"]
+        [{'role': 'assistant', 'content': '1. When?'}]
+    """
 
     prompt: tuple[Message, ...]
     chosen: str
@@ -36,9 +42,14 @@ class Preference:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Paired:
-    """Pairs, and how many prompts gave none for which reason."""
+    """Pairs, and how many prompts gave none for which reason.
+
+    Example:
+        >>> print(Paired((), 0, Counter({"one completion": 3})))
+        0 pairs of 0 prompts; none of 3: 3 one completion
+    """
 
     pairs: tuple[Preference, ...]
     prompts: int
@@ -49,6 +60,9 @@ class Paired:
         reasons = ", ".join(f"{count} {why}" for why, count in self.unpaired.most_common())
         told = f"; none of {self.unpaired.total()}: {reasons}" if reasons else ""
         return f"{len(self.pairs)} pairs of {self.prompts} prompts{told}"
+
+    def __repr__(self) -> str:
+        return f"<Paired {self}>"
 
     def write(self, path: str | Path) -> None:
         """Write the pairs as JSON lines; the file appears whole or not at all.

@@ -33,7 +33,7 @@ def load_pretrained(
         local: Options of `TransformersBackend`, for weights that are loaded here.
 
     Raises:
-        CheckpointError: It is no complete checkpoint of that role, or a file of it is not what
+        CheckpointError: It is not a complete checkpoint of that role, or a file of it is not what
             training saved.
         ConfigError: `backend` is of another type, or stands beside options of local weights.
     """

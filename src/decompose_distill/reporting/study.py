@@ -4,13 +4,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from decompose_distill.cost.break_even import BreakEven, Cost, break_even
 from decompose_distill.errors import ConfigError, DataError
-from decompose_distill.evaluation.results import Comparison, Report, html_table
+from decompose_distill.evaluation.results import Comparison, Report
 from decompose_distill.evaluation.statistics import Interval, mean_interval, mean_of, spread
+from decompose_distill.types import data_frame, html_table, shortened
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COLUMNS = ("questions", "row", "column", "score", "accuracy", "ci_low", "ci_high", "n")
+"""Of a study as a data frame, and behind them what failed, the seeds and the price."""
 Place = tuple[str, str]
 """A cell of the matrix: its row (the decomposer) and its column (the solver)."""
 
@@ -167,7 +173,7 @@ class Flow:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LossCurve:
     """Loss of a training, in nats per target token, by optimizer step.
 
@@ -180,8 +186,11 @@ class LossCurve:
     train: tuple[tuple[int, float], ...]
     validation: tuple[tuple[int, float], ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<LossCurve {self.name}: {len(self.train)} steps>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class MaskedRow:
     """One row as it was trained: the prompt without loss, then the trained tokens.
 
@@ -195,6 +204,10 @@ class MaskedRow:
     prompt: str
     tokens: tuple[str, ...]
     """Each trained token as text."""
+
+    def __repr__(self) -> str:
+        prompt = shortened(self.prompt)
+        return f"<MaskedRow {self.name}: {len(self.tokens)} trained tokens after {prompt!r}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +231,7 @@ class Grid:
             raise ConfigError("a study needs at least one cell")
         keys = [cell.place for cell in self.cells]
         if twice := {key for key in keys if keys.count(key) > 1}:
-            raise ConfigError(f"a study has one cell a place, but more for {sorted(twice)}")
+            raise ConfigError(f"a study has one cell per place, but more for {sorted(twice)}")
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -240,6 +253,15 @@ class Grid:
         yield ("", *self.columns)
         for row in self.rows:
             yield (row, *(_percent(self.cell((row, column))) for column in self.columns))
+
+
+def _row(questions: str, cell: Cell) -> tuple[object, ...]:
+    """A cell as `COLUMNS` has it, with what failed, its seeds and the price of a question."""
+    score, mean = cell.reports[0].scored_by, cell.mean if cell.n else None
+    usd = cell.cost.usd_per_question if cell.cost else None
+    names = (questions, cell.row, cell.column, score)
+    more = (cell.failed, cell.unscored, len(cell.reports), None if usd is None else float(usd))
+    return (*names, mean, *cell.interval, cell.n, *more)
 
 
 def _percent(cell: Cell | None) -> str:
@@ -304,6 +326,16 @@ class Study:
 
     def _repr_html_(self) -> str:
         return html_table(self.grid.texts)
+
+    def to_pandas(self) -> "DataFrame":
+        """One row per cell, those of transfers too, with the names of figures in `report.json`.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        columns = (*COLUMNS, "failed", "unscored", "seeds", "usd_per_question")
+        grids = (("", self.cells), *((grid.name, grid.cells) for grid in self.transfers))
+        return data_frame(columns, (_row(name, cell) for name, cells in grids for cell in cells))
 
     @property
     def pays(self) -> BreakEven | None:

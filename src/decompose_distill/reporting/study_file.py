@@ -54,6 +54,11 @@ def load_study(folder: str | Path) -> Study:
 
     Raises:
         DataError: There is none, or it is damaged.
+
+    Example:
+        >>> load_study("runs/none")
+        Traceback (most recent call last):
+        decompose_distill.errors.DataError: runs/none/study.jsonl.gz: no such study; ...
     """
     path = Path(folder) / STUDY
     if not path.is_file():

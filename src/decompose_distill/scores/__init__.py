@@ -7,11 +7,9 @@ best one counts. Those here carry a version, which stands beside every figure th
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Literal, get_args
 
-from decompose_distill.errors import ConfigError
+from decompose_distill.errors import ConfigError, did_you_mean
 from decompose_distill.scores.drop import drop_em, drop_f1
 from decompose_distill.scores.numeric import gsm8k, gsm8k_paper, gsm8k_strict
 from decompose_distill.scores.text_match import contains, exact, f1, yes_no
@@ -44,7 +42,7 @@ def as_score(score: Score | ScoreName | str) -> Score:
     if isinstance(score, str) or not callable(score):
         known = ", ".join(get_args(ScoreName))
         raise ConfigError(
-            f"score cannot be {score!r}; {_nearest(str(score), get_args(ScoreName))}it must be "
+            f"score cannot be {score!r}; {did_you_mean(str(score), get_args(ScoreName))}it must be "
             f"a function, its module:function, or one of {known}"
         )
     return score
@@ -66,15 +64,10 @@ def _imported(module: str, name: str) -> Score:
         functions = [member for member in dir(home) if callable(getattr(home, member))]
         raise ConfigError(
             f"score {module}:{name}: {module} has no function {name!r}; "
-            f"{_nearest(name, functions)}it must be one (answer, golds) -> float | None"
+            f"{did_you_mean(name, functions)}it must be one (answer, golds) -> float | None"
         )
     score: Score = own
     return score
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}? " if close else ""
 
 
 __all__ = [

@@ -30,8 +30,8 @@ def telling_full_disk(output_dir: Path) -> Iterator[None]:
         if not _is_full(error):
             raise
         raise CheckpointError(
-            f"cannot write a file for {output_dir}: {error}. Make room, there and in the folder "
-            "for temporary files, and call again: what was trained so far is kept"
+            f"cannot write a file for {output_dir}: {error}. Free some space, there and in the "
+            "folder for temporary files, and call again: what was trained so far is kept"
         ) from error
 
 
@@ -44,9 +44,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to that takes the place of `path` when the block ends well."""
     path = followed(path)
     partial = path.with_name(path.name + ".partial")
-    yield partial
-    sync(partial)
-    partial.replace(path)
+    try:
+        yield partial
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
     sync(path.parent)
 
 

@@ -39,20 +39,22 @@ class JsonlFile:
 
     Opening takes the lock that keeps other writers out, under whatever name of the file, and
     repairs a last line torn by a kill. Others may read meanwhile. A process that is forked off
-    leaves file and lock to its parent. Use as a context manager.
+    leaves file and lock to its parent. Use as a context manager. `guarded` says that the lock of
+    the file it stands beside is held, as writers of all versions do first: it needs none then.
 
     Raises:
         ConfigError: Another run writes the file, or one that was forked off would.
         DataError: The file ends in something that is no line of JSON, or cannot be written.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = followed(Path(path))
+    def __init__(self, path: str | Path, *, guarded: bool = False) -> None:
+        self.path: Path = followed(Path(path))
         self._process = os.getpid()
         with ExitStack() as undo, writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(self.path)
-            undo.callback(self._lock.release)
+            self._held = undo.enter_context(ExitStack())
+            if not guarded:
+                self._held.callback(_locked(self.path).release)
             self._open()
             undo.callback(self._file.close)
             _repair_last_line(self.path)
@@ -132,7 +134,7 @@ class JsonlFile:
                     self._sync()
         finally:
             self._close()
-            self._lock.release()
+            self._held.close()
 
     def _close(self) -> None:
         if not self._file.closed:
@@ -169,8 +171,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"{path}: cannot write: {error.strerror or error}; what is in it is kept: make room "
-            "or set its rights, then run again to go on"
+            f"{path}: cannot write: {error.strerror or error}; what is in it is kept: free some "
+            "space or fix its permissions, then run again to go on"
         ) from error
 
 
@@ -211,8 +213,6 @@ def _unlock_content(file: BinaryIO) -> None:
 
 def _repair_last_line(path: Path) -> None:
     """Complete or drop what follows the last line end: a kill came in the middle of a write."""
-    if not path.exists():
-        return
     with path.open("rb+") as file:
         begins = _last_line(file)
         file.seek(begins)

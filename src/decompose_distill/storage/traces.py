@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from decompose_distill.errors import DataError, wrong_kind
+from decompose_distill.errors import DataError, check_path, wrong_kind
 from decompose_distill.storage.atomic import replacing
 from decompose_distill.storage.jsonl import JsonlFile, decode_object, is_json, typed, writing
 from decompose_distill.storage.remote import is_remote, open_remote, remote_files, writing_remote
@@ -48,6 +48,7 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
         >>> list(read_traces(path))
         []
     """
+    check_path("path", path)
     return (trace for file in trace_files(path) for _, trace in scan_traces(file))
 
 
@@ -110,7 +111,8 @@ def write_traces(traces: Iterable[Trace], path: str | Path) -> None:
         >>> import tempfile
         >>> write_traces([], tempfile.mkdtemp() + "/traces.jsonl")
     """
-    lines = (encode_trace(trace).encode() + b"\n" for trace in traces)
+    check_path("path", path)
+    lines = (encode_trace(trace).encode() + b"\n" for trace in as_traces(traces))
     if is_remote(path):
         with writing_remote(str(path)) as file:
             file.writelines(lines)

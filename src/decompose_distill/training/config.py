@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 from decompose_distill.errors import ConfigError
+from decompose_distill.types import check_kinds_of
 
 DType = Literal["auto", "bfloat16", "float32"]
 Schedule = Literal["cosine", "linear"]
@@ -96,6 +97,7 @@ class DistillConfig:
     )
 
     def __post_init__(self) -> None:
+        check_kinds_of(self)
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be 1 or more, not {getattr(self, name)}")

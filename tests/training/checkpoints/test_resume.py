@@ -164,7 +164,9 @@ def test_a_state_that_cannot_be_written_says_where_the_run_goes_on(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(CheckpointError, match=r"cannot write the state of step 1 .* Make room"):
+        with pytest.raises(
+            CheckpointError, match=r"cannot write the state of step 1 .* Free some space"
+        ):
             _distill(tiny_dir, place)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

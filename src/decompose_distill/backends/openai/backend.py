@@ -112,7 +112,8 @@ class OpenAIBackend:
             requests_per_minute=requests_per_minute,
             tokens_per_minute=tokens_per_minute,
         )
-        self.model, self.base_url = model, ""  # so that a report of the next line can show this
+        self.model: str = model
+        self.base_url: str = ""  # so that a report of the next line can show this
         self._endpoints = addresses.find(api_key_env, needs_key=needs_key)
         self.base_url = " ".join(sorted(endpoint.shown for endpoint, _ in self._endpoints))
         self._extra_body = dict(extra_body or {})

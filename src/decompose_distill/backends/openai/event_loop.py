@@ -139,7 +139,7 @@ class _EventLoopThread:
     """An event loop running in a thread, with the servers asked on it."""
 
     def __init__(self, open_pool: Callable[[], Pool]) -> None:
-        self.pool = open_pool()
+        self.pool: Pool = open_pool()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)

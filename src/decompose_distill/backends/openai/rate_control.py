@@ -99,7 +99,7 @@ class RateController:
         self._tokens = tokens
         self._sleep = sleep
         self._shown = shown
-        self.gate = ConcurrencyGate(min(AT_ONCE, most))
+        self.gate: ConcurrencyGate = ConcurrencyGate(min(AT_ONCE, most))
         self._learnt = TokenBucket()
         self._next = asyncio.Lock()  # so that only one waits for a moment of an older pace
         self._pauses: set[asyncio.Future[None]] = set()

@@ -38,7 +38,7 @@ class ConcurrencyGate:
 
     def __init__(self, size: float) -> None:
         self.size = size
-        self.inside = 0
+        self.inside: int = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property

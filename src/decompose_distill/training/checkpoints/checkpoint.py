@@ -102,8 +102,8 @@ def save_student(
     except Exception as error:  # writers of weights and tokenizers raise all kinds
         shutil.rmtree(directory, ignore_errors=True)
         raise CheckpointError(
-            f"cannot write the student to {directory}: {error}. Make room and call again: the "
-            "training itself is kept"
+            f"cannot write the student to {directory}: {error}. Free some space and call again: "
+            "the training itself is kept"
         ) from error
 
 

@@ -110,8 +110,8 @@ def save_state(
         shutil.rmtree(directory, ignore_errors=True)
         left = load_progress(folder).step
         raise CheckpointError(
-            f"cannot write the state of step {progress.step} to {folder}: {error}. Make room and "
-            f"call again: the run goes on from step {left}"
+            f"cannot write the state of step {progress.step} to {folder}: {error}. Free some "
+            f"space and call again: the run goes on from step {left}"
         ) from error
     for other in folder.glob("step-*") if ranks.first else ():
         if other not in (directory, _state_folder(folder, progress.best_step)):

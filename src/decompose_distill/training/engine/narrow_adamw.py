@@ -38,7 +38,7 @@ class NarrowAdamW(torch.optim.Optimizer):
 
     def __init__(self, param_groups: list[dict[str, Any]], *, eight_bit: bool, seed: int) -> None:
         super().__init__(param_groups, {"lr": 0.0})
-        self.steps = 0
+        self.steps: int = 0
         self.grad_scale: torch.Tensor | None = None
         """What gradients are divided by."""
         self.found_inf: torch.Tensor | None = None

@@ -34,7 +34,9 @@ class Optimizer:
             name: weight for name, weight in model.named_parameters() if weight.requires_grad
         }
         self.weights = {name: local(weight) for name, weight in self._whole.items()}
-        self.split = any(self.weights[name] is not weight for name, weight in self._whole.items())
+        self.split: bool = any(
+            self.weights[name] is not weight for name, weight in self._whole.items()
+        )
         self.updated = {
             name: weight.detach().float() if config.master_weights and _short(weight) else weight
             for name, weight in self.weights.items()

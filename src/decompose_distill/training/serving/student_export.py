@@ -36,7 +36,7 @@ def export_student(checkpoint: str | Path, output_dir: str | Path, *, to: Server
         The file to give to the server.
 
     Raises:
-        CheckpointError: It is no complete checkpoint, or its model was never a `.gguf` file, for
+        CheckpointError: It is not a complete checkpoint, or its model was never a `.gguf` file, for
             which the message has the commands of llama.cpp.
         ConfigError: `to` is unknown, or `output_dir` has other content.
         MissingExtraError: A `.gguf` file without the package gguf.

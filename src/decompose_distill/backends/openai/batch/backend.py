@@ -41,7 +41,7 @@ class OpenAIBatchBackend:
         base_url: As for `OpenAIBackend`; the `identity` is the same too.
         api_key_env: Environment variable with the key.
         needs_key: Whether a missing key is an error at once; not for a forecast.
-        max_requests: Requests a batch; fewer where the account's queue is short.
+        max_requests: Requests per batch; fewer where the account's queue is short.
         max_attempts: Times a request is submitted before it becomes an error.
         progress: Print what was submitted, and now and then how far it is, on stderr.
         provider: As for `OpenAIBackend`, like the three that follow.
@@ -89,8 +89,9 @@ class OpenAIBatchBackend:
             raise ConfigError(f"max_requests must be 1 to {MOST_REQUESTS}, not {max_requests}")
         if max_attempts < 1:
             raise ConfigError(f"max_attempts must be 1 or more, not {max_attempts}")
-        self.model, self.base_url = model, ""  # so that a report of the next lines can show this
-        self.batches = Path(batches)
+        self.model: str = model
+        self.base_url: str = ""  # so that a report of the next lines can show this
+        self.batches: Path = Path(batches)
         self.max_requests = max_requests
         self.max_attempts = max_attempts
         [(self._endpoint, _)] = addresses.find(api_key_env, needs_key=needs_key)

@@ -76,7 +76,7 @@ class BatchRun:
         dialect: How requests are written.
         register: Where they are written down.
         identity: Model and endpoint.
-        max_requests: Requests a batch.
+        max_requests: Requests per batch.
         max_attempts: Times a request is submitted.
         show: Say on stderr what is under way.
     """

@@ -1,7 +1,7 @@
 """The providers that are known, as read in their clients and documentation in November 2026."""
 
 from decompose_distill.backends.openai.providers.provider import Provider
-from decompose_distill.errors import ConfigError
+from decompose_distill.errors import ConfigError, nearest
 
 PLAIN = Provider(
     name="plain",
@@ -278,5 +278,5 @@ def provider_named(name: str) -> Provider:
     for provider in PROVIDERS:
         if name == provider.name:
             return provider
-    known = ", ".join(provider.name for provider in PROVIDERS)
-    raise ConfigError(f"unknown provider {name!r}; known: {known}")
+    known = [provider.name for provider in PROVIDERS]
+    raise ConfigError(f"unknown provider {name!r}; {nearest(name, known)}")

@@ -1,27 +1,26 @@
-"""The values that flow through the library, in the order the data flows.
-
-Question → Decomposition → Solution → Trace, with Request → Completion below them.
-All are frozen. A failed item is a value (`Failure`), never an exception.
-"""
+"""Question → Decomposition → Solution → Trace; a failed item is a value, never an exception."""
 
 import hashlib
 import re
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from decompose_distill.errors import ConfigError, DataError, wrong_kind
+from decompose_distill.errors import DataError, wrong_kind
+from decompose_distill.types.chat import Usage
+from decompose_distill.types.display import html_table, shortened
+from decompose_distill.types.kinds import check_kinds_of
 
-Finish = Literal["stop", "length", "error"]
 Stage = Literal["decompose", "solve"]
 Role = Literal["decomposer", "solver"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Question:
     """One question to answer, with its gold answer if it is known.
 
     Raises:
+        ConfigError: A field is of another type; the message names it.
         DataError: The text is empty.
 
     Example:
@@ -43,6 +42,13 @@ class Question:
     KEY_FIELDS: ClassVar[tuple[str, ...]] = ("text", "answer", "context", "aliases", "id")
 
     def __post_init__(self) -> None:
+        for name in ("text", "answer", "context"):
+            text = getattr(self, name)
+            if type(text) is not str and (text is not None or name == "text"):
+                check_kinds_of(self)
+        if type(self.aliases) is not tuple:  # one may stand alone, and files have lists
+            several = (self.aliases,) if isinstance(self.aliases, str) else tuple(self.aliases)
+            object.__setattr__(self, "aliases", several)
         if not self.text.strip():
             raise DataError("question text is empty: give the question in 'text'")
         if not self.id:
@@ -53,6 +59,16 @@ class Question:
     def golds(self) -> tuple[str, ...]:
         """Every accepted answer; empty if none is known."""
         return () if self.answer is None else (self.answer, *self.aliases)
+
+    def __repr__(self) -> str:
+        return f"<Question {self.id!r}: {shortened(self.text)!r}>"
+
+    @property
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        """Its rows in a notebook."""
+        yield ("", self.text)
+        if self.context:
+            yield ("context", self.context)
 
 
 def as_question(question: object) -> Question:
@@ -90,34 +106,7 @@ class Subquestion:
         return tuple(int(number) for number in re.findall(r"#(\d{1,6})\b", self.text))
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one or more completions; add two with `+`.
-
-    Example:
-        >>> Usage(10, 5) + Usage(1, 2, reasoning_tokens=1)
-        Usage(input_tokens=11, output_tokens=7, cached_tokens=0, reasoning_tokens=1)
-    """
-
-    input_tokens: int = 0
-    """Of the prompt, those read from a cache among them."""
-    output_tokens: int = 0
-    """All that is billed as output, thinking among it."""
-    cached_tokens: int = field(default=0, kw_only=True)
-    """How many of the input were read from the provider's cache."""
-    reasoning_tokens: int = field(default=0, kw_only=True)
-    """How many of the output were thinking."""
-
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            cached_tokens=self.cached_tokens + other.cached_tokens,
-            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
-        )
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Decomposition:
     """A question with its subquestions; none means the model declined to decompose.
 
@@ -144,8 +133,23 @@ class Decomposition:
         """Whether the model said "No decomposition"."""
         return not self.subquestions
 
+    def __repr__(self) -> str:
+        steps = "declined" if self.declined else f"{len(self.subquestions)} subquestions"
+        return f"<Decomposition of {shortened(self.question.text)!r}: {steps}>"
 
-@dataclass(frozen=True, slots=True)
+    def _repr_html_(self) -> str:
+        return html_table((*self.question._shown, *self._shown))
+
+    @property
+    def _shown(self) -> Iterator[tuple[str, str]]:
+        """Its rows in a notebook, below those of the question."""
+        if self.declined:
+            yield ("", "not decomposed")
+        for number, subquestion in enumerate(self.subquestions, start=1):
+            yield (f"#{number}", subquestion.text)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Solution:
     """The final answer to a decomposed question.
 
@@ -164,8 +168,12 @@ class Solution:
     reasoning: str = field(default="", kw_only=True)
     """What the solver thought before it wrote `text`."""
 
+    def __repr__(self) -> str:
+        question = self.decomposition.question.text
+        return f"<Solution {shortened(self.answer)!r} of {shortened(question)!r}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Failure:
     """An item that could not be finished: which stage, why, and the model's words.
 
@@ -198,8 +206,11 @@ class Failure:
         """Whether the model ran into `max_new_tokens`."""
         return self.reason == "length"
 
+    def __repr__(self) -> str:
+        return f"<Failure {self.stage}: {self.reason}, of {shortened(self.question.text)!r}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Trace:
     """One pass of one question through a pipeline: a solution or a failure.
 
@@ -246,101 +257,15 @@ class Trace:
         before = self.decomposition.usage if self.decomposition else Usage()
         return before + self.outcome.usage
 
+    def __repr__(self) -> str:
+        failure, answer = self.failure, shortened(self.answer or "")
+        outcome = f"failed, {failure.stage}: {failure.reason}" if failure else f"{answer!r}"
+        return f"<Trace of {shortened(self.question.text)!r}: {outcome}>"
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a chat.
-
-    Example:
-        >>> Message("user", "Hello").role
-        'user'
-    """
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """How a model is sampled. Temperature 0 is greedy.
-
-    `None` leaves a setting to the backend: a server is not sent it, a local model takes its own
-    default (greedy, `top_p` 1, seed 0).
-
-    Raises:
-        ConfigError: A value is out of range; the message names the field.
-
-    Example:
-        >>> Sampling(temperature=0.7, seed=3).max_new_tokens
-        512
-    """
-
-    temperature: float | None = 0.0
-    top_p: float | None = 1.0
-    max_new_tokens: int = 512
-    """Longest completion, thinking included, in tokens; one that reaches it is a failure, not an
-    answer."""
-    seed: int | None = 0
-    """Sample i of a question is drawn with `seed + i`."""
-    reasoning_effort: str | None = None
-    """How much a thinking model is to think, in its provider's words: `none`, `low`, `high`."""
-
-    KEY_FIELDS: ClassVar[tuple[str, ...]] = ("temperature", "top_p", "max_new_tokens", "seed")
-
-    def __post_init__(self) -> None:
-        for name in ("temperature", "top_p"):  # 1 and 1.0 are to be one key
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, float(value))
-        if self.temperature is not None and not self.temperature >= 0:
-            raise ConfigError(f"temperature must be 0 or more, not {self.temperature}")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p must be above 0 and at most 1, not {self.top_p}")
-        if self.max_new_tokens < 1:
-            raise ConfigError(f"max_new_tokens must be 1 or more, not {self.max_new_tokens}")
-
-    def for_sample(self, number: int) -> "Sampling":
-        """The same with the seed of the sample of this number; without a seed, the same."""
-        return self if self.seed is None else replace(self, seed=self.seed + number)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One chat to complete; the completion carries the same id.
-
-    Example:
-        >>> Request("0", (Message("user", "Hello"),)).sampling.temperature
-        0.0
-    """
-
-    id: str
-    messages: tuple[Message, ...]
-    sampling: Sampling = field(default_factory=Sampling)
-    sample: int = 0
-    """Which of the k samples of its question this is for, from 0."""
-    solve: int = 0
-    """Which of the m solves of its decomposition this is for, from 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What a model wrote for one request.
-
-    Example:
-        >>> Completion("0", "Hi!").finish
-        'stop'
-    """
-
-    id: str
-    """The request's id."""
-    text: str
-    finish: Finish = "stop"
-    """`length` if the text was cut off, `error` if the request failed for good."""
-    usage: Usage = Usage()
-    error: str = ""
-    """Why, where `finish` is `error`."""
-    unanswered: int = 0
-    """Attempts that were sent and never answered, which a provider may bill all the same."""
-    reasoning: str = field(default="", kw_only=True)
-    """What the model thought before it wrote `text`, if it is shown."""
-    billed_usd: Decimal | None = field(default=None, kw_only=True)
-    """What the provider itself says it bills, if it does."""
+    def _repr_html_(self) -> str:
+        failure, steps = self.failure, self.decomposition._shown if self.decomposition else ()
+        outcome = ("answer", self.answer or "")
+        if failure:
+            outcome = ("failed", f"{failure.stage}: {failure.reason} {failure.message}")
+        golds = (("gold", gold) for gold in self.question.golds)
+        return html_table((*self.question._shown, *steps, outcome, *golds))
