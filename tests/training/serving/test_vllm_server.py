@@ -183,7 +183,7 @@ def test_evaluate_asks_a_served_student_on_the_command_line(
     rows = [{"question": each.text, "answer": each.answer} for each in QUESTIONS]
     asked.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     with FakeServer(lambda call: Reply(body=chat("The answer is: 40"))) as solver:
-        command = f"evaluate {asked} --output {figures} --prompt {student} "
+        command = f"evaluate {asked} --output {figures} --prompt {student} --max-new-tokens 64 "
         command += f"--decomposer openai:student@{server}/v1 --solver openai:solver@{solver.url}"
 
         assert run_cli(*command.split(), monkeypatch=monkeypatch) == 0
