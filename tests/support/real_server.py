@@ -13,7 +13,7 @@ from typing import IO
 import httpx2
 import pytest
 
-START_SECONDS = 1200
+START_SECONDS = 1200  # vLLM imports all it has three times over
 
 
 def free_port() -> int:
