@@ -1,7 +1,9 @@
 """The local backend: batched as if alone, seeded, with errors of ours."""
 
 import importlib.util
+import json
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -134,6 +136,27 @@ def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BackendError, match=r"holds no \*\.safetensors weights"):
         load_backend(f"hf:{tmp_path}")
+
+
+def _with_habits(base: Path, place: Path) -> Path:
+    """The same model, which brings a generation config like Qwen 2.5's."""
+    shutil.copytree(base, place)
+    file = place / "generation_config.json"
+    habits = {"do_sample": True, "repetition_penalty": 9.0, "top_k": 2, "no_repeat_ngram_size": 2}
+    file.write_text(json.dumps(json.loads(file.read_text()) | habits))
+    return place
+
+
+def test_what_a_models_own_generation_config_says_changes_no_text(
+    backend: TransformersBackend, tiny_dir: Path, tmp_path: Path
+) -> None:
+    other = TransformersBackend(_with_habits(tiny_dir, tmp_path / "other"), dtype="float32")
+    prompt = [prompt_ids(other.tokenizer, (Message("user", "Ada " * 9),))]
+    sampling = Sampling(max_new_tokens=24)
+
+    for model in (other.model, backend.model):
+        theirs = generate_plainly(model, prompt, sampling, frozenset([0]), pad=0)
+        assert theirs == decode(backend.model, prompt, sampling, frozenset([0]))
 
 
 @pytest.mark.parametrize("name", ["/no/such/model", "/no/such/model.gguf"])

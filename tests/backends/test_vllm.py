@@ -26,7 +26,9 @@ from decompose_distill import (
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.backends.vllm import VLLMBackend
 from decompose_distill.models.chat_template import prompt_ids
+from tests.support.chats import make_tokenizer
 from tests.support.fake_vllm import FakeEngine, install
+from tests.support.families import make_family
 from tests.support.samples import PROMPT, QUESTIONS, make_trace
 
 
@@ -262,4 +264,25 @@ def test_a_real_engine_writes_what_this_process_writes(
     decomposer = Decomposer(backend, prompt=PROMPT, sampling=greedy)
     answers = decomposer.decompose([Question("How old is Ada?")])
     assert not any(isinstance(answer, Failure) and answer.reason == "error" for answer in answers)
+    backend._engine.engine_core.shutdown()
+
+
+@pytest.mark.vllm
+@pytest.mark.filterwarnings("ignore")  # vLLM's own
+def test_a_model_split_over_two_devices_writes_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # else it wants a core to itself
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    pytest.importorskip("vllm", reason="pip install 'decompose-distill[vllm]'")
+    # Of several heads, of a size that vLLM knows on a processor.
+    model = make_family("llama", tmp_path / "model", make_tokenizer(), head_dim=64)
+    limits = {"enforce_eager": True, "max_model_len": 512, "max_num_seqs": 8}
+    engine = limits | {"tensor_parallel_size": 2}
+    backend = VLLMBackend(model, dtype="float32", engine=engine)
+    requests = _requests(4, Sampling(max_new_tokens=16))
+    here = TransformersBackend(model, dtype="float32")
+
+    written = {completion.id: completion.text for completion in backend.generate(requests)}
+    assert written == {completion.id: completion.text for completion in here.generate(requests)}
     backend._engine.engine_core.shutdown()

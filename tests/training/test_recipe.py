@@ -115,6 +115,20 @@ def test_a_solver_is_trained_and_restored_as_solver(
         Decomposer.from_pretrained(place)
 
 
+def test_a_student_brings_no_habits_of_its_base_to_servers(
+    learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
+) -> None:
+    base = shutil.copytree(tiny_dir, tmp_path / "base")
+    settings = json.loads((base / "generation_config.json").read_text())
+    habits = {"do_sample": True, "temperature": 0.7, "top_k": 20, "repetition_penalty": 1.1}
+    (base / "generation_config.json").write_text(json.dumps(settings | habits))
+    place = _distill(learned, base, tmp_path / "student")
+    saved = json.loads((place / "generation_config.json").read_text())
+
+    assert not habits.keys() & saved.keys()
+    assert saved["eos_token_id"] is not None
+
+
 def test_a_model_without_chat_template_gets_one_that_is_saved(
     learned: tuple[Trace, ...], tiny_dir: Path, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from decompose_distill.errors import ConfigError
 from decompose_distill.models.attention import reach
 from decompose_distill.models.generation import (
     fastest_decode,
+    forget_habits,
     generate_plainly,
     ignores_padding,
 )
@@ -68,6 +69,7 @@ class TransformersBackend:
         self.tokenizer: Any = load_tokenizer(name)
         numbers = None if dtype is None else getattr(torch, dtype)
         self.model: Any = load_model(name, dtype=numbers, device=device)
+        forget_habits(self.model.generation_config)  # a request's `Sampling` says all
         self._proven: dict[int, Way | None] = {}
 
     def __repr__(self) -> str:

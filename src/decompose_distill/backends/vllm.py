@@ -16,15 +16,12 @@ from decompose_distill.errors import BackendError, ConfigError, MissingExtraErro
 from decompose_distill.models.adapters import (
     adapter_base,
     adapter_quantization,
-    adapter_rank,
+    adapter_room,
     is_adapter,
 )
 from decompose_distill.models.content_hash import content_hash
 from decompose_distill.models.loading import LONGEST, load_generation_config, load_tokenizer
 from decompose_distill.types import Completion, Request, Sampling, Usage
-
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Room for adapters that vLLM can set aside."""
 
 
 class VLLMBackend:
@@ -201,7 +198,7 @@ def _start(vllm: ModuleType, name: str | Path, settings: dict[str, object]) -> A
     """
     options: dict[str, object] = {"model": str(name), "skip_tokenizer_init": True}
     if is_adapter(name):
-        base, rank = adapter_base(name), adapter_rank(name)
+        base = adapter_base(name)
         if is_adapter(base):
             raise BackendError(
                 f"{name} is an adapter on the adapter {base}, which vLLM does not run: name it "
@@ -212,8 +209,7 @@ def _start(vllm: ModuleType, name: str | Path, settings: dict[str, object]) -> A
                 f"{name} is an adapter on a base in 4 bits, which vLLM would run in other ones: "
                 f"name it hf:{name}, or train it with merge_lora=True"
             )
-        room = next((size for size in RANKS if size >= rank), rank)
-        options |= {"model": base, "enable_lora": True, "max_lora_rank": room}
+        options |= {"model": base, "enable_lora": True, "max_lora_rank": adapter_room(name)}
     try:
         arguments = vllm.EngineArgs(**(options | settings))
         return vllm.LLMEngine.from_engine_args(arguments)

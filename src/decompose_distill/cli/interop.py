@@ -78,13 +78,4 @@ def export_student(
 
     with call.writing(output_dir, folder=True):
         file = student_export.export_student(student, output_dir, to=to)
-    call.show(f"{file}\n{_SERVE[to].format(file=file, folder=file.parent, student=student)}")
-
-
-_SERVE = {
-    "vllm": "vllm serve {student} --served-model-name student --chat-template {file} "
-    "--chat-template-content-format string",
-    "gguf": "llama-server --model {file} --jinja --alias student",
-    "ollama": "ollama create student --file {file}",
-}
-"""How it is started."""
+    call.show(f"{file}\n{student_export.serving_command(student, file, to=to)}")

@@ -9,6 +9,7 @@ from decompose_distill.errors import BackendError
 SETTINGS = "adapter_config.json"
 QUANTIZATION = "quantization_config.json"
 """File beside an adapter that says how the weights under it were held."""
+VLLM_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 def is_adapter(name: str | Path) -> bool:
@@ -33,6 +34,16 @@ def adapter_rank(name: str | Path) -> int:
     """
     ranks = _setting(name, "rank_pattern", {}) or {}
     return int(max(_setting(name, "r"), *ranks.values(), 0))
+
+
+def adapter_room(name: str | Path) -> int:
+    """The rank that vLLM must set aside for an adapter: it knows certain ones only.
+
+    Raises:
+        BackendError: The adapter does not say its rank.
+    """
+    rank = adapter_rank(name)
+    return next((size for size in VLLM_RANKS if size >= rank), rank)
 
 
 def adapter_quantization(name: str | Path) -> str | None:

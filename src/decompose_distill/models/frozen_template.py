@@ -2,6 +2,7 @@
 
 What would otherwise depend on the day, on options of a server or on code of ours is written into
 the template, which is saved with the student: so training, sampling and any server send the same.
+`freeze_template` does it before training, `guard_template` when the student is saved.
 """
 
 import json
@@ -17,6 +18,7 @@ from decompose_distill.models.chat_template import (
     PROBE,
     Form,
     chat_form,
+    control_tokens,
     probe_chat,
     render,
     template_text,
@@ -38,6 +40,26 @@ PARTS = (
     "{%- set chat.turns = chat.turns + [{'role': turn['role'], 'content': text}] %}"
     "{%- endfor %}{%- set messages = chat.turns %}"
 )
+JOIN = (
+    "{%- if TEXT and TEXT is not string and TEXT is iterable"
+    " and TEXT | selectattr('type', 'equalto', 'text') | list | length == TEXT | length %}"
+    "{%- set TEXT = TEXT | map(attribute='text') | join('\\n') %}{%- endif %}"
+)
+"""Parts of text become one text, as vLLM puts them together."""
+GUARD = (
+    "{%- set guard = namespace(turns=[], text='') %}{%- for turn in messages %}"
+    "{%- set guard.text = turn['content'] %}"
+    + JOIN.replace("TEXT", "guard.text")
+    + "{%- if guard.text is string %}{%- for begin, tokens in CONTROLS %}"
+    "{%- if begin in guard.text %}{%- for token in tokens %}"
+    "{%- set guard.text = guard.text | replace(token, begin + ' ' + token[1:]) %}"
+    "{%- endfor %}{%- endif %}{%- endfor %}{%- endif %}"
+    "{%- if guard.text is string and guard.text != turn['content'] %}"
+    "{%- set guard.turns = guard.turns + [{'role': turn['role'], 'content': guard.text}] %}"
+    "{%- else %}{%- set guard.turns = guard.turns + [turn] %}{%- endif %}"
+    "{%- endfor %}{%- set messages = guard.turns %}"
+)
+"""A turn's text becomes one text, in which the control tokens are broken up."""
 NO_THOUGHTS = "{%- set enable_thinking = false %}"
 
 
@@ -78,11 +100,34 @@ def freeze_template(tokenizer: Any, day: date | None = None) -> FrozenTemplate:
         return FrozenTemplate()
     frozen = _freeze(tokenizer, day or datetime.now().date())
     if frozen.text is not None:
-        named = tokenizer.chat_template
-        several = isinstance(named, dict)
-        tokenizer.chat_template = {**named, "default": frozen.text} if several else frozen.text
+        _set_template(tokenizer, frozen.text)
     _FROZEN[tokenizer] = template_text(tokenizer)
     return frozen
+
+
+def guard_template(tokenizer: Any) -> None:
+    """Write `neutralize` into a tokenizer's chat template, for servers that know nothing of it.
+
+    Nothing changes for chats that are neutralized already, nor for a template that has it.
+    """
+    _set_template(tokenizer, guarded_template(tokenizer))
+
+
+def guarded_template(tokenizer: Any) -> str:
+    """The chat template with that."""
+    template = template_text(tokenizer)
+    groups: dict[str, list[str]] = {}
+    for token in sorted(control_tokens(tokenizer), key=lambda token: (-len(token), token)):
+        # Twice where it may begin inside another of itself, which breaking one up leaves whole.
+        overlaps = any(token.startswith(token[start:]) for start in range(1, len(token)))
+        groups.setdefault(token[0], []).extend([token] * (2 if overlaps else 1))
+    guard = GUARD.replace("CONTROLS", _quoted(list(groups.items())))
+    return template if guard in template else _behind(guard, template)
+
+
+def _set_template(tokenizer: Any, text: str) -> None:
+    named = tokenizer.chat_template
+    tokenizer.chat_template = {**named, "default": text} if isinstance(named, dict) else text
 
 
 _FROZEN: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
@@ -116,9 +161,9 @@ def _behind(head: str, template: str) -> str:
     return f"{head}\n{template}" if head else template
 
 
-def _quoted(text: str) -> str:
-    """A string as Jinja reads it."""
-    return json.dumps(text, ensure_ascii=False)
+def _quoted(value: object) -> str:
+    """A text, or lists of them, as Jinja reads it."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _prompt(tokenizer: Any, form: Form, **options: Any) -> str:

@@ -22,6 +22,15 @@ from decompose_distill.models.past import NAME, SHORTEST_SHARED, read_prompts
 from decompose_distill.models.sampling import choose, draw_ahead
 from decompose_distill.types import Sampling
 
+HABITS = (
+    *("do_sample", "temperature", "top_k", "top_p", "top_h", "min_p", "typical_p"),
+    *("epsilon_cutoff", "eta_cutoff", "repetition_penalty", "encoder_repetition_penalty"),
+    *("presence_penalty", "frequency_penalty", "length_penalty", "no_repeat_ngram_size"),
+    *("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "sequence_bias"),
+    *("forced_bos_token_id", "forced_eos_token_id", "num_beams", "penalty_alpha"),
+    *("guidance_scale", "exponential_decay_length_penalty", "watermarking_config"),
+)
+"""What a generation config says of which token comes next."""
 LEAVING = 8
 """Finished rows leave once they are more than one in N, because leaving copies the rest."""
 
@@ -124,6 +133,18 @@ def generate_plainly(
     )
     written: list[list[int]] = output[:, width:].tolist()
     return written
+
+
+def forget_habits(config: Any) -> None:
+    """Reset what a model's generation config says of which token comes next; its ends stay.
+
+    It holds for each request that does not say otherwise, on vLLM and in `generate`: a penalty on
+    repetition, as Qwen 2.5 brings one, would change what is written at temperature 0 too.
+    """
+    plain = GenerationConfig()
+    for name in HABITS:
+        if hasattr(config, name):
+            setattr(config, name, getattr(plain, name, None))
 
 
 def fastest_decode(

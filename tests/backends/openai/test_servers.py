@@ -178,6 +178,7 @@ def test_a_request_is_never_sent_without_a_limit(server: FakeServer) -> None:
         ("`max_completion_tokens` must be less than or equal to `300`, the maximum value", 300),
         ("max_tokens: 512 > 200, which is the maximum allowed number of output tokens", 200),
         ("Invalid max_tokens value, the valid range of max_tokens is [1, 400]", 400),
+        ("max_tokens=512 cannot be greater than max_model_len=300. Please request fewer", 150),
         (
             "'max_tokens' or 'max_completion_tokens' is too large: 512. This model's maximum "
             "context length is 500 tokens and your request has 60 input tokens",

@@ -1,6 +1,7 @@
 """A served student sees the tokens it was trained on, whoever renders the prompt."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from decompose_distill.prompts import Prompt
 from decompose_distill.training.serving import export_student
 from decompose_distill.training.serving.gguf_file import write_gguf
 from decompose_distill.training.serving.served_prompt import go_template, jinja_template
+from decompose_distill.training.serving.student_export import serving_command
 from tests.support import chats
 from tests.support.chats import frozen_tokenizer
 from tests.support.go_template import render_go
@@ -45,7 +47,7 @@ HOSTILE = (
 )
 
 
-def _served(tokenizer: Any, template: str, turns: list[dict[str, str]]) -> list[int]:
+def _served(tokenizer: Any, template: str, turns: Sequence[Mapping[str, object]]) -> list[int]:
     """What vLLM and transformers do with a chat and a template."""
     ids = tokenizer.apply_chat_template(turns, chat_template=template, add_generation_prompt=True)
     return list(ids["input_ids"])
@@ -62,6 +64,8 @@ def test_a_bare_question_is_served_as_in_training_token_for_token(
         trained = prompt_ids(tokenizer, prompt.render(Question(text)))
 
         assert _served(tokenizer, template, [{"role": "user", "content": text}]) == trained
+        parts = [{"type": "text", "text": text}]
+        assert _served(tokenizer, template, [{"role": "user", "content": parts}]) == trained
 
 
 @pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS)
@@ -184,6 +188,7 @@ def test_ollama_is_told_where_the_weights_are_how_to_ask_and_where_to_stop(
     assert lines[0] == f"FROM {student}"
     assert lines[1].startswith('TEMPLATE """')
     manifest = json.loads((student / "decompose_distill.json").read_text())
+    assert "PARAMETER repeat_penalty 1.0" in lines
     assert f"PARAMETER num_predict {manifest['sampling']['max_new_tokens']}" in lines
     assert lines[-1].startswith("PARAMETER stop ")
 
@@ -194,6 +199,39 @@ def test_a_student_that_never_was_a_gguf_file_is_told_how_it_becomes_one(
     with pytest.raises(CheckpointError, match=r"convert_hf_to_gguf\.py .*student --outfile"):
         export_student(student, tmp_path / "served", to="gguf")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def adapter(tiny_dir: Path, learned: tuple[Trace, ...], tmp_path: Path) -> Path:
+    """A LoRA student that was not merged."""
+    pytest.importorskip("peft")
+    config = DistillConfig(epochs=1, lora_rank=12, merge_lora=False, dtype="float32")
+    place = tmp_path / "adapter"
+    return dd.distill(learned, student=tiny_dir, output_dir=place, config=config, progress=False)
+
+
+def test_an_adapter_is_served_beside_its_base_with_its_own_template_and_ends(
+    adapter: Path, tiny_dir: Path, tmp_path: Path
+) -> None:
+    file = export_student(adapter, tmp_path / "served", to="vllm")
+    command = serving_command(adapter, file, to="vllm")
+
+    assert command == (
+        f"vllm serve {tiny_dir} --enable-lora --max-lora-rank 16 --lora-modules student={adapter} "
+        f"--generation-config {adapter} --chat-template {file}"
+    )
+    assert json.loads((adapter / "generation_config.json").read_text())["eos_token_id"] is not None
+
+
+def test_an_adapter_that_a_server_cannot_run_as_trained_is_refused(
+    adapter: Path, tmp_path: Path
+) -> None:
+    for to in ("gguf", "ollama"):
+        with pytest.raises(CheckpointError, match=f"of which no {to} files can be written: train"):
+            export_student(adapter, tmp_path / "served", to=to)  # type: ignore[arg-type]
+    (adapter / "quantization_config.json").write_text('{"bnb_4bit_quant_type": "nf4"}')
+    with pytest.raises(CheckpointError, match="on a base in 4 bits, which vLLM would not run"):
+        export_student(adapter, tmp_path / "served", to="vllm")
 
 
 def test_other_content_is_not_written_over(student: Path, tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ _AT_MOST = re.compile(
     re.IGNORECASE,
 )
 _CONTEXT = re.compile(r"(?:context[ _](?:length|window|size)|must be <=)\D{0,24}(\d{2,9})", re.I)
+_WINDOW = re.compile(r"cannot be greater than max_model_len\W{0,3}(\d{2,9})", re.IGNORECASE)
+"""vLLM's words: the whole of a window, whatever the prompt takes of it."""
 _INPUT = re.compile(
     r"(\d{1,9})\D{0,3}(?:in the (?:messages|prompt|input)|inputs?\b|prompt\b)", re.IGNORECASE
 )
@@ -281,6 +283,8 @@ def _largest(text: str) -> int | None:
         4000
         >>> _largest("the question is too long")
     """
+    if window := _WINDOW.search(text):
+        return int(window[1]) // 2  # the prompt has the other half
     context, read = _CONTEXT.search(text), _INPUT.search(text)
     if context and read:
         room = int(context[1]) - int(read[1])

@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from decompose_distill.errors import BackendError, CheckpointError, ConfigError
+from decompose_distill.models.frozen_template import guard_template
 from decompose_distill.models.loading import (
     context_window,
     end_tokens,
@@ -89,6 +90,7 @@ def save_student(
         CheckpointError: It could not be written; nothing of it is left.
     """
     shutil.rmtree(directory, ignore_errors=True)
+    guard_template(tokenizer)
     try:
         save_model(model, tokenizer, directory)
         (directory / CARD).unlink(missing_ok=True)  # peft writes one

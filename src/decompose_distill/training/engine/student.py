@@ -6,6 +6,7 @@ import torch
 
 from decompose_distill.models.chat_template import end_of_turn
 from decompose_distill.models.devices import best_device
+from decompose_distill.models.generation import forget_habits
 from decompose_distill.models.loading import end_tokens, load_student, recompute_activations
 from decompose_distill.models.quantization import check_bitsandbytes, copy_dequantized
 from decompose_distill.models.speed import count_weights
@@ -96,10 +97,11 @@ def whole_student(model: Any, task: Task, ranks: Ranks) -> Any:
 
 
 def align_tokens(model: Any, tokenizer: Any) -> None:
-    """Make config, generation config and tokenizer agree on where a completion ends."""
-    if model.generation_config.do_sample is not True:  # else these are refused when saved
-        for name in ("temperature", "top_p", "top_k", "min_p", "typical_p"):
-            setattr(model.generation_config, name, None)
+    """Make config, generation config and tokenizer agree on where a completion ends.
+
+    How the base used to be sampled is forgotten: the student is trained on none of it.
+    """
+    forget_habits(model.generation_config)
     known = {tokenizer.eos_token_id, end_of_turn(tokenizer), *end_tokens(model.generation_config)}
     ends = sorted(known)
     model.generation_config.eos_token_id = ends if len(ends) > 1 else ends[0]

@@ -11,14 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from decompose_distill.errors import ConfigError
-from decompose_distill.models.chat_template import (
-    Form,
-    control_tokens,
-    end_of_turn,
-    probe_chat,
-    render,
-    template_text,
-)
+from decompose_distill.models.chat_template import Form, end_of_turn, probe_chat, render
+from decompose_distill.models.frozen_template import JOIN, guarded_template
 from decompose_distill.prompts import Prompt
 from decompose_distill.types import Message, Question
 
@@ -57,39 +51,25 @@ def jinja_template(tokenizer: Any, prompt: Prompt) -> str:
     """A chat template in Jinja, for vLLM, llama.cpp and `transformers`.
 
     Control tokens inside messages are broken up, as `models.chat_template` does it, so that no
-    question opens or closes a turn.
+    question opens or closes a turn. A question may come as a text or as parts of text.
     """
     *shown, _ = prompt.render(Question(_ASKED))
     turns = ", ".join([*map(_turn, shown), "{'role': 'user', 'content': asked}"])
-    tokens = sorted(control_tokens(tokenizer))
-    broken = "".join(_broken(token) for token in tokens)
     return "".join(
         (
-            "{%- if messages | length == 1 and messages[0]['role'] == 'user'"
-            " and messages[0]['content'] is string %}"
+            "{%- if messages | length == 1 and messages[0]['role'] == 'user' %}"
             "{%- set asked = messages[0]['content'] %}",
+            JOIN.replace("TEXT", "asked"),
+            "{%- if asked is string %}",
             _wrapped_in_jinja(wrapping(prompt)),
-            f"{{%- set messages = [{turns}] %}}{{%- endif %}}"
-            "{%- set clean = namespace(turns=[]) %}{%- for turn in messages %}"
-            "{%- if turn['content'] is string %}{%- set clean.turns = clean.turns +"
-            " [{'role': turn['role'], 'content': turn['content']",
-            broken,
-            "}] %}{%- else %}{%- set clean.turns = clean.turns + [turn] %}{%- endif %}"
-            "{%- endfor %}{%- set messages = clean.turns %}\n",
-            template_text(tokenizer),
+            f"{{%- set messages = [{turns}] %}}{{%- endif %}}{{%- endif %}}\n",
+            guarded_template(tokenizer),
         )
     )
 
 
 def _turn(message: Message) -> str:
     return f"{{'role': '{message.role}', 'content': {_quoted(message.content)}}}"
-
-
-def _broken(token: str) -> str:
-    """A filter that breaks a token; twice where one may begin inside another of itself."""
-    step = f" | replace({_quoted(token)}, {_quoted(f'{token[0]} {token[1:]}')})"
-    overlaps = any(token.startswith(token[start:]) for start in range(1, len(token)))
-    return step * (2 if overlaps else 1)
 
 
 def _wrapped_in_jinja(around: Wrapping) -> str:

@@ -6,6 +6,12 @@ from shutil import rmtree
 from typing import Any, Literal
 
 from decompose_distill.errors import CheckpointError, ConfigError
+from decompose_distill.models.adapters import (
+    adapter_base,
+    adapter_quantization,
+    adapter_room,
+    is_adapter,
+)
 from decompose_distill.models.frozen_template import freeze_template
 from decompose_distill.storage.atomic import telling_full_disk
 from decompose_distill.training.checkpoints.fetching import find_checkpoint
@@ -36,8 +42,9 @@ def export_student(checkpoint: str | Path, output_dir: str | Path, *, to: Server
         The file to give to the server.
 
     Raises:
-        CheckpointError: It is not a complete checkpoint, or its model was never a `.gguf` file, for
-            which the message has the commands of llama.cpp.
+        CheckpointError: It is not a complete checkpoint, it is an adapter that the server cannot
+            run, or its model was never a `.gguf` file, for which the message has the commands of
+            llama.cpp.
         ConfigError: `to` is unknown, or `output_dir` has other content.
         MissingExtraError: A `.gguf` file without the package gguf.
 
@@ -52,6 +59,7 @@ def export_student(checkpoint: str | Path, output_dir: str | Path, *, to: Server
         raise ConfigError(f"to must be one of {', '.join(_WRITERS)}, not {to!r}")
     folder, output_dir = find_checkpoint(checkpoint), Path(output_dir)
     manifest = read_manifest_of(folder)
+    _check_adapter(folder, to)
     if output_dir.exists() and not (output_dir.is_dir() and not any(output_dir.iterdir())):
         raise ConfigError(
             f"output_dir {output_dir} exists with other content: name a new directory"
@@ -68,6 +76,38 @@ def export_student(checkpoint: str | Path, output_dir: str | Path, *, to: Server
     finally:
         rmtree(partial, ignore_errors=True)
     return output_dir / name
+
+
+def serving_command(checkpoint: str | Path, file: Path, *, to: Server) -> str:
+    """The command that serves a student with the file that `export_student` wrote."""
+    if to == "gguf":
+        return f"llama-server --model {file} --jinja --alias student"
+    if to == "ollama":
+        return f"ollama create student --file {file}"
+    folder = find_checkpoint(checkpoint)
+    if not is_adapter(folder):
+        return f"vllm serve {checkpoint} --served-model-name student --chat-template {file}"
+    # Where texts end, and how chats are rendered, vLLM would take from the base.
+    return (
+        f"vllm serve {adapter_base(folder)} --enable-lora --max-lora-rank {adapter_room(folder)} "
+        f"--lora-modules student={checkpoint} --generation-config {checkpoint} "
+        f"--chat-template {file}"
+    )
+
+
+def _check_adapter(folder: Path, to: Server) -> None:
+    if not is_adapter(folder):
+        return
+    if to != "vllm":
+        raise CheckpointError(
+            f"{folder} is an adapter, of which no {to} files can be written: train it with "
+            "merge_lora=True, or export it --to vllm"
+        )
+    if is_adapter(adapter_base(folder)) or adapter_quantization(folder):
+        raise CheckpointError(
+            f"{folder} is an adapter on another one or on a base in 4 bits, which vLLM would not "
+            "run as it was trained: train it with merge_lora=True"
+        )
 
 
 def _tokenizer(folder: Path) -> Any:
@@ -128,6 +168,7 @@ def _parameters(folder: Path, manifest: Manifest) -> list[tuple[str, object]]:
     window = min(context_window(load_config(folder)), LONGEST_WINDOW)
     return [
         ("temperature", manifest.sampling.temperature),
+        ("repeat_penalty", 1.0),  # it has one of its own, at temperature 0 too
         ("num_predict", manifest.sampling.max_new_tokens),
         ("num_ctx", window),
     ]
