@@ -2,7 +2,7 @@
 
 import pytest
 
-from decompose_distill import console as progress
+from decompose_distill.console import display as progress
 
 
 def test_long_work_prints_plain_lines_without_a_terminal(
