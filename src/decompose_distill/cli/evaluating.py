@@ -140,8 +140,6 @@ def compare(
     baseline: Annotated[Path, Argument("Those of the pipeline to compare with.")],
 ) -> None:
     """Test two results on the same questions in pairs."""
-    from decompose_distill.evaluation.results import Comparison
-
     first, second = _read_figures(result), _read_figures(baseline)
     scored_by = [_scored_by(figures) for figures in (first, second)]
     if scored_by[0] != scored_by[1]:
@@ -153,7 +151,7 @@ def compare(
     if names[0] == names[1]:
         names = str(result), str(baseline)
     pairs = tuple((first["scores"][name], second["scores"][name]) for name in common)
-    comparison = Comparison(*names, pairs)
+    comparison = dd.Comparison(*names, pairs)
     call.show(comparison, **_comparison_fields(comparison))
 
 
