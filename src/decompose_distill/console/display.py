@@ -1,85 +1,158 @@
-"""The terminal during long work: progress bars and plain messages."""
+"""What is shown of long work: a bar, perhaps below a line over all."""
 
-import re
-import sys
 import time
-from typing import Never, Self
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Self
 
-from tqdm import tqdm
-
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, the cursor, the screen
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"  # titles, links
-    r"|\x1b[ -/]*[0-~]?"
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_HALF = re.compile(r"[\ud800-\udfff]")
-
-LINE_SECONDS = 30.0
-"""Time between plain lines; shorter work prints none."""
+from decompose_distill.console.screens import Screen, say, screen
 
 
-class _Lines:
-    """The part of tqdm's interface used here, for a log file."""
+class Bar:
+    """Work that is counted on the screen. Use as a context manager.
 
-    def __init__(self, name: str, total: int | None, unit: str, done: int) -> None:
-        self._name, self._total, self._unit, self._done = name, total, unit, done
-        self._note, self._before = "", done
-        self._began = self._printed = time.monotonic()
+    Args:
+        name: What is done.
+        total: Units of work, with those `done` before; `None` if it is not known.
+        unit: One of what is counted.
+        done: Units that were done before.
+        show: Whether it is shown.
+    """
+
+    def __init__(self, name: str, total: int | None, unit: str, done: int, show: bool) -> None:
+        self.name, self.total, self.unit, self.done = name, total, unit, done
+        self.words = ""
+        """What else there is to say, such as the loss."""
+        self.usd: Decimal | None = Decimal(0)
+        """What it has cost since it began; `None` if a price is unknown."""
+        self.done_before = done
+        self._usd_before: Decimal | None = None
+        self._show = show
 
     def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        shared = _overviews[-1] if _overviews and self._show else None
+        self._display = shared or Display(screen(self._show))
+        self._display.begin(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to close."""
+        self._display.end(self)
 
     def update(self, n: int = 1) -> None:
-        """Count units, and print a line if the last one is long ago."""
-        self._done += n
-        now = time.monotonic()
-        if now - self._printed < LINE_SECONDS:
-            return
-        self._printed = now
-        of = f"/{self._total}" if self._total else ""
-        counts = f"{self._name}: {self._done}{of} {self._unit}s"
-        say(f"{counts} after {now - self._began:.0f} seconds{self._pace(now)}{self._note}")
+        """Count units."""
+        self.done += n
+        self._display.show(self)
 
-    def _pace(self, now: float) -> str:
-        rate = (self._done - self._before) / (now - self._began)
-        left = f", {(self._total - self._done) / rate:.0f} left" if self._total and rate else ""
-        return f"{left}, {rate:.3g} per second"
+    def note(self, words: str, usd: Decimal | None = Decimal(0)) -> None:
+        """Say more of it, from the next count on.
 
-    def set_postfix_str(self, s: str, refresh: bool = False) -> None:
-        """Add words to the lines."""
-        self._note = f", {s}" if s else ""
+        Args:
+            words: Such as the loss.
+            usd: What it has cost, earlier calls included; to be told before the first cost too.
+        """
+        self.words = words
+        self._usd_before = usd if self._usd_before is None else self._usd_before
+        known = usd is not None and self._usd_before is not None
+        self.usd = usd - self._usd_before if known else None
+
+    @property
+    def pace(self) -> float:
+        """Units per second so far."""
+        passed = time.monotonic() - self._began
+        return (self.done - self.done_before) / passed if passed > 0 else 0.0
+
+    def __str__(self) -> str:
+        of, pace = f"/{self.total}" if self.total else "", self.pace
+        parts = [
+            f"{self.name}: {self.done}{of} {self.unit}s "
+            f"after {time.monotonic() - self._began:.0f} seconds",
+            f"{(self.total - self.done) / pace:.0f} seconds left" if self.total and pace else "",
+            f"{pace:.3g} per second",
+            self.words,
+        ]
+        return ", ".join(filter(None, parts))
 
 
 def progress_bar(
     name: str, total: int | None, unit: str, *, done: int = 0, show: bool = True
-) -> "tqdm[Never] | _Lines":
-    """A context manager with `update()` and `set_postfix_str(...)`.
-
-    Args:
-        total: Units of work, with those `done` before; `None` if it is not known.
-    """
-    if show and not sys.stderr.isatty():
-        return _Lines(name, total, unit, done)
-    return tqdm(desc=name, total=total, initial=done, unit=unit, disable=not show)
+) -> Bar:
+    """A bar of its own, or below the line over all while there is one; see `Bar`."""
+    return Bar(name, total, unit, done, show)
 
 
-def printable(text: str) -> str:
-    """A foreign text without what a terminal would obey: escape sequences and control characters.
+class Display:
+    """What is on a screen, drawn again as the work goes on."""
 
-    Line ends and tabs stay; half of a surrogate pair, which cannot be written, becomes U+FFFD.
+    def __init__(self, shown_on: Screen) -> None:
+        self.words: Callable[[], str] = str
+        """The line over all."""
+        self.bar: Bar | None = None
+        """What is under way."""
+        self.bars = 0
+        """How many there were so far."""
+        self._usd: Decimal | None = Decimal(0)
+        self._screen, self._drawn = shown_on, time.monotonic()
 
-    Example:
-        >>> printable("\x1b[2J\x1b]0;title\x07overloaded\x9b1m!")
-        'overloaded!'
-    """
-    return _HALF.sub("\ufffd", _CONTROL.sub("", _SEQUENCE.sub("", text)))
+    @property
+    def spent_usd(self) -> Decimal | None:
+        """What was spent under all bars; `None` if a price is unknown."""
+        under_way = self.bar.usd if self.bar else Decimal(0)
+        return None if self._usd is None or under_way is None else self._usd + under_way
+
+    def begin(self, bar: Bar) -> None:
+        """Show a bar."""
+        self.bar, self.bars = bar, self.bars + 1
+        self.refresh()
+
+    def show(self, bar: Bar) -> None:
+        """Show a bar as it is now, if that was not done a moment ago."""
+        self.bar = bar
+        if time.monotonic() - self._drawn >= self._screen.every:
+            self._draw()
+
+    def end(self, bar: Bar) -> None:
+        """Show how a bar ended; below a line over all, take it away."""
+        self.bar = bar
+        self.refresh()
+        self._usd, self.bar = self.spent_usd, None
+        if self in _overviews:
+            self.refresh()
+        else:
+            self._screen.close()
+
+    def refresh(self) -> None:
+        """Draw at once what can be drawn over."""
+        if self._screen.live or time.monotonic() - self._drawn >= self._screen.every:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._drawn = time.monotonic()
+        self._screen.draw(self.words(), self.bar)
 
 
-def say(message: str, *, show: bool = True) -> None:
-    """Print a line to stderr without tearing a bar."""
-    if show:
-        tqdm.write(printable(message), file=sys.stderr)
+_overviews: list[Display] = []
+
+
+@contextmanager
+def overview(*, show: bool = True) -> Iterator[Display]:
+    """A line over all bars of long work, which its `words` say; they leave nothing behind."""
+    shown_on = screen(show)
+    display = Display(shown_on)
+    _overviews.append(display)
+    before = warnings.showwarning
+    if shown_on.live:
+        warnings.showwarning = lambda message, *_, **__: say(f"warning: {message}")
+    try:
+        yield display
+    finally:
+        warnings.showwarning = before
+        _overviews.remove(display)
+        shown_on.close()
+
+
+def has_overview() -> bool:
+    """Whether bars stand below a line over all, where details would only be in the way."""
+    return bool(_overviews)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from decompose_distill.console.display import say
+from decompose_distill.console.screens import say
 
 
 class Terminated(KeyboardInterrupt):
