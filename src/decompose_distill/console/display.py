@@ -55,8 +55,8 @@ class Bar:
         """
         self.words = words
         self._usd_before = usd if self._usd_before is None else self._usd_before
-        known = usd is not None and self._usd_before is not None
-        self.usd = usd - self._usd_before if known else None
+        before = self._usd_before
+        self.usd = None if usd is None or before is None else usd - before
 
     @property
     def pace(self) -> float:
