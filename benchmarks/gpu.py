@@ -32,9 +32,11 @@ BATCH = 32
 GENERATED = 64
 SUITE: tuple[dict[str, Any], ...] = (
     {"who": "ours", "size": "135M", "steps": 24},
+    {"who": "ours", "size": "135M", "steps": 24, "compile": "on"},
     {"who": "trl", "size": "135M", "steps": 24},
     {"who": "trainer", "size": "135M", "steps": 24},
     {"who": "ours", "size": "1.5B", "steps": 16},
+    {"who": "ours", "size": "1.5B", "steps": 16, "compile": "on"},
     {"who": "trl", "size": "1.5B", "steps": 16, "packing": True},
     {"who": "trainer", "size": "1.5B", "steps": 16},
     {"who": "ours", "size": "8B", "steps": 8, "rank": 16},
@@ -120,7 +122,7 @@ def _train(case: dict[str, Any], model: Any, tokenizer: Any, folder: Path) -> di
     rows = _token_rows(tokenizer, count)
     marks: list[float] = []
     if case["who"] == "ours":
-        _ours(model, rows, rank, marks)
+        _ours(model, rows, rank, marks, compiled=case.get("compile") == "on")
     else:
         _theirs(case, model, tokenizer, rows, count, folder, marks)
     warm = max(1, len(marks) // 5)
@@ -138,7 +140,9 @@ def _train(case: dict[str, Any], model: Any, tokenizer: Any, folder: Path) -> di
     }
 
 
-def _ours(model: Any, rows: Sequence[Any], rank: int | None, marks: list[float]) -> None:
+def _ours(
+    model: Any, rows: Sequence[Any], rank: int | None, marks: list[float], *, compiled: bool
+) -> None:
     from decompose_distill import DistillConfig
     from decompose_distill.training.data import plan_batches
     from decompose_distill.training.engine import Optimizer, attach, choose_forward, train
@@ -149,7 +153,7 @@ def _ours(model: Any, rows: Sequence[Any], rank: int | None, marks: list[float])
     lengths = [len(row.ids) for row in rows]
     plan = list(plan_batches(lengths, BATCH, 1, 0))
     batches = ([rows[place] for place in places] for places in plan)
-    forward = choose_forward(model, longest=max(lengths))
+    forward = choose_forward(model, longest=max(lengths), compiled=compiled)
     print(forward, file=sys.stderr)
     for _ in train(forward, Optimizer(model, config), batches, len(plan), config):
         marks.append(time.perf_counter())

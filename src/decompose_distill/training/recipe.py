@@ -48,6 +48,7 @@ from decompose_distill.training.data.batching import Share, plan_batches
 from decompose_distill.training.data.examples import Role, Target, TokenizedExample
 from decompose_distill.training.data.preparation import Prepared, Task, make_task, prepare
 from decompose_distill.training.data.token_dataset import TokenDataset
+from decompose_distill.training.engine.compiling import pays
 from decompose_distill.training.engine.forward import Forward, choose_forward
 from decompose_distill.training.engine.loop import train, validation_loss
 from decompose_distill.training.engine.optimizer import Optimizer
@@ -198,9 +199,13 @@ def _train(
     """Train to the end, from the newest state if there is one: the model, and how it went."""
     model, config = load(task, ranks), task.config
     wrapper = add_adapters(model, task)
-    longest = max(*prepared.train.lengths, *prepared.validation.lengths, 0)
+    lengths = prepared.train.lengths
     forward = choose_forward(
-        model, longest=longest, packing=config.packing, tokens=config.tokens_per_pass
+        model,
+        longest=max(*lengths, *prepared.validation.lengths, 0),
+        packing=config.packing,
+        tokens=config.tokens_per_pass,
+        compiled=pays(config.compile, model, config.epochs * sum(lengths)),
     )
     forward = replace(forward, tokens=min(ranks.gather(forward.tokens)))
     optimizer = Optimizer(model, config, ranks)

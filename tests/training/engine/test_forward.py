@@ -50,13 +50,13 @@ APART = {
 """What must not lie end to end: no attention, and chunks that attention is not told of."""
 
 
-def _make(family: str, settings: dict[str, Any]) -> Any:
+def make(family: str, settings: dict[str, Any]) -> Any:
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}Config")(**settings)
     return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
 
 
-def _rows(lengths: tuple[int, ...] = (70, 25, 48), shared: int = 12) -> list[TokenizedExample]:
+def rows(lengths: tuple[int, ...] = (70, 25, 48), shared: int = 12) -> list[TokenizedExample]:
     """Rows with a common beginning; some reach beyond a window of 32."""
     return [
         TokenizedExample(
@@ -68,7 +68,7 @@ def _rows(lengths: tuple[int, ...] = (70, 25, 48), shared: int = 12) -> list[Tok
     ]
 
 
-def _plain(model: Any, rows: list[TokenizedExample]) -> tuple[float, Gradients]:
+def plain(model: Any, rows: list[TokenizedExample]) -> tuple[float, Gradients]:
     """Loss and gradients of rows alone, by the model's own forward."""
     model.zero_grad()
     total = torch.zeros(())
@@ -80,7 +80,7 @@ def _plain(model: Any, rows: list[TokenizedExample]) -> tuple[float, Gradients]:
     return total.item(), _gradients(model)
 
 
-def _by(forward: Forward, rows: list[TokenizedExample]) -> tuple[float, Gradients]:
+def by(forward: Forward, rows: list[TokenizedExample]) -> tuple[float, Gradients]:
     forward.model.zero_grad()
     with forward.applied():
         total = forward.loss(forward.lay(rows))
@@ -93,7 +93,7 @@ def _gradients(model: Any) -> Gradients:
     return {name: weight.grad.clone() for name, weight in named if weight.grad is not None}
 
 
-def _assert_same(one: tuple[float, Gradients], other: tuple[float, Gradients]) -> None:
+def assert_same(one: tuple[float, Gradients], other: tuple[float, Gradients]) -> None:
     """Float32 sums in another order differ by a few units of the seventh digit."""
     assert one[0] == pytest.approx(other[0], rel=1e-5)
     assert one[1].keys() == other[1].keys()
@@ -105,69 +105,69 @@ def _assert_same(one: tuple[float, Gradients], other: tuple[float, Gradients]) -
 def test_rows_end_to_end_give_loss_and_gradients_of_rows_alone_beyond_the_window_too(
     family: str,
 ) -> None:
-    model = _make(family, SHAPE | FAMILIES[family])
+    model = make(family, SHAPE | FAMILIES[family])
     forward = choose_forward(model)
 
     assert isinstance(forward.layout, EndToEnd)
-    _assert_same(_by(forward, _rows()), _plain(model, _rows()))
+    assert_same(by(forward, rows()), plain(model, rows()))
     assert model.config._attn_implementation != attention.NAME
 
 
 @pytest.mark.parametrize("family", APART)
 def test_a_model_that_cannot_keep_rows_apart_gets_them_padded(family: str) -> None:
-    model = _make(family, APART[family])
+    model = make(family, APART[family])
     forward = choose_forward(model)
 
     assert forward.layout == Padded()
-    _assert_same(_by(forward, _rows()), _plain(model, _rows()))
+    assert_same(by(forward, rows()), plain(model, rows()))
     with pytest.raises(ConfigError, match=f"packing: {family.removesuffix('Text')}.* apart"):
         choose_forward(model, packing=True)
 
 
 def test_chunks_that_no_row_reaches_do_no_harm() -> None:
-    model = _make("Llama4Text", APART["Llama4Text"])
+    model = make("Llama4Text", APART["Llama4Text"])
     forward = choose_forward(model, longest=32)
 
     assert isinstance(forward.layout, EndToEnd)
-    _assert_same(_by(forward, _rows((32, 20))), _plain(model, _rows((32, 20))))
+    assert_same(by(forward, rows((32, 20))), plain(model, rows((32, 20))))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_long_rows_and_short_ones_are_attended_alike(
     dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = _make("Mistral", SHAPE | WINDOWS).to(dtype)
+    model = make("Mistral", SHAPE | WINDOWS).to(dtype)
     forward = Forward(model, EndToEnd(fused=False), OwnHead())
     logits = []
     for short in (0, 512):
         monkeypatch.setattr(attention, "SHORT", short)
         with forward.applied(), torch.no_grad():
-            logits.append(forward.states(forward.lay(_rows())).float())
+            logits.append(forward.states(forward.lay(rows())).float())
 
     assert (logits[0] - logits[1]).norm() <= 0.02 * logits[1].norm()
 
 
 def test_kernels_of_our_own_have_the_gradients_of_the_models_own_modules() -> None:
-    model = _make("Llama", SHAPE)
+    model = make("Llama", SHAPE)
     head = OwnHead()
 
-    _assert_same(
-        _by(Forward(model, EndToEnd(fused=True), head), _rows()),
-        _by(Forward(model, EndToEnd(fused=False), head), _rows()),
+    assert_same(
+        by(Forward(model, EndToEnd(fused=True), head), rows()),
+        by(Forward(model, EndToEnd(fused=False), head), rows()),
     )
     assert "forward" not in vars(model.base_model.norm)
 
 
 @pytest.mark.parametrize("fused", [True, False])
 def test_kernels_of_our_own_do_not_keep_the_product_of_a_gated_layer(fused: bool) -> None:
-    model, products = _make("Llama", SHAPE), []
+    model, products = make("Llama", SHAPE), []
     forward = Forward(model, EndToEnd(fused), OwnHead())
     for layer in model.base_model.layers:
         layer.mlp.down_proj.register_forward_pre_hook(
             lambda _, inputs: products.append(weakref.ref(inputs[0]))
         )
     with forward.applied():
-        computed = forward.loss(forward.lay(_rows()))
+        computed = forward.loss(forward.lay(rows()))
 
     assert [product() is None for product in products] == [fused, fused]
     computed.backward()
@@ -178,33 +178,33 @@ def test_the_loss_in_chunks_is_that_of_all_logits(
     chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(loss.CHUNK_LOGITS, "cpu", chunk * 96)
-    model = _make("Llama", SHAPE)
+    model = make("Llama", SHAPE)
     model.lm_head.bias = torch.nn.Parameter(torch.randn(96))
     head = LinearHead.of(model)
     assert head is not None
 
-    _assert_same(_by(Forward(model, Padded(), head), _rows()), _plain(model, _rows()))
+    assert_same(by(Forward(model, Padded(), head), rows()), plain(model, rows()))
 
 
 def test_a_frozen_head_gets_no_gradient() -> None:
-    model = _make("Llama", SHAPE | {"tie_word_embeddings": False})
-    wanted = _plain(model, _rows())
+    model = make("Llama", SHAPE | {"tie_word_embeddings": False})
+    wanted = plain(model, rows())
     model.lm_head.weight.requires_grad_(False)
     model.zero_grad()
-    found = _by(choose_forward(model), _rows())
+    found = by(choose_forward(model), rows())
 
     assert wanted[1].pop("lm_head.weight") is not None
-    _assert_same(found, wanted)
+    assert_same(found, wanted)
 
 
 def test_recomputed_activations_change_neither_loss_nor_gradients() -> None:
-    model = _make("Mistral", SHAPE | WINDOWS).train()
+    model = make("Mistral", SHAPE | WINDOWS).train()
     forward = choose_forward(model)
     model.train()
-    plain = _by(forward, _rows())
+    plain = by(forward, rows())
     recompute_activations(model)
 
-    _assert_same(_by(forward, _rows()), plain)
+    assert_same(by(forward, rows()), plain)
 
 
 def test_a_model_that_scales_its_logits_computes_all_of_them(tiny_dir: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_model_that_scales_its_logits_computes_all_of_them(tiny_dir: Path) -> 
     chosen = choose_forward(model)
 
     assert isinstance(chosen.head, OwnHead)
-    _assert_same(_by(chosen, _rows()), _plain(model, _rows()))
+    assert_same(by(chosen, rows()), plain(model, rows()))
 
 
 def test_a_model_with_a_mask_of_its_own_is_not_packed(tiny_dir: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_model_with_a_mask_of_its_own_is_not_packed(tiny_dir: Path) -> None:
 
 def test_the_choice_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        choose_forward(_make("Llama", SHAPE))
+        choose_forward(make("Llama", SHAPE))
 
     [line] = caplog.messages
     assert line == (
@@ -251,7 +251,7 @@ def test_the_choice_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_memory_that_runs_out_while_choosing_is_not_blamed_on_the_model(after: int) -> None:
-    model = _make("Llama", SHAPE)
+    model = make("Llama", SHAPE)
     forward, calls = model.base_model.forward, []
 
     def full(**inputs: Any) -> object:
@@ -284,6 +284,6 @@ def test_loss_agrees_with_that_of_transformers(
     labels[:, : row.start] = -100
     with torch.no_grad():
         theirs = model(input_ids=ids, labels=labels).loss.item()
-    ours, _ = _by(choose_forward(model), [row])
+    ours, _ = by(choose_forward(model), [row])
 
     assert math.isclose(ours / row.targets, theirs, rel_tol=1e-5)

@@ -1,9 +1,8 @@
 """Batches to optimizer steps.
 
 - `loop`: `train`, which yields a step at a time
-- `forward`: the cheapest way through a model, proven equal; `attention`: its means
-- `loss`: cross-entropy of the target tokens; `validation`: of rows that are held out
-- `memory`: how many tokens a pass takes
+- `forward`: the cheapest way through a model, proven equal; `attention`, `compiling`: its means
+- `loss`: cross-entropy of the target tokens
 - `optimizer`, `lora`: what is updated, and how
 - `student`: what it is done to; `ranks`, `sharding`: by several processes
 """

@@ -10,14 +10,22 @@ from typing import Any
 import torch
 
 from decompose_distill.errors import ConfigError
-from decompose_distill.models.attention import attempt, attending_by, logits_match, probe_ids, reach
+from decompose_distill.models.attention import (
+    attempt,
+    attending_by,
+    is_out_of_memory,
+    logits_match,
+    probe_ids,
+    reach,
+)
 from decompose_distill.models.kernels import fused_kernels
 from decompose_distill.models.past import SHORTEST_SHARED
 from decompose_distill.training.data.batching import Batch, lay_end_to_end, pad_rows
 from decompose_distill.training.data.examples import TokenizedExample
-from decompose_distill.training.engine import attention
+from decompose_distill.training.engine import attention, compiling
+from decompose_distill.training.engine.compiling import CompiledLayers
 from decompose_distill.training.engine.loss import LinearHead, OwnHead
-from decompose_distill.training.engine.sharding import TRAINED_BYTES, local, within
+from decompose_distill.training.engine.sharding import TRAINED_BYTES, is_split, local, within
 
 PROCESSOR_TOKENS = 2048
 """A step in one pass needs no more memory than in two halves: while the activations of one pass go,
@@ -58,9 +66,12 @@ class EndToEnd:
 
     fused: bool = True
     """Norms, rotary positions and gated activations by kernels of our own."""
+    layers: CompiledLayers | None = None
+    """The layers compiled, in place of those kernels."""
 
     def __str__(self) -> str:
-        return "rows end to end" + (", fused kernels" if self.fused else "")
+        compiled = ", compiled layers" if self.layers else ""
+        return "rows end to end" + compiled + (", fused kernels" if self.fused else "")
 
     def lay(self, rows: Sequence[TokenizedExample], device: torch.device) -> Batch:
         """Make one batch of rows."""
@@ -78,9 +89,12 @@ class EndToEnd:
     def applied(self, model: Any) -> Iterator[None]:
         """Prepare a model for forward and backward passes, and leave it as it was."""
         with ExitStack() as stack:
-            stack.enter_context(attending_by(model, attention.NAME))
+            name = compiling.ATTENTION if self.layers else attention.NAME
+            stack.enter_context(attending_by(model, name))
             if self.fused:
                 stack.enter_context(fused_kernels(model))
+            if self.layers:
+                stack.enter_context(self.layers.applied())
             yield
 
 
@@ -146,6 +160,7 @@ def choose_forward(
     longest: int | None = None,
     packing: bool = False,
     tokens: int | None = None,
+    compiled: bool = False,
 ) -> Forward:
     """Choose the cheapest way that this model computes alike.
 
@@ -157,6 +172,7 @@ def choose_forward(
         packing: Whether rows must be laid end to end.
         tokens: Of a forward pass; by default as many as fit the memory that is free now, before
             the optimizer takes its share.
+        compiled: Whether to compile the layers, where rows lie end to end and it computes alike.
 
     Raises:
         ConfigError: They must, and the model cannot keep them apart.
@@ -183,9 +199,43 @@ def choose_forward(
                 "packing=False"
             )
         way = Forward(model, Padded(), head)
+    if compiled:
+        way = _compiled(way, rows)
     way = replace(way, tokens=tokens or tokens_that_fit(model))
     logger.info("forward pass of %s: %s", type(model).__name__, way)
     return way
+
+
+def _compiled(way: Forward, rows: Sequence[TokenizedExample]) -> Forward:
+    """The same with its layers compiled, if that has the same gradients; else as it is."""
+    if isinstance(way.layout, Padded) or is_split(way.model):
+        logger.warning("layers are not compiled: rows are padded, or weights split over processes")
+        return way
+    swifter = replace(way, layout=EndToEnd(fused=False, layers=CompiledLayers.of(way.model)))
+    wanted = _gradients(way, rows)
+    try:
+        if logits_match(_gradients(swifter, rows), wanted):
+            return swifter
+        reason = "they give other gradients"
+    except Exception as error:  # a compiler raises anything
+        if is_out_of_memory(error):
+            raise
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    logger.warning("layers are not compiled: %s", reason)
+    return way
+
+
+def _gradients(way: Forward, rows: Sequence[TokenizedExample]) -> torch.Tensor:
+    """Gradients of all trained weights, end to end; none is left behind."""
+    way.model.train()
+    try:
+        with way.applied():
+            torch.autograd.backward(way.loss(way.lay(rows)))
+        weights = [weight for weight in way.model.parameters() if weight.grad is not None]
+        return torch.cat([weight.grad.flatten() for weight in weights])
+    finally:
+        way.model.zero_grad()
+        way.model.eval()
 
 
 def _logits(way: Forward, rows: Sequence[TokenizedExample], *, alone: bool = False) -> torch.Tensor:
