@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +29,27 @@ for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "A
 
 if TYPE_CHECKING:
     from decompose_distill.training.data.examples import TokenizedExample
+    from tests.support.screen import Terminal
+
+
+@pytest.fixture
+def open_terminal(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Callable[..., Terminal]]":
+    """Make stdout and stderr a terminal of some size."""
+    from tests.support.screen import Terminal
+
+    terminals = []
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+    def open_one(columns: int = 100, rows: int = 30) -> Terminal:
+        terminals.append(terminal := Terminal(columns, rows))
+        monkeypatch.setattr(sys, "stdout", terminal.file)
+        monkeypatch.setattr(sys, "stderr", terminal.file)
+        return terminal
+
+    yield open_one
+    for terminal in terminals:
+        terminal.close()
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,8 @@ def collect(
         engine: Where they are collected: `"processes"` of this machine, all at once, `"ray"` or
             a [`RayEngine`](../how-to/many-workers.md), or by default in this process one by one.
             Where a worker dies, its shard goes on in another from what is in its files.
-        progress: Show a progress bar on stderr, or plain lines where that is no terminal.
+        progress: Show a progress bar: on stderr, in a notebook as HTML, and plain lines where
+            stderr is no terminal.
 
     Raises:
         ConfigError: `samples` or `solves` is below 1, another run writes the file, there is a

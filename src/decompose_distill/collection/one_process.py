@@ -160,6 +160,7 @@ def collect_here(
             _saying_what_is_left(path, layout),
             bar,
         ):
+            bar.note(_note(failed, ledger), ledger.spent_usd)
             paying = _paying(pipeline, kept, ledger)
             paid = pipeline.with_backends(paying)
             for trace in _missing(paid, journal, layout, ledger, stopped):
@@ -168,7 +169,7 @@ def collect_here(
                 new += 1
                 if trace.failure:
                     failed[f"{trace.failure.stage}: {trace.failure.reason}"] += 1
-                bar.set_postfix_str(_note(failed, ledger), refresh=False)
+                bar.note(_note(failed, ledger), ledger.spent_usd)
                 bar.update(job.solves if trace.decomposition is None else 1)
         if not layout.is_in_order:
             journal.put_last(layout.order, layout.superseded)

@@ -4,12 +4,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from decompose_distill import filters, prompts
 from decompose_distill.backends.replay import ScriptedBackend
 from decompose_distill.backends.transformers import TransformersBackend
 from decompose_distill.collection.collector import collect
+from decompose_distill.console import above_bars, overview
 from decompose_distill.demo.scripted_model import scripted_teacher
 from decompose_distill.demo.solver import DatabaseSolver
 from decompose_distill.demo.tiny_model import make_tiny_student
@@ -35,6 +37,7 @@ SAMPLING = Sampling(max_new_tokens=56)
 BATCH_SIZE = 128
 """On a processor twice as fast a token as 32, as each pass over the weights serves more rows."""
 VARIANTS: Mapping[str, filters.Filter] = {"S_D-T": filters.complete, "S_D-R": filters.correct}
+ROWS = ("no decomposition", "untrained student", "teacher", *VARIANTS)
 
 Say = Callable[[str], None]
 TokenDataset = Mapping[tuple[str, str], Report]
@@ -89,16 +92,20 @@ def run_demo(
     say(str(collect(Pipeline(expert, solver), world.train, journal, progress=False)))
     rows: dict[tuple[str, str], Report] = {}
     say(f"\n{_HEADER}")
-    for name, decomposer in _decomposers(
+    decomposers = _decomposers(
         expert, base, journal=journal, directory=directory, scale=scale, seed=seed
-    ):
-        reports = {
-            (name, split): evaluate(Pipeline(decomposer, solver), questions, name=name)
-            for split, questions in world.splits.items()
-        }
-        rows |= reports
-        say(_row(name, reports.values()))
-        _save(rows, directory / RESULTS)
+    )
+    with overview() as display:
+        for number, name in enumerate(ROWS, start=1):
+            display.words = partial("row {}/{}: {}".format, number, len(ROWS), name)
+            decomposer = next(decomposers)
+            reports = {
+                (name, split): evaluate(Pipeline(decomposer, solver), questions, name=name)
+                for split, questions in world.splits.items()
+            }
+            rows |= reports
+            above_bars(say)(_row(name, reports.values()))
+            _save(rows, directory / RESULTS)
     say(_conclusion(rows, directory, time.perf_counter() - began))
     return rows
 
@@ -144,18 +151,14 @@ def _begin(output_dir: str | Path, student: str, seed: int) -> Path:
 
 def _decomposers(
     expert: Decomposer, base: Path | str, *, journal: Path, directory: Path, scale: Scale, seed: int
-) -> Iterator[tuple[str, Decomposer | None]]:
-    """The rows of the table; a student is trained when its row is reached."""
+) -> Iterator[Decomposer | None]:
+    """Those of the rows of the table; a student is trained when its row is reached."""
     from decompose_distill.training.recipe import distill
 
-    yield "no decomposition", None
-    yield (
-        "untrained student",
-        Decomposer(
-            TransformersBackend(base, batch_size=BATCH_SIZE), prompt=PROMPT, sampling=SAMPLING
-        ),
-    )
-    yield "teacher", expert
+    yield None
+    backend = TransformersBackend(base, batch_size=BATCH_SIZE)
+    yield Decomposer(backend, prompt=PROMPT, sampling=SAMPLING)
+    yield expert
     for name, keep in VARIANTS.items():
         if not (directory / name / MANIFEST).is_file():
             distill(
@@ -166,7 +169,7 @@ def _decomposers(
                 prompt=PROMPT,
                 config=replace(scale.config, seed=seed),
             )
-        yield name, Decomposer.from_pretrained(directory / name, batch_size=BATCH_SIZE)
+        yield Decomposer.from_pretrained(directory / name, batch_size=BATCH_SIZE)
 
 
 def base_student(student: str, directory: Path, world: World) -> Path | str:

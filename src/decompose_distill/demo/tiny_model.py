@@ -7,6 +7,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from decompose_distill.models.loading import save_model
+
 TURN_START, TURN_END = "<|start|>", "<|end|>"
 
 TEMPLATE = (
@@ -53,8 +55,7 @@ def make_tiny_student(
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    LlamaForCausalLM(config).save_pretrained(output_dir)
-    tokenizer.save_pretrained(output_dir)
+    save_model(LlamaForCausalLM(config), tokenizer, Path(output_dir))
     return Path(output_dir)
 
 

@@ -57,7 +57,7 @@ def evaluate(
         budget_usd: As for `collect`; it needs a path.
         prices: As for `collect`.
         shards: As for `collect`, and so is `engine`; they need a path.
-        progress: Show a progress bar on stderr.
+        progress: Show a progress bar, as `collect` does.
 
     Raises:
         BackendError: The backend permanently refused; what was answered is in the file.

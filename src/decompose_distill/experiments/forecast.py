@@ -1,13 +1,14 @@
 """What an experiment will ask, train and pay, as lines for a person."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
 
 from decompose_distill.collection.planning import plan
 from decompose_distill.cost.forecast import NOTHING, Estimate, Plan, usd_range
 from decompose_distill.cost.pricing import format_usd
 from decompose_distill.experiments.duration import describe_time, total
+from decompose_distill.experiments.progress import Kind, cell_kind, collect_kind
 from decompose_distill.experiments.result_cache import TRACES, collections
 from decompose_distill.experiments.values import TEST, ExperimentSetup
 from decompose_distill.experiments.variants import SHUFFLED, SINGLE_CALL, TEACHER
@@ -18,7 +19,7 @@ PricedRole = tuple[str, Estimate | None]
 """Who is asked, and the price in US dollars; `None` if it is unknown."""
 
 
-def describe_plan(setup: ExperimentSetup) -> str:
+def describe_plan(setup: ExperimentSetup, asking: Sequence[tuple[Kind, Estimate | None]]) -> str:
     """The work from its beginning, as lines for a person; what is finished is not done again."""
     rows, seeds = {row for row, _ in setup.places}, setup.config.seeds
     repeated = f", {len(seeds)} seeds" if len(seeds) > 1 else ""
@@ -33,22 +34,22 @@ def describe_plan(setup: ExperimentSetup) -> str:
         lines.append(f"train: {names}{repeated}, from {setup.student.model}")
     lines.append(f"measure: {_measured(setup)}")
     lines += [f"ask {name}: {count:,} requests" for name, count in requests(setup).items()]
-    asking = total(_seconds(setup))
-    return "\n".join((*lines, _cost(setup), describe_time(setup, asking)))
+    seconds = total(seconds for _, seconds in asking)
+    return "\n".join((*lines, _cost(setup), describe_time(setup, seconds)))
 
 
-def _seconds(setup: ExperimentSetup) -> Iterator[Estimate | None]:
+def asking_seconds(setup: ExperimentSetup) -> Iterator[tuple[Kind, Estimate | None]]:
     """Of each collection and each cell that asks, at the speed of the servers."""
     for spec in collections(setup):
         forecast = plan(spec.pipeline, setup.train, samples=spec.samples, solves=spec.solves)
-        yield forecast.seconds
+        yield collect_kind(spec.name), forecast.seconds
     for split in setup.splits:
         by_cell = cache(partial(_plan_cell, setup, split))
         for row, column in setup.places_on(split):
             if column in setup.solvers:
-                repeats = len(setup.seeds_of((row, column)))
                 seconds = by_cell(row if row in SINGLE_CALL else TEACHER, column).seconds
-                yield None if seconds is None else seconds * repeats
+                for _ in setup.seeds_of((row, column)):
+                    yield cell_kind((row, column), split), seconds
 
 
 def _measured(setup: ExperimentSetup) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import cycle, islice
+from typing import TYPE_CHECKING
 
 from decompose_distill.experiments.components import ensure_student, make_column, make_row
 from decompose_distill.experiments.result_cache import run_once
@@ -31,8 +32,11 @@ from decompose_distill.pipelines.solver import PROMPTS
 from decompose_distill.reporting.study import Place
 from decompose_distill.types import Decomposition, Failure, Question, Solution, Trace
 
+if TYPE_CHECKING:
+    from decompose_distill.experiments.progress import ExperimentProgress
 
-def measure(experiment: Experiment) -> Iterator[SeedRun]:
+
+def measure(experiment: Experiment, progress: "ExperimentProgress") -> Iterator[SeedRun]:
     """Every cell, a column after the other, so that a solver is loaded once.
 
     A decomposer is run once on each split, before the first solver that needs what it says.
@@ -46,19 +50,23 @@ def measure(experiment: Experiment) -> Iterator[SeedRun]:
         rows = [row for row, column in setup.places if column == name]
         for variant in students([name, *rows]):
             for seed in setup.config.seeds:
-                ensure_student(experiment, variant, seed)
-        for row in rows:
+                with progress.training(variant, seed):
+                    ensure_student(experiment, variant, seed)
+        for row in (row for row in rows if row not in SINGLE_CALL):
             for seed in setup.seeds_of((row, row)):
                 for split in _splits(setup, (row, name)):
-                    _decompose(experiment, row, seed, split)
-        yield from _measure_column(experiment, name, rows)
+                    with progress.decomposing(row, split, seed):
+                        _decompose(experiment, row, seed, split)
+        yield from _measure_column(experiment, name, rows, progress)
 
 
 def _splits(setup: ExperimentSetup, key: Place) -> list[str]:
     return [split for split in setup.splits if key in setup.places_on(split)]
 
 
-def _measure_column(experiment: Experiment, name: str, rows: list[str]) -> Iterator[SeedRun]:
+def _measure_column(
+    experiment: Experiment, name: str, rows: list[str], progress: "ExperimentProgress"
+) -> Iterator[SeedRun]:
     setup, trained, column = experiment.setup, students([name]), None
     for seed in setup.config.seeds:
         if trained or column is None:
@@ -66,7 +74,9 @@ def _measure_column(experiment: Experiment, name: str, rows: list[str]) -> Itera
         for row in rows:
             if seed in setup.seeds_of((row, name)):
                 for split in _splits(setup, (row, name)):
-                    yield _cell(experiment, (row, name), column, seed, split)
+                    with progress.measuring((row, name), split, seed):
+                        run = _cell(experiment, (row, name), column, seed, split)
+                    yield run
 
 
 def _cell(experiment: Experiment, key: Place, column: SolverSpec, seed: int, split: str) -> SeedRun:
@@ -86,7 +96,15 @@ def _cell(experiment: Experiment, key: Place, column: SolverSpec, seed: int, spl
     label = seed if students(key) else 0
     name = " ".join((*key, split, f"seed {label}"))
     folder = work_folder(setup.output_dir / "cells", name, inputs)
-    run = run_once(folder, inputs, load, questions, setup.budget, progress=setup.config.progress)
+    run = run_once(
+        folder,
+        inputs,
+        load,
+        questions,
+        setup.budget,
+        title="solving",
+        progress=setup.config.progress,
+    )
     return SeedRun(
         split=split,
         place=key,
@@ -113,7 +131,10 @@ def _decompose(
     name = f"{row} {split} seed {seed}"
     folder = work_folder(setup.output_dir / "decompositions", name, inputs)
     load, progress = partial(_decomposing_only, part), setup.config.progress
-    return run_once(folder, inputs, load, questions, setup.budget, progress=progress), inputs
+    run = run_once(
+        folder, inputs, load, questions, setup.budget, title="decomposing", progress=progress
+    )
+    return run, inputs
 
 
 def _decomposing_only(part: DecomposerSpec) -> Pipeline:

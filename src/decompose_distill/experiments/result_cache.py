@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from decompose_distill.collection.collector import collect
-from decompose_distill.collection.one_process import Collected
+from decompose_distill.collection.collector import collect_job
+from decompose_distill.collection.one_process import Collected, Job
 from decompose_distill.cost.ledger import SharedBudget, ledger_path
 from decompose_distill.cost.ledger_records import seconds_worked
 from decompose_distill.errors import DataError
@@ -26,6 +27,9 @@ from decompose_distill.storage.atomic import write_text
 from decompose_distill.storage.traces import read_traces
 from decompose_distill.types import Question, Trace
 
+if TYPE_CHECKING:
+    from decompose_distill.experiments.progress import ExperimentProgress
+
 TRACES = "traces.jsonl"
 DONE = "done-{samples}-{solves}.json"
 """Written last: what lacks it is unfinished, and goes on where it stopped."""
@@ -40,6 +44,7 @@ def run_once(
     *,
     samples: int = 1,
     solves: int = 1,
+    title: str = "collecting",
     progress: bool = True,
 ) -> PipelineRun:
     """Run a pipeline over questions, or read its traces if it has been run before.
@@ -59,15 +64,9 @@ def run_once(
     pipeline, path = load(), folder / TRACES
     start = time.perf_counter()
     with budget.saying_the_whole():
-        collected = collect(
-            pipeline,
-            questions,
-            path,
-            samples=samples,
-            solves=solves,
-            budget_usd=budget.budget_of(path),
-            prices=budget.prices,
-            progress=progress,
+        job = Job("collect", pipeline, samples, solves, budget.budget_of(path), budget.prices or {})
+        collected = collect_job(
+            job, questions, path, shards=1, engine=None, title=title, progress=progress
         )
     elapsed, traces = time.perf_counter() - start, read()
     seconds = _seconds(collected, elapsed, len(traces))
@@ -159,14 +158,17 @@ def collections(setup: ExperimentSetup) -> tuple[CollectionSpec, ...]:
     return (teacher, CollectionSpec("alone", Pipeline(None, alone), 1, solves))
 
 
-def collect_training(setup: ExperimentSetup) -> TrainingTraces:
+def collect_training(setup: ExperimentSetup, progress: "ExperimentProgress") -> TrainingTraces:
     """Ask the teacher about the training questions, if anything is to learn from its traces.
 
     Raises:
         BackendError: The teacher or the solver permanently refused.
         BudgetExceeded: The budget is used up.
     """
-    runs = [spec.collect(setup) for spec in collections(setup)]
+    runs = []
+    for spec in collections(setup):
+        with progress.collecting(spec.name):
+            runs.append(spec.collect(setup))
     if not runs:
         return TrainingTraces((), setup.score)
     seconds = [run.seconds for run in runs if run.seconds is not None]

@@ -11,14 +11,18 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from decompose_distill import scores
+from decompose_distill.console import Display, above_bars, overview
+from decompose_distill.cost.forecast import Estimate
 from decompose_distill.cost.pricing import Price
 from decompose_distill.data.questions import QuestionSource
 from decompose_distill.errors import ConfigError
 from decompose_distill.evaluation.contamination import Overlap
 from decompose_distill.evaluation.results import score_label
 from decompose_distill.experiments.config import PaperConfig
-from decompose_distill.experiments.forecast import describe_plan
+from decompose_distill.experiments.duration import training_time
+from decompose_distill.experiments.forecast import asking_seconds, describe_plan
 from decompose_distill.experiments.measurement import measure
+from decompose_distill.experiments.progress import TRAIN, ExperimentProgress, Kind
 from decompose_distill.experiments.result_cache import collect_training
 from decompose_distill.experiments.setup import make_setup
 from decompose_distill.experiments.student import Student
@@ -100,7 +104,8 @@ def paper(
         usd_per_hour: US dollars per hour of the machine that trains and runs the students.
         title: Of the report.
         say: Takes each line of the account as it is known.
-        progress: Show progress on stderr.
+        progress: Show, as `collect` shows its bar, one line with stage, cell or student, money
+            and time left, and below it the bar of what is under way.
 
     Raises:
         ConfigError: A name is unknown, a setting does not fit, or another process is at work
@@ -148,22 +153,8 @@ def paper(
         score=scores.as_score(score or config.score),
         prices=prices,
     )
-    overlaps = find_overlaps(setup)
-    contaminated = [
-        overlap_warning(split, overlap) for split, overlap in overlaps.items() if overlap
-    ]
-    for warning in contaminated:
-        warnings.warn(warning, stacklevel=2)
-    say("\n".join((describe_plan(setup), *(f"WARNING: {warning}" for warning in contaminated))))
-    setup.output_dir.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(setup.output_dir / "lock", timeout=0):
-            return _run(setup, overlaps, say)
-    except Timeout as error:
-        raise ConfigError(
-            f"output_dir {output_dir}: another process is at work in it; wait for it, or name "
-            "another directory"
-        ) from error
+    with overview(show=config.progress) as display:
+        return _paper(setup, display, above_bars(say))
 
 
 def _override(config: PaperConfig, **arguments: Any) -> PaperConfig:
@@ -173,8 +164,42 @@ def _override(config: PaperConfig, **arguments: Any) -> PaperConfig:
     )
 
 
-def _run(setup: ExperimentSetup, overlaps: Mapping[str, Overlap], say: Say) -> Study:
-    training = collect_training(setup)
+def _paper(setup: ExperimentSetup, display: Display, say: Say) -> Study:
+    """Say what it takes, and do it."""
+    overlaps = find_overlaps(setup)
+    for split, overlap in overlaps.items():
+        if overlap:
+            warnings.warn(overlap_warning(split, overlap), stacklevel=3)
+    asking = [*asking_seconds(setup)]
+    say(describe_plan(setup, asking))
+    setup.output_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(setup.output_dir / "lock", timeout=0):
+            progress = ExperimentProgress(display, setup, _expected_seconds(setup, asking))
+            return _run(setup, overlaps, progress, say)
+    except Timeout as error:
+        raise ConfigError(
+            f"output_dir {setup.output_dir}: another process is at work in it; wait for it, or "
+            "name another directory"
+        ) from error
+
+
+def _expected_seconds(
+    setup: ExperimentSetup, asking: Sequence[tuple[Kind, Estimate | None]]
+) -> Mapping[Kind, float]:
+    """Of a step by its kind, as far as a forecast tells before anything is measured."""
+    expected = {kind: seconds.expected for kind, seconds in asking if seconds is not None}
+    training = training_time(setup) if setup.variants else None
+    if training is not None:
+        number = len(setup.variants) * len(setup.config.seeds)
+        expected[(TRAIN,)] = training.expected / number
+    return expected
+
+
+def _run(
+    setup: ExperimentSetup, overlaps: Mapping[str, Overlap], progress: ExperimentProgress, say: Say
+) -> Study:
+    training = collect_training(setup, progress)
     learners = (*setup.variants, *({FEW_SHOT} & {row for row, _ in setup.places}))
     missing = [name for name in learners if not training.teaches(name)]
     left_out = [
@@ -182,11 +207,12 @@ def _run(setup: ExperimentSetup, overlaps: Mapping[str, Overlap], say: Say) -> S
         for name in missing
     ]
     for warning in left_out:
-        warnings.warn(warning, stacklevel=3)
+        warnings.warn(warning, stacklevel=4)
     experiment = Experiment(setup.without(missing), training)
+    progress.plan(experiment.setup)
     say("\n" + header(score_label(setup.score)))
     cells: dict[str, list[Cell]] = {split: [] for split in setup.splits}
-    for split, cell in _cells(experiment, overlaps):
+    for split, cell in _cells(experiment, overlaps, progress):
         cells[split].append(cell)
         say(cell_line(cell) + (f"  ({split})" if split else ""))
     study = build_study(experiment, cells, overlaps, left_out)
@@ -199,10 +225,12 @@ def _run(setup: ExperimentSetup, overlaps: Mapping[str, Overlap], say: Say) -> S
     return study
 
 
-def _cells(experiment: Experiment, overlaps: Mapping[str, Overlap]) -> Iterable[tuple[str, Cell]]:
+def _cells(
+    experiment: Experiment, overlaps: Mapping[str, Overlap], progress: ExperimentProgress
+) -> Iterable[tuple[str, Cell]]:
     """Each cell as soon as its last seed is measured."""
     runs: dict[tuple[str, str, str], list[SeedRun]] = defaultdict(list)
-    for run in measure(experiment):
+    for run in measure(experiment, progress):
         finished = runs[run.split, *run.place]
         finished.append(run)
         if len(finished) == len(experiment.setup.seeds_of(run.place)):

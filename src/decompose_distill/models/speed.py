@@ -1,6 +1,7 @@
 """How fast a model would train here, guessed from a matrix product of a moment."""
 
 import time
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ PASSES = 6
 """Operations per weight and token: a product and a sum forward, and twice as many backward."""
 
 
+@cache
 def training_seconds_per_token(name: str | Path, device: str | None = None) -> float:
     """Time of one trained token if all of it were matrix products at full speed.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from decompose_distill import filters, prompts
-from decompose_distill.console import deferred_interrupt, progress_bar, say
+from decompose_distill.console import deferred_interrupt, has_overview, progress_bar, say
 from decompose_distill.keys import fingerprint
 from decompose_distill.models.devices import named_device
 from decompose_distill.models.loading import (
@@ -112,7 +112,7 @@ def distill(
             nowhere.
         push_to_hub: Hub repository to upload the checkpoint to, as a private one if it is new.
         progress: Show kept and dropped traces, three rows with the trained tokens marked, and
-            a progress bar on stderr.
+            a progress bar, as `collect` does.
 
     Returns:
         The directory of the checkpoint.
@@ -172,7 +172,8 @@ def _begin(
     """Prepare the rows and open the run: the rows, and what the run is known by."""
     rows, day = folder / "rows", begun_on(folder)
     prepared = prepare(task, traces, keep, validation, rows, day=day, progress=progress)
-    say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=progress)
+    details = progress and not has_overview()
+    say(f"{prepared}\n\n{show_rows(prepared.tokenizer, prepared.train)}\n", show=details)
     settings = fingerprint(task) | {
         "data": prepared.sha256,
         "template": prepared.template.to_json(),
@@ -258,7 +259,7 @@ def _states(
                 few = f"going on with {step.tokens_per_pass} tokens per pass"
                 say(f"out of memory: {few}", show=progress)
             rate = f"{step.tokens / step.seconds:,.0f} tokens/s"
-            bar.set_postfix_str(f"loss {step.loss:.3f}, {rate}", refresh=False)
+            bar.note(f"loss {step.loss:.3f}, {rate}")
             bar.update()
             report(step.number, step.figures | share(step.tokens, step.seconds))
             due = step.number % every == 0 or step.number == steps
@@ -269,7 +270,8 @@ def _states(
                 loss = validation_loss(forward, prepared.validation, ranks)
                 checked = (*checked, (step.number, loss))
                 report(step.number, {"validation_loss": loss})
-                say(f"step {step.number}: validation loss {loss:.4f}", show=progress)
+                details = progress and not has_overview()
+                say(f"step {step.number}: validation loss {loss:.4f}", show=details)
             state = TrainState(step.number, tuple(losses), checked, seconds)
             yield state
             stop.check()
