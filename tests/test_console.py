@@ -45,7 +45,7 @@ def test_long_work_prints_plain_lines_without_a_terminal(
 
 @pytest.mark.parametrize(
     ("columns", "name", "value"),
-    [(0, "TERM", "xterm"), (80, "TERM", "dumb"), (80, "NO_COLOR", "1")],
+    [(0, "TERM", "xterm"), (80, "TERM", "dumb")],
 )
 def test_a_terminal_that_writes_no_line_over_gets_plain_lines(
     clock: SimpleNamespace,
@@ -60,6 +60,21 @@ def test_a_terminal_that_writes_no_line_over_gets_plain_lines(
     _train(clock)
 
     assert terminal.written() == "".join(f"{line}\r\n" for line in LINES)
+
+
+def test_the_first_of_many_say_nothing_of_the_time_left(
+    clock: SimpleNamespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress_bar("solving", 200, "trace") as bar:
+        clock.now += 60
+        bar.update()
+        clock.now += 30
+        bar.update(9)
+
+    assert capsys.readouterr().err.splitlines() == [
+        "solving: 1/200 traces after 60 seconds",
+        "solving: 10/200 traces after 90 seconds, 1710 seconds left, 0.111 per second",
+    ]
 
 
 def test_hidden_progress_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:

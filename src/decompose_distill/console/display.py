@@ -9,6 +9,9 @@ from typing import Self
 
 from decompose_distill.console.screens import Screen, say, screen
 
+EARLY = 0.05
+"""Of the work, up to which its pace says nothing: of rows written together the first come late."""
+
 
 class Bar:
     """Work that is counted on the screen. Use as a context manager.
@@ -64,13 +67,21 @@ class Bar:
         passed = time.monotonic() - self._began
         return (self.done - self.done_before) / passed if passed > 0 else 0.0
 
+    @property
+    def seconds_left(self) -> float | None:
+        """By the pace so far; `None` where too little is done to tell."""
+        rest = (self.total or 0) - self.done_before
+        known = self.pace and self.done - self.done_before >= EARLY * rest
+        return (self.total - self.done) / self.pace if self.total and known else None
+
     def __str__(self) -> str:
-        of, pace = f"/{self.total}" if self.total else "", self.pace
+        of, left = f"/{self.total}" if self.total else "", self.seconds_left
+        early = self.total is not None and left is None
         parts = [
             f"{self.name}: {self.done}{of} {self.unit}s "
             f"after {time.monotonic() - self._began:.0f} seconds",
-            f"{(self.total - self.done) / pace:.0f} seconds left" if self.total and pace else "",
-            f"{pace:.3g} per second",
+            "" if left is None else f"{left:.0f} seconds left",
+            "" if early else f"{self.pace:.3g} per second",
             self.words,
         ]
         return ", ".join(filter(None, parts))

@@ -87,8 +87,8 @@ def _is_notebook() -> bool:
 
 
 def _is_terminal() -> bool:
-    """Whether lines can be written over on stderr, and somebody wants that."""
-    if os.environ.get("TERM") == "dumb" or os.environ.get("NO_COLOR"):
+    """Whether lines can be written over on stderr."""
+    if os.environ.get("TERM") == "dumb":
         return False
     try:
         return sys.stderr.isatty() and _columns() > 0
