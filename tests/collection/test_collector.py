@@ -419,6 +419,7 @@ def test_after_kill_9_nothing_durable_is_asked_again(tmp_path: Path) -> None:
         before = path.stat().st_size if path.exists() else 0
         process = subprocess.Popen(command)
         while not path.exists() or path.stat().st_size < before + 2000:
+            assert process.poll() is None, "it ended before it was killed"
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()

@@ -70,6 +70,12 @@ def _start(*arguments: Any) -> BaseProcess:
     return process
 
 
+def _wait_for(step: int, folder: Path, process: BaseProcess) -> None:
+    while load_progress(folder).step < step:
+        assert process.is_alive(), f"it ended before step {step} with code {process.exitcode}"
+        time.sleep(0.005)
+
+
 def _assert_same(one: Path, other: Path) -> None:
     mine, yours = (load_file(place / "model.safetensors") for place in (one, other))
     figures = [json.loads((place / MANIFEST).read_text())["figures"] for place in (one, other)]
@@ -142,8 +148,7 @@ def test_a_full_disk_leaves_the_last_good_state(
 ) -> None:
     place, folder = tmp_path / "student", tmp_path / "student.partial"
     process = _start(tiny_dir, place)
-    while load_progress(folder).step < 2:
-        time.sleep(0.005)
+    _wait_for(2, folder, process)
     process.kill()
     process.join()
     before = load_progress(folder).step
@@ -199,8 +204,7 @@ def test_a_state_of_which_a_bit_was_flipped_is_not_gone_on_from(
 ) -> None:
     place, folder = tmp_path / "student", tmp_path / "student.partial"
     process = _start(tiny_dir, place)
-    while load_progress(folder).step < 2:
-        time.sleep(0.005)
+    _wait_for(2, folder, process)
     process.kill()
     process.join()
     step = folder / f"step-{load_progress(folder).step:08d}"
@@ -216,8 +220,7 @@ def test_a_state_of_which_a_bit_was_flipped_is_not_gone_on_from(
 def test_an_unfinished_run_is_not_mixed_with_other_settings(tiny_dir: Path, tmp_path: Path) -> None:
     place, folder = tmp_path / "student", tmp_path / "student.partial"
     process = _start(tiny_dir, place)
-    while load_progress(folder).step < 1:
-        time.sleep(0.005)
+    _wait_for(1, folder, process)
     process.kill()
     process.join()
 
@@ -231,8 +234,7 @@ def test_an_unfinished_run_is_not_mixed_with_other_settings(tiny_dir: Path, tmp_
 def test_two_runs_do_not_share_an_output_dir(tiny_dir: Path, tmp_path: Path) -> None:
     place, folder = tmp_path / "student", tmp_path / "student.partial"
     process = _start(tiny_dir, place)
-    while load_progress(folder).step < 1:
-        time.sleep(0.005)
+    _wait_for(1, folder, process)
     try:
         with pytest.raises(ConfigError, match="another process is training into it"):
             _distill(tiny_dir, place)
@@ -244,8 +246,7 @@ def test_two_runs_do_not_share_an_output_dir(tiny_dir: Path, tmp_path: Path) -> 
 def test_the_newest_and_the_best_state_are_kept(tiny_dir: Path, tmp_path: Path) -> None:
     place, folder = tmp_path / "student", tmp_path / "student.partial"
     process = _start(tiny_dir, place)
-    while load_progress(folder).step < 4:
-        time.sleep(0.005)
+    _wait_for(4, folder, process)
     process.kill()
     process.join()
     progress = load_progress(folder)
