@@ -9,8 +9,9 @@ from decompose_distill.errors import (
 
 def best_device() -> torch.device:
     """The accelerator if there is one, else the processor."""
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return accelerator or torch.device("cpu")
+    if not torch.accelerator.is_available():
+        return torch.device("cpu")
+    return torch.accelerator.current_accelerator() or torch.device("cpu")
 
 
 def named_device(name: str) -> torch.device:
