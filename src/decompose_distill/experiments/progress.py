@@ -119,7 +119,7 @@ class ExperimentProgress:
         bar = self._display.bar
         if bar and bar.total:
             self._share = bar.done / bar.total
-            self._pace = bar.total / bar.pace if bar.pace else 0.0
+            self._pace = bar.total / bar.pace if bar.seconds_left is not None else 0.0
         return ", ".join(filter(None, (self._where(), self._money(), self._time())))
 
     def _where(self) -> str:
