@@ -39,7 +39,6 @@ def open_terminal(monkeypatch: pytest.MonkeyPatch) -> "Iterator[Callable[..., Te
 
     terminals = []
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.delenv("NO_COLOR", raising=False)
 
     def open_one(columns: int = 100, rows: int = 30) -> Terminal:
         terminals.append(terminal := Terminal(columns, rows))

@@ -17,9 +17,9 @@ from decompose_distill.training.engine.throughput import ProductShare
 ATTENTION = "decompose_distill_documents_outside"
 """Attention by documents, which no graph takes in: it cuts a line in Python, row by row."""
 WORTH_SECONDS = 300.0
-"""Compiling takes up to a minute, and a step then about a fifth less (benchmarks/LOG.md)."""
+"""Compiling takes up to a minute, which the fifth that others report of cards then saves."""
 USUAL_SHARE = 0.2
-"""Of a card's product rate that a step reaches without, to guess how long a run takes."""
+"""Of a card's product rate that a step reaches without: a guess, to tell how long a run takes."""
 
 logger = logging.getLogger(__name__)
 
